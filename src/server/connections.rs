@@ -249,3 +249,73 @@ impl Connections {
         {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    fn socket() -> OwnedFd {
+        UnixStream::pair().unwrap().0.into()
+    }
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_micros(millis * 1000)
+    }
+
+    fn readable(token: Token) -> Readiness {
+        Readiness {
+            token,
+            readable: true,
+            writable: false,
+            hung_up: false,
+            broken: false,
+        }
+    }
+
+    #[test]
+    fn a_socket_that_is_ready_twice_is_read_once() {
+        let mut connections = Connections::default();
+        let keys = [1, 2].map(|id| connections.insert_open(socket(), ConnectionId(id)));
+        for key in [keys[0], keys[1], keys[0]] {
+            assert!(
+                key.token() >= 1 << 32,
+                "smaller numbers are the poller's own"
+            );
+            assert_eq!(connections.note(readable(key.token())), Some(key));
+        }
+        assert_eq!(connections.next_queued(), Some(keys[0]));
+        connections.queue(keys[0]);
+        assert_eq!(connections.next_queued(), Some(keys[1]));
+        assert_eq!(connections.next_queued(), Some(keys[0]));
+        assert_eq!(connections.next_queued(), None);
+        connections.remove(keys[0]);
+        assert_eq!(connections.note(readable(keys[0].token())), None);
+        assert!(connections.find(ConnectionId(1)).is_none());
+        assert_eq!(
+            connections.find(ConnectionId(2)).map(|(key, _)| key),
+            Some(keys[1])
+        );
+    }
+
+    #[test]
+    fn only_handshakes_that_are_still_going_on_run_late() {
+        let mut connections = Connections::default();
+        let keys = [10, 20, 30].map(|ms| connections.insert_handshake(socket(), at(ms)));
+        assert_eq!(connections.handshakes_count(), 3);
+        connections.open(keys[0], ConnectionId(1));
+        assert_eq!(connections.next_deadline(), Some(at(20)));
+        assert_eq!(connections.next_late_handshake(at(19)), None);
+        assert_eq!(connections.next_late_handshake(at(20)), Some(keys[1]));
+        connections.linger(keys[1], at(20));
+        assert_eq!(connections.next_deadline(), Some(at(30)));
+        connections.remove(keys[2]);
+        assert_eq!(connections.handshakes_count(), 0);
+        assert_eq!(connections.next_deadline(), Some(at(20) + LINGER));
+        assert_eq!(connections.next_lingered(at(20) + LINGER), Some(keys[1]));
+        connections.remove(keys[1]);
+        assert_eq!(connections.next_deadline(), None);
+        assert_eq!(connections.len(), 1);
+    }
+}

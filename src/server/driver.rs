@@ -23,7 +23,7 @@ use super::mailbox::{Inbox, Mailbox};
 use super::mesh::{LANES, Mesh};
 use super::metrics::{Counters, Gauge};
 use super::poller::Poller;
-use crate::engine::shard::Settings;
+use crate::engine::shard::{MeshMessage, Settings};
 use crate::engine::{Instant, Shard};
 use crate::store::{StoreReply, StoreRequest};
 
@@ -46,7 +46,7 @@ pub struct Driver {
     pub(super) inbox: Inbox,
     /// Those of all shards, by their number.
     pub(super) mailboxes: Arc<[Mailbox]>,
-    pub(super) mesh: Arc<Mesh>,
+    pub(super) mesh: Arc<Mesh<MeshMessage>>,
     pub(super) store: Sender<(usize, StoreRequest)>,
     /// A request that the full queue gave back.
     pub(super) held_request: Option<StoreRequest>,
@@ -72,7 +72,7 @@ pub struct Parts {
     pub listeners: Listeners,
     pub inbox: Inbox,
     pub mailboxes: Arc<[Mailbox]>,
-    pub mesh: Arc<Mesh>,
+    pub mesh: Arc<Mesh<MeshMessage>>,
     pub store: Sender<(usize, StoreRequest)>,
     pub lifecycle: Arc<Lifecycle>,
     pub reports: Sender<Report>,

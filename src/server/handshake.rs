@@ -317,7 +317,7 @@ mod tests {
             .replace("/documents/a%2fb%20%C3%BC", "");
         let (upgrade, _) = read(&plain).unwrap().unwrap();
         assert_eq!(upgrade.document, None);
-        assert!(!upgrade.response().contains("Protocol"));
+        assert!(!upgrade.response().contains("Sec-WebSocket-Protocol:"));
     }
 
     #[test]

@@ -156,3 +156,61 @@ impl Listeners {
         self.entries.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    const ANY_PORT: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
+
+    #[test]
+    fn all_shards_get_the_same_free_port_and_every_client_is_accepted_by_one() {
+        let (address, sockets) = listen("tcp", ANY_PORT.into(), 3).unwrap();
+        assert_ne!(address.port(), 0);
+        let mut shards: Vec<_> = sockets
+            .into_iter()
+            .map(|socket| Listeners::new(vec![(Transport::Tcp, socket)]))
+            .collect();
+        let clients: Vec<_> = (0..50)
+            .map(|_| TcpStream::connect(address).unwrap())
+            .collect();
+        let now = Instant::default();
+        let mut accepted = 0;
+        for listeners in &mut shards {
+            assert_eq!(listeners.next_deadline(now), None);
+            assert!(listeners.note(LISTENER));
+            assert_eq!(listeners.next_deadline(now), Some(now));
+            let count = listeners.accept(now, |_, _| accepted += 1);
+            assert!(count < ACCEPTS_PER_TURN_MAX);
+            assert_eq!(listeners.next_deadline(now), None);
+        }
+        assert_eq!(accepted, clients.len());
+    }
+
+    #[test]
+    fn a_port_that_another_relay_has_is_an_error_in_words() {
+        let (address, _sockets) = listen("websocket", ANY_PORT.into(), 2).unwrap();
+        let error = listen("websocket", address, 2).unwrap_err().to_string();
+        assert!(error.contains(&address.to_string()), "{error}");
+        assert!(
+            error.contains("listen.websocket") && error.contains("Another process"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn tokens_of_sockets_are_no_listeners() {
+        let (_, sockets) = listen("tcp", ANY_PORT.into(), 1).unwrap();
+        let mut listeners = Listeners::new(
+            sockets
+                .into_iter()
+                .map(|socket| (Transport::Tcp, socket))
+                .collect(),
+        );
+        for token in [0, 1, LISTENER + 1, 1 << 32, u64::MAX] {
+            assert!(!listeners.note(token));
+        }
+    }
+}

@@ -18,7 +18,7 @@ use super::mailbox::{Mailbox, mailbox};
 use super::mesh::Mesh;
 use super::metrics::{Gauge, Observed};
 use super::{ServerError, control, log, signal};
-use crate::config::{Config, Cores, Durability};
+use crate::config::{Budget, Config, Cores, Durability};
 use crate::engine::shard::{Settings, Transport};
 use crate::store::StoreRequest;
 
@@ -286,10 +286,12 @@ fn announce(config: &Config, cores: &[usize], addresses: &Addresses) {
          admin       {admin}\n  \
          shards      {} on cores {cores:?}\n  \
          store       {}\n  \
-         durability  {durability}",
+         durability  {durability}\n\
+         {}",
         env!("CARGO_PKG_VERSION"),
         cores.len(),
         config.store.path.display(),
+        Budget::new(config, cores.len()),
     );
     tracing::warn!(
         "THERE IS NO AUTHENTICATION: whoever reaches the ports above can read and change every document"
@@ -297,12 +299,17 @@ fn announce(config: &Config, cores: &[usize], addresses: &Addresses) {
     println!("listening websocket={websocket} tcp={tcp} admin={admin}");
 }
 
+/// The cores that get a shard, out of those that the process may run on.
 fn cores(cores: &Cores) -> Result<Vec<usize>, ServerError> {
-    match cores {
-        Cores::All => Ok(vec![0, 1]),
-        Cores::Count(count) => Ok((0..*count).collect()),
-        Cores::List(list) => Ok(list.clone()),
-    }
+    let allowed =
+        rustix::thread::sched_getaffinity(None).map_err(|source| ServerError::System {
+            what: "the list of its cores",
+            source: source.into(),
+        })?;
+    let allowed: Vec<_> = (0..rustix::thread::CpuSet::MAX_CPU)
+        .filter(|&core| allowed.is_set(core))
+        .collect();
+    Ok(cores.choose(&allowed)?)
 }
 
 struct Store {

@@ -34,6 +34,8 @@ pub use boot::run;
 /// Why a relay did not start, or ended other than by a planned stop.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
+    #[error("shards.cores does not fit this machine: {0}")]
+    Cores(#[from] crate::config::CoresError),
     #[error("log.filter is not understood: {reason}")]
     LogFilter { reason: String },
     #[error(

@@ -29,7 +29,9 @@ pub struct Client {
 pub fn stream(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("the relay listens");
     stream.set_nodelay(true).expect("an option of TCP");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a time that is not zero");
+    stream
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a time that is not zero");
     stream
 }
 
@@ -41,8 +43,11 @@ impl Client {
     /// `path` as `/ws`.
     pub fn websocket(server: &Server, path: &str) -> Self {
         let url = format!("ws://{}{path}", server.websocket);
-        let (socket, _) = tungstenite::client(url.into_client_request().expect("a URL"), stream(server.websocket))
-            .expect("the relay opens the WebSocket");
+        let (socket, _) = tungstenite::client(
+            url.into_client_request().expect("a URL"),
+            stream(server.websocket),
+        )
+        .expect("the relay opens the WebSocket");
         Self::over(Socket::WebSocket(Box::new(socket)))
     }
 
@@ -92,7 +97,9 @@ impl Client {
                 Ok(Message::Close(_)) => {}
                 Ok(Message::Ping(_) | Message::Pong(_)) => {}
                 Ok(other) => panic!("the relay does not send this: {other:?}"),
-                Err(tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed) => return false,
+                Err(tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed) => {
+                    return false;
+                }
                 Err(error) => panic!("the WebSocket breaks: {error}"),
             },
             Socket::Tcp(socket) => {
@@ -120,7 +127,9 @@ impl Client {
     /// The answer that `pick` knows; events that it does not are passed over.
     pub fn expect<T>(&mut self, what: &str, mut pick: impl FnMut(event::Body) -> Option<T>) -> T {
         loop {
-            let event = self.next_event().unwrap_or_else(|| panic!("closed before {what}"));
+            let event = self
+                .next_event()
+                .unwrap_or_else(|| panic!("closed before {what}"));
             if let Some(value) = pick(event) {
                 return value;
             }

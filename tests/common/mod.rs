@@ -175,7 +175,11 @@ impl Server {
             if let Some(value) = ready() {
                 return value;
             }
-            assert!(Instant::now() < deadline, "{what} does not happen: {}", self.log());
+            assert!(
+                Instant::now() < deadline,
+                "{what} does not happen: {}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -186,14 +190,22 @@ impl Server {
     }
 
     pub fn resident_bytes(&self) -> usize {
-        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.pid())).expect("it lives");
-        let pages: usize = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("a number");
+        let statm =
+            std::fs::read_to_string(format!("/proc/{}/statm", self.pid())).expect("it lives");
+        let pages: usize = statm
+            .split(' ')
+            .nth(1)
+            .and_then(|pages| pages.parse().ok())
+            .expect("a number");
         pages * 4096
     }
 
     /// Asks the control thread: status code and body.
     pub fn control(&self, path: &str) -> (u16, String) {
-        http(self.admin, &format!("GET {path} HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n"))
+        http(
+            self.admin,
+            &format!("GET {path} HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n"),
+        )
     }
 
     /// The sum of a metric over the shards, as it was published last.
@@ -202,7 +214,11 @@ impl Server {
         assert_eq!(status, 200);
         let values = text.lines().filter_map(|line| {
             let rest = line.strip_prefix("corelay_")?.strip_prefix(name)?;
-            rest.strip_prefix("{shard=")?.split_once("} ")?.1.parse::<u64>().ok()
+            rest.strip_prefix("{shard=")?
+                .split_once("} ")?
+                .1
+                .parse::<u64>()
+                .ok()
         });
         values.sum()
     }
@@ -223,10 +239,16 @@ impl Drop for Server {
 /// Sends a request as it is and reads the answer to its end: status code and body.
 pub fn http(address: SocketAddr, request: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).expect("somebody listens");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a time that is not zero");
-    stream.write_all(request.as_bytes()).expect("the request is taken");
+    stream
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a time that is not zero");
+    stream
+        .write_all(request.as_bytes())
+        .expect("the request is taken");
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("the answer ends with the connection");
+    stream
+        .read_to_string(&mut answer)
+        .expect("the answer ends with the connection");
     let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP head");
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
     (status.expect("a status"), body.to_owned())

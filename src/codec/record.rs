@@ -27,7 +27,7 @@ pub struct OperationsRecord {
 }
 
 /// A document at one revision.
-#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Archive, Serialize)]
 pub struct SnapshotRecord {
     pub revision: u64,
     /// What the document's kind makes of its state.

@@ -208,6 +208,13 @@ impl Default for Presence {
     }
 }
 
+impl Presence {
+    /// The time between two updates of one client that are passed on.
+    pub fn update_interval(&self) -> Duration {
+        Duration::from_secs(1) / self.updates_per_second_max
+    }
+}
+
 /// What each shard may hold, in bytes. Their sum over the shards, and what the store holds, is the budget that is
 /// printed at start.
 #[derive(Debug, Clone, PartialEq)]

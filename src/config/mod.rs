@@ -24,6 +24,7 @@ pub use table::{
     Config, Connection, Document, Fanout, KEYS, Listen, Log, Memory, Presence, Shards, Store,
     TABLES,
 };
+pub(crate) use unit::bytes_text;
 pub use word::{Durability, LogFormat};
 
 impl Config {

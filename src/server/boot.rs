@@ -17,8 +17,9 @@ use super::listener::{Listeners, listen};
 use super::mailbox::{Mailbox, mailbox};
 use super::mesh::Mesh;
 use super::metrics::{Gauge, Observed};
-use super::{ServerError, control, log, signal};
-use crate::config::{Budget, Config, Cores, Durability};
+use super::preflight::allowed_cores;
+use super::{ServerError, control, signal};
+use crate::config::{Config, Durability};
 use crate::engine::shard::{Settings, Transport};
 use crate::store::StoreRequest;
 
@@ -31,9 +32,8 @@ const PREEMPT_TIMER: Duration = Duration::from_secs(60);
 
 /// Serves until a signal ends it, or it has to end.
 pub fn run(config: Config) -> Result<(), ServerError> {
-    log::start(&config.log)?;
     end_on_panic();
-    let cores = cores(&config.shards.cores)?;
+    let cores = config.shards.cores.choose(&allowed_cores())?;
     let doors = Doors::open(&config, cores.len())?;
     let addresses = doors.addresses;
 
@@ -286,30 +286,15 @@ fn announce(config: &Config, cores: &[usize], addresses: &Addresses) {
          admin       {admin}\n  \
          shards      {} on cores {cores:?}\n  \
          store       {}\n  \
-         durability  {durability}\n\
-         {}",
+         durability  {durability}",
         env!("CARGO_PKG_VERSION"),
         cores.len(),
         config.store.path.display(),
-        Budget::new(config, cores.len()),
     );
     tracing::warn!(
         "THERE IS NO AUTHENTICATION: whoever reaches the ports above can read and change every document"
     );
     println!("listening websocket={websocket} tcp={tcp} admin={admin}");
-}
-
-/// The cores that get a shard, out of those that the process may run on.
-fn cores(cores: &Cores) -> Result<Vec<usize>, ServerError> {
-    let allowed =
-        rustix::thread::sched_getaffinity(None).map_err(|source| ServerError::System {
-            what: "the list of its cores",
-            source: source.into(),
-        })?;
-    let allowed: Vec<_> = (0..rustix::thread::CpuSet::MAX_CPU)
-        .filter(|&core| allowed.is_set(core))
-        .collect();
-    Ok(cores.choose(&allowed)?)
 }
 
 struct Store {

@@ -193,7 +193,7 @@ impl Driver {
         if self.phase == Phase::Serving {
             self.listeners.close();
             self.refuse_handshakes(now);
-            self.engine.stop(now);
+            self.engine.stop();
         }
         if phase == Phase::Leaving {
             self.leave(now);

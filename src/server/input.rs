@@ -42,7 +42,7 @@ impl Driver {
                 && let Stage::Open(id) = connection.stage
             {
                 connection.full = false;
-                self.engine.handle_writable(id, now);
+                self.engine.handle_writable(id);
             }
         }
         while let Some(id) = self.engine.poll_wants_bytes() {

@@ -63,8 +63,27 @@ enum Kind {
 impl Reading {
     /// Every number of a shard. A field that is forgotten here does not compile.
     fn described(&self) -> Vec<Described> {
-        use Kind::{Counter, Gauge};
-        let Metrics { connections } = self.engine;
+        let Metrics {
+            connections,
+            documents,
+            input_bytes,
+            output_bytes,
+            document_bytes,
+            pending_bytes,
+            operations,
+            duplicates,
+            acks,
+            nacks,
+            deliveries,
+            presence_updates,
+            pages,
+            warnings,
+            resyncs,
+            backpressure_closes,
+            refused_connections,
+            load_failures,
+            snapshots,
+        } = self.engine;
         let Counters {
             accepted,
             refused,
@@ -77,48 +96,52 @@ impl Reading {
             parks,
         } = self.counters;
         vec![
-            (
-                "connections",
-                "Connections that are open.",
-                Gauge,
-                connections,
+            gauge("connections", "Connections that are open.", connections),
+            gauge("documents", "Documents in memory.", documents),
+            gauge("input_bytes", "Pieces of frames.", input_bytes),
+            gauge("output_bytes", "What sockets have not taken.", output_bytes),
+            gauge("document_bytes", "Memory of documents.", document_bytes),
+            gauge("pending_bytes", "Bytes on the way to disk.", pending_bytes),
+            counter("operations", "Operations applied.", operations),
+            counter("duplicates", "Operations seen again.", duplicates),
+            counter("acks", "Batches acknowledged.", acks),
+            counter("nacks", "Batches refused.", nacks),
+            counter("deliveries", "Batches given to subscribers.", deliveries),
+            counter("presence_updates", "Presences taken.", presence_updates),
+            counter("pages", "Pages of catching up.", pages),
+            counter("warnings", "Warnings of falling behind.", warnings),
+            counter("resyncs", "Subscribers put elsewhere.", resyncs),
+            counter(
+                "backpressure_closes",
+                "Stalled clients.",
+                backpressure_closes,
             ),
-            ("accepted", "Connections accepted.", Counter, accepted),
-            (
-                "refused",
-                "Handshakes and connections refused.",
-                Counter,
-                refused,
+            counter(
+                "full_refusals",
+                "Connections too many.",
+                refused_connections,
             ),
-            ("upgraded", "WebSockets opened.", Counter, upgraded),
-            (
-                "handed_off",
-                "Connections given to the shard of their document.",
-                Counter,
-                handed_off,
-            ),
-            (
-                "received_bytes",
-                "Bytes read from sockets.",
-                Counter,
-                bytes_in,
-            ),
-            (
-                "sent_bytes",
-                "Bytes written to sockets.",
-                Counter,
-                bytes_out,
-            ),
-            (
-                "sends",
-                "System calls that wrote to a socket.",
-                Counter,
-                sends,
-            ),
-            ("turns", "Turns of the driver.", Counter, turns),
-            ("parks", "Times that the driver slept.", Counter, parks),
+            counter("load_failures", "Documents not read.", load_failures),
+            counter("snapshots", "Snapshots stored.", snapshots),
+            counter("accepted", "Connections accepted.", accepted),
+            counter("refused", "Connections refused by the shell.", refused),
+            counter("upgraded", "WebSockets opened.", upgraded),
+            counter("handed_off", "Connections moved to their core.", handed_off),
+            counter("received_bytes", "Bytes read.", bytes_in),
+            counter("sent_bytes", "Bytes written.", bytes_out),
+            counter("sends", "System calls that wrote.", sends),
+            counter("turns", "Turns of the driver.", turns),
+            counter("parks", "Times that the driver slept.", parks),
         ]
     }
+}
+
+fn counter(name: &'static str, help: &'static str, value: u64) -> Described {
+    (name, help, Kind::Counter, value)
+}
+
+fn gauge(name: &'static str, help: &'static str, value: u64) -> Described {
+    (name, help, Kind::Gauge, value)
 }
 
 /// The text format of Prometheus: one series per shard, which it can add up.

@@ -19,12 +19,12 @@ mod handshake;
 mod input;
 mod lifecycle;
 mod listener;
-mod log;
 mod mailbox;
 mod mesh;
 mod metrics;
 mod output;
 mod poller;
+pub mod preflight;
 mod signal;
 
 use std::net::SocketAddr;
@@ -36,8 +36,6 @@ pub use boot::run;
 pub enum ServerError {
     #[error("shards.cores does not fit this machine: {0}")]
     Cores(#[from] crate::config::CoresError),
-    #[error("log.filter is not understood: {reason}")]
-    LogFilter { reason: String },
     #[error(
         "cannot listen on {address} (key listen.{name}): {source}{}",
         listen_advice(source)

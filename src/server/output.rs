@@ -24,7 +24,7 @@ impl Driver {
         {
             count += 1;
             out.clear();
-            self.engine.poll_transmit(id, &mut out, now);
+            self.engine.poll_transmit(id, &mut out);
             self.send(id, &out, now);
         }
         if out.capacity() > OUT_BYTES_KEPT_MAX {

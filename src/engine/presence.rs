@@ -435,6 +435,7 @@ mod tests {
                 room.typing(client, true, round * 1000).expect("small");
                 room.typing(client, true, round * 1000 + 1).expect("small");
             }
+            room.presence.handle_timeout(at(round * 1000 + 200));
         }
         assert_eq!(room.presence.changes.len(), 4);
         for client in 1..4 {

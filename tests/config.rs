@@ -246,13 +246,13 @@ fn a_refused_file_says_where_what_and_what_instead() {
         (
             "[listen]\nwebsocket = \"localhost:7400\"\n",
             "corelay.toml line 2: listen.websocket = \"localhost:7400\" is wrong: names are not looked up; \
-             write \"127.0.0.1:7400\". Range: an IP address and a port as in \"0.0.0.0:7400\" or \"[::]:7400\", \
+             write \"127.0.0.1:7400\". Range: an IP address and a port (0: any free one) as in \"0.0.0.0:7400\" or \"[::]:7400\", \
              or \"off\"",
         ),
         (
             "[listen]\nwebsocket = 7400\n",
             "corelay.toml line 2: listen.websocket = \"7400\" is wrong: it has no IP address; \
-             write \"0.0.0.0:7400\". Range: an IP address and a port as in \"0.0.0.0:7400\" or \"[::]:7400\", \
+             write \"0.0.0.0:7400\". Range: an IP address and a port (0: any free one) as in \"0.0.0.0:7400\" or \"[::]:7400\", \
              or \"off\"",
         ),
         (

@@ -56,3 +56,10 @@ impl Config {
         text
     }
 }
+
+impl Presence {
+    /// The time between two updates of one client that are passed on.
+    pub fn update_interval(&self) -> std::time::Duration {
+        std::time::Duration::from_secs(1) / self.updates_per_second_max
+    }
+}

@@ -495,13 +495,14 @@ fn the_budget_is_the_sum_of_the_limits() {
         "memory.catch_up_page_bytes=100 KiB",
         "store.commit_bytes_max=2 MiB",
         "store.cache_bytes=32 MiB",
+        "store.write_buffer_bytes=64 MiB",
     ])
     .expect("every value is right");
     let mib = 1 << 20;
     let per_shard = (4 + 8 + 100 + 16) * mib + 10 * 100 * 1024;
     for shards in [1, 3] {
         let budget = Budget::new(&config, shards);
-        assert_eq!(budget.bytes(), shards as u64 * per_shard + 34 * mib);
+        assert_eq!(budget.bytes(), shards as u64 * per_shard + 98 * mib);
         let text = budget.to_string();
         for share in &budget.shares {
             assert!(

@@ -13,8 +13,9 @@ use crate::codec::frame;
 use crate::codec::wire::{self, Event, event};
 use crate::config;
 
+use super::identity::Identity;
+use super::key::SessionKey;
 use super::refusal::Refusal;
-use super::session::{Identity, SessionKey};
 use super::time::Instant;
 
 const COLORS: [&str; 16] = [

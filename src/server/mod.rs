@@ -7,6 +7,6 @@ use crate::config::Config;
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {}
 
-pub fn run(config: Config) -> Result<(), ServerError> {
+pub fn run(_config: Config) -> Result<(), ServerError> {
     todo!()
 }

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use corelay::client::text::TextBatch;
 use corelay::client::{
     ConnectionRequest, DocumentKey, Event, OpenOptions, Session, Settings, SubmitError, Violation,
 };
 use corelay::codec::frame;
 use corelay::codec::wire::{
-    self, ErrorCode, Position, SyncMode, event::Body as Told, request::Body,
+    self, ErrorCode, Position, ResyncReason, SyncMode, event::Body as Told, request::Body,
 };
 use corelay::engine::Instant;
 use prost::Message;
@@ -204,6 +205,14 @@ fn nack(client_seq: u64, code: ErrorCode, next_clock: u64) -> wire::Nack {
     }
 }
 
+fn batch(base_revision: u64, count: usize) -> TextBatch {
+    TextBatch {
+        base_revision,
+        first_clock: 0,
+        operations: vec![Bytes::from_static(b"a"); count],
+    }
+}
+
 fn remote_revisions(events: &[Event]) -> Vec<(u64, usize)> {
     let remote = events.iter().filter_map(|event| match event {
         Event::Remote {
@@ -353,6 +362,7 @@ fn a_resync_may_go_back_but_the_application_sees_no_repeat() {
     let resync = |from| {
         Told::Resync(wire::Resync {
             document: HANDLE,
+            reason: ResyncReason::Lapped as i32,
             from: at(from),
             sync: SyncMode::Delta as i32,
             ..wire::Resync::default()
@@ -364,7 +374,8 @@ fn a_resync_may_go_back_but_the_application_sees_no_repeat() {
     assert_eq!(remote_revisions(&events), [(1, 10), (11, 2)]);
     assert!(events.contains(&Event::Synced {
         document,
-        revision: 12
+        revision: 12,
+        next_clock: 0
     }));
     play.tell(resync(13));
     assert!(violation(&play.events()).is_some(), "that would be a gap");
@@ -373,9 +384,8 @@ fn a_resync_may_go_back_but_the_application_sees_no_repeat() {
 #[test]
 fn a_snapshot_is_put_together_and_settles_what_it_contains() {
     let (mut play, document) = Play::opened("text", up_to_date(0, 0));
-    let batch = vec![Bytes::from_static(b"a"), Bytes::from_static(b"b")];
     play.session
-        .submit_batch(document, 0, batch)
+        .submit_batch(document, batch(0, 2))
         .expect("ready");
     assert!(!play.session.is_ready(document));
     assert_eq!(play.batches(), [(1, 0, 2)]);
@@ -396,6 +406,7 @@ fn a_snapshot_is_put_together_and_settles_what_it_contains() {
                 bytes_total: 5,
                 offset,
                 data: Bytes::from_static(data),
+                next_clock: 2,
             }),
             operations: Vec::new(),
             has_more: true,
@@ -405,11 +416,12 @@ fn a_snapshot_is_put_together_and_settles_what_it_contains() {
     play.tell(chunk(3, b"lo"));
     play.tell(page(vec![operations(9, OTHER, 0, 1)], false));
     let events = play.events();
-    assert_eq!(acknowledged(&events), [(0, 0, 2)]);
+    assert_eq!(play.session.pending_operations(document), 0);
     assert!(events.contains(&Event::Snapshot {
         document,
         revision: 8,
-        data: Bytes::from_static(b"hello")
+        data: Bytes::from_static(b"hello"),
+        next_clock: 2
     }));
     assert_eq!(remote_revisions(&events), [(9, 1)]);
     assert!(play.session.is_ready(document));
@@ -437,7 +449,7 @@ fn another_epoch_starts_the_document_again_and_numbers_operations_anew() {
     let events = play.events();
     let reset = events
         .iter()
-        .position(|event| *event == Event::Reset { document });
+        .position(|event| matches!(event, Event::Reset { next_clock: 20, .. }));
     assert!(reset.is_some(), "{events:?}");
     assert_eq!(remote_revisions(&events), [(1, 20)]);
     assert_eq!(play.batches(), [(3, 20, 50)]);
@@ -491,12 +503,11 @@ fn too_fast_means_the_same_again_later() {
 #[test]
 fn a_conflict_is_rebased_once_the_missing_operations_are_there() {
     let (mut play, document) = Play::opened("text", up_to_date(0, 0));
-    let operation = vec![Bytes::from_static(b"a")];
     play.session
-        .submit_batch(document, 0, operation.clone())
+        .submit_batch(document, batch(0, 1))
         .expect("ready");
     assert_eq!(
-        play.session.submit_batch(document, 0, operation.clone()),
+        play.session.submit_batch(document, batch(0, 1)),
         Err(SubmitError::NotReady)
     );
     play.batches();
@@ -511,7 +522,7 @@ fn a_conflict_is_rebased_once_the_missing_operations_are_there() {
     let events = play.events();
     assert_eq!(events.last(), Some(&Event::Rebase { document }));
     play.session
-        .submit_batch(document, 2, operation)
+        .submit_batch(document, batch(2, 1))
         .expect("ready again");
     assert!(matches!(
         &play.sent()[..],
@@ -672,9 +683,8 @@ fn whatever_the_relay_sends_there_is_an_answer_and_no_panic() {
     let mut violations = 0;
     for _ in 0..2_000 {
         let (mut play, document) = Play::opened("text", up_to_date(0, 0));
-        let batch = vec![Bytes::from_static(b"a")];
         play.session
-            .submit_batch(document, 0, batch)
+            .submit_batch(document, batch(0, 1))
             .expect("ready");
         play.batches();
         for _ in 0..6 {

@@ -7,11 +7,11 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::codec::wire::{self, ErrorCode, Position, SyncMode, request::Body};
+use crate::codec::wire::{self, ErrorCode, Position, ResyncReason, SyncMode, request::Body};
 use crate::engine::Instant;
 
 use super::event::{self, DocumentKey, Event, Refusal, Violation};
-use super::pending::{Pending, Settled};
+use super::pending::Pending;
 use super::settings::Settings;
 
 /// How a document is opened.
@@ -42,6 +42,8 @@ pub(super) struct Document {
     /// has come.
     rebase: Option<(u64, Option<Instant>)>,
     presence: Option<OwnPresence>,
+    /// Requests of the application to begin somewhere else that are not answered.
+    sync_requests: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +60,7 @@ enum Stage {
 /// Pages are on their way.
 #[derive(Debug, Default)]
 struct CatchUp {
+    next_clock: u64,
     snapshot: Option<Snapshot>,
     /// No operations before the snapshot is whole.
     wants_snapshot: bool,
@@ -66,6 +69,7 @@ struct CatchUp {
 #[derive(Debug)]
 struct Snapshot {
     revision: u64,
+    next_clock: u64,
     bytes_total: u64,
     data: Vec<u8>,
 }
@@ -92,6 +96,7 @@ impl Document {
             pending: Pending::new(),
             rebase: None,
             presence: None,
+            sync_requests: 0,
         }
     }
 
@@ -151,6 +156,7 @@ impl Document {
         }
         self.catch_up = None;
         self.rebase = None;
+        self.sync_requests = 0;
         self.pending.rewind();
         if let Some(own) = &mut self.presence {
             own.is_sent = false;
@@ -171,12 +177,15 @@ impl Document {
         self.stage = Stage::Unopened(at);
     }
 
-    /// Start from nothing: a page is asked for that holds the whole document.
-    pub fn ask_for_snapshot(&mut self, handle: u64, mut send: impl FnMut(Body)) {
-        send(Body::SyncRequest(wire::SyncRequest {
-            document: handle,
-            have: None,
-        }));
+    /// Asks for what follows `have`, or for the whole document.
+    pub fn request_sync(&mut self, have: Option<Position>, mut send: impl FnMut(Body)) {
+        if let Stage::Open { handle } = self.stage {
+            self.sync_requests += 1;
+            send(Body::SyncRequest(wire::SyncRequest {
+                document: handle,
+                have,
+            }));
+        }
     }
 
     // ---- what the relay says
@@ -210,28 +219,29 @@ impl Document {
             },
             (SyncMode::UpToDate, _) => position,
         };
-        self.move_to(from, sync, opened.next_clock, events)?;
-        if sync == SyncMode::UpToDate {
-            self.synced(events);
-        }
-        Ok(())
+        self.move_to(from, sync, opened.next_clock, events)
     }
 
     pub fn resync(&mut self, resync: wire::Resync, events: &mut Events) -> Result<(), Violation> {
         let from = resync.from.unwrap_or_default();
         self.check_numbers(&[from.revision, resync.next_clock])?;
         let sync = event::sync_mode(resync.sync);
+        let reason = event::resync_reason(resync.reason);
         events.push_back(Event::Resync {
             document: self.key,
-            reason: event::resync_reason(resync.reason),
+            reason,
             sync,
             from,
         });
-        self.move_to(from, sync, resync.next_clock, events)?;
-        if sync == SyncMode::UpToDate {
-            self.synced(events);
+        if reason == ResyncReason::Requested && self.sync_requests > 0 {
+            // The application asked for these again.
+            self.sync_requests -= 1;
+            self.have = self.have.map(|have| Position {
+                revision: have.revision.min(from.revision),
+                ..have
+            });
         }
-        Ok(())
+        self.move_to(from, sync, resync.next_clock, events)
     }
 
     /// The relay continues from `from`. Nothing may be lost by that: either it is where the application is or
@@ -247,14 +257,12 @@ impl Document {
         self.pending.expect(next_clock);
         match sync {
             SyncMode::Snapshot => {
-                // A snapshot does not say what is in it; `next_clock` does.
-                let settled = self.pending.settle_below(next_clock);
-                self.acknowledge_unseen(settled, events);
                 self.have = Some(same.unwrap_or(Position {
                     epoch: from.epoch,
                     revision: 0,
                 }));
                 self.catch_up = Some(CatchUp {
+                    next_clock,
                     snapshot: None,
                     wants_snapshot: true,
                 });
@@ -265,7 +273,10 @@ impl Document {
                         if sync == SyncMode::Delta && from.revision <= have.revision => {}
                     (_, Some(have)) if from.revision == have.revision => {}
                     (Some(_), None) if from.revision == 0 => {
-                        events.push_back(Event::Reset { document: self.key });
+                        events.push_back(Event::Reset {
+                            document: self.key,
+                            next_clock,
+                        });
                         self.have = Some(from);
                     }
                     (None, _) if from.revision == 0 => self.have = Some(from),
@@ -277,22 +288,18 @@ impl Document {
                         });
                     }
                 }
-                self.catch_up = (sync == SyncMode::Delta).then(CatchUp::default);
+                if sync == SyncMode::UpToDate {
+                    self.synced(next_clock, events);
+                    return Ok(());
+                }
+                self.catch_up = Some(CatchUp {
+                    next_clock,
+                    snapshot: None,
+                    wants_snapshot: false,
+                });
             }
         }
         Ok(())
-    }
-
-    fn acknowledge_unseen(&self, settled: Option<Settled>, events: &mut Events) {
-        if let Some(settled) = settled {
-            events.push_back(Event::Acknowledged {
-                document: self.key,
-                first_revision: 0,
-                first_clock: settled.first_clock,
-                operations: settled.operations,
-                durability: None,
-            });
-        }
     }
 
     pub fn page(
@@ -301,8 +308,9 @@ impl Document {
         client_id: u64,
         events: &mut Events,
     ) -> Result<(), Violation> {
-        let revision = page.snapshot.as_ref().map_or(0, |chunk| chunk.revision);
-        self.check_numbers(&[revision])?;
+        if let Some(chunk) = &page.snapshot {
+            self.check_numbers(&[chunk.revision, chunk.next_clock])?;
+        }
         let Some(catch_up) = &mut self.catch_up else {
             return Err(Violation::Unexpected("SyncResponse"));
         };
@@ -312,6 +320,7 @@ impl Document {
             }
             let snapshot = catch_up.snapshot.get_or_insert_with(|| Snapshot {
                 revision: chunk.revision,
+                next_clock: chunk.next_clock,
                 bytes_total: chunk.bytes_total,
                 data: Vec::new(),
             });
@@ -336,10 +345,22 @@ impl Document {
                     revision: snapshot.revision,
                     ..have
                 });
+                let settled = self.pending.settle_below(snapshot.next_clock);
+                if let Some(settled) = settled.filter(|_| !self.is_text()) {
+                    events.push_back(Event::Acknowledged {
+                        document: self.key,
+                        first_revision: 0,
+                        first_clock: settled.first_clock,
+                        count: settled.operations.len() as u64,
+                        operations: settled.operations,
+                        durability: None,
+                    });
+                }
                 events.push_back(Event::Snapshot {
                     document: self.key,
                     revision: snapshot.revision,
                     data: snapshot.data.into(),
+                    next_clock: snapshot.next_clock,
                 });
             }
         }
@@ -353,18 +374,20 @@ impl Document {
         for operations in page.operations {
             self.operations(operations, client_id, events)?;
         }
-        if !page.has_more {
-            self.catch_up = None;
-            self.synced(events);
+        if !page.has_more
+            && let Some(catch_up) = self.catch_up.take()
+        {
+            self.synced(catch_up.next_clock, events);
         }
         Ok(())
     }
 
-    fn synced(&mut self, events: &mut Events) {
-        let revision = self.have.map_or(0, |have| have.revision);
+    fn synced(&mut self, next_clock: u64, events: &mut Events) {
+        self.catch_up = None;
         events.push_back(Event::Synced {
             document: self.key,
-            revision,
+            revision: self.have.map_or(0, |have| have.revision),
+            next_clock,
         });
         // A text batch of the last connection was made against what the application had then.
         if self.is_text() && self.pending.is_stranded() && self.rebase.is_none() {
@@ -403,11 +426,13 @@ impl Document {
         let settled = is_pending
             .then(|| self.pending.settle_below(first_clock + count))
             .flatten();
-        events.push_back(match settled {
+        // In a text they stand as the relay transformed them, not as they were submitted.
+        events.push_back(match settled.filter(|_| !self.is_text()) {
             Some(settled) => Event::Acknowledged {
                 document: self.key,
                 first_revision: revision,
                 first_clock,
+                count,
                 operations: settled.operations,
                 durability: None,
             },
@@ -451,6 +476,7 @@ impl Document {
             document: self.key,
             first_revision: ack.first_revision,
             first_clock: (ack.clock + 1).saturating_sub(count),
+            count,
             operations: settled.map_or_else(Vec::new, |settled| settled.operations),
             durability: Some(event::durability(ack.durability)),
         });
@@ -460,7 +486,6 @@ impl Document {
     pub fn refused(
         &mut self,
         nack: &wire::Nack,
-        handle: u64,
         now: Instant,
         events: &mut Events,
         send: impl FnMut(Body),
@@ -473,7 +498,7 @@ impl Document {
             }
         } else if refusal.is(ErrorCode::SnapshotRequired) {
             if self.pending.retry(nack.client_seq, None) {
-                self.ask_for_snapshot(handle, send);
+                self.request_sync(None, send);
             }
         } else if refusal.is(ErrorCode::DocumentNotOpen) {
             self.reopen(None);

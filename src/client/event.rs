@@ -50,16 +50,22 @@ pub enum Event {
         document: DocumentKey,
         refusal: Refusal,
     },
-    /// Forget the document's content: its whole history follows, from revision 1 or from a snapshot.
-    Reset { document: DocumentKey },
+    /// Forget the document's content: its whole history follows, from revision 1.
+    Reset {
+        document: DocumentKey,
+        /// The clock that the relay expects of this client next.
+        next_clock: u64,
+    },
     /// The document's whole state at `revision`, in place of everything before.
     Snapshot {
         document: DocumentKey,
         revision: u64,
         data: Bytes,
+        /// The client's own operations below this clock are part of it, those from it on are not.
+        next_clock: u64,
     },
-    /// Operations in the document's history: other clients', or this client's own of a time that the session does
-    /// not remember.
+    /// Operations in the document's history: other clients', or this client's own that no Ack could name in their
+    /// place. Where the session still has own operations of kind `log`, they are Acknowledged instead.
     Remote {
         document: DocumentKey,
         /// The revision of the first; the others follow by one.
@@ -74,6 +80,7 @@ pub enum Event {
         /// The revision of the first; 0 where the relay no longer knows it, or it is part of a snapshot.
         first_revision: u64,
         first_clock: u64,
+        count: u64,
         /// As they were submitted. Empty where the relay repeats an answer.
         operations: Vec<Bytes>,
         /// `None`: seen while catching up, not in an Ack.
@@ -92,6 +99,8 @@ pub enum Event {
     Synced {
         document: DocumentKey,
         revision: u64,
+        /// The clock that the relay expected of this client when it began.
+        next_clock: u64,
     },
     /// Who is present, and how. `full`: whoever is not listed is gone.
     Presence {
@@ -112,6 +121,32 @@ pub enum Event {
         sync: SyncMode,
         from: Position,
     },
+}
+
+impl Event {
+    /// The document that it is about.
+    pub fn document(&self) -> Option<DocumentKey> {
+        match self {
+            Self::Connected { .. }
+            | Self::Disconnected { .. }
+            | Self::Stopped { .. }
+            | Self::Goaway { .. }
+            | Self::Violation(_) => None,
+            Self::Error { document, .. } => *document,
+            Self::Opened { document, .. }
+            | Self::Closed { document, .. }
+            | Self::Reset { document, .. }
+            | Self::Snapshot { document, .. }
+            | Self::Remote { document, .. }
+            | Self::Acknowledged { document, .. }
+            | Self::Refused { document, .. }
+            | Self::Rebase { document }
+            | Self::Synced { document, .. }
+            | Self::Presence { document, .. }
+            | Self::Warning { document, .. }
+            | Self::Resync { document, .. } => Some(*document),
+        }
+    }
 }
 
 /// The relay's no.

@@ -1,7 +1,7 @@
 //! The other end of the wire: what an application needs to edit documents through a relay.
 //!
 //! [`Session`] is the protocol without IO: batching, resending, resuming, reconnecting. [`Client`] puts a session
-//! on a socket.
+//! on a socket, and [`TextDocument`] makes a text of what the session tells.
 
 mod document;
 mod driver;
@@ -11,6 +11,8 @@ mod pending;
 mod reconnect;
 mod session;
 mod settings;
+pub mod text;
+mod text_document;
 
 pub use document::OpenOptions;
 pub use driver::Client;
@@ -19,3 +21,4 @@ pub use event::{DocumentKey, Event, Refusal, Violation};
 pub use reconnect::Reconnect;
 pub use session::{ConnectionRequest, PROTOCOL_VERSION, Session, SubmitError};
 pub use settings::{Batching, Settings};
+pub use text_document::{TextDocument, TextDocumentError};

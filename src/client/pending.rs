@@ -13,6 +13,7 @@ use bytes::Bytes;
 use crate::engine::Instant;
 
 use super::settings::Batching;
+use super::text::TextBatch;
 
 #[derive(Debug)]
 pub(super) struct Pending {
@@ -71,13 +72,14 @@ impl Pending {
         true
     }
 
-    /// Adds a whole batch that was made against `base_revision`. Nothing else may be pending.
-    pub fn push_batch(&mut self, base_revision: u64, operations: Vec<Bytes>) {
-        debug_assert!(self.is_empty());
+    /// Adds a whole batch, which knows its clocks. Nothing else may be pending.
+    pub fn push_batch(&mut self, batch: TextBatch) {
+        assert!(self.is_empty(), "one batch at a time");
+        self.clock = Some(batch.first_clock);
         self.batches.push_back(Batch {
             client_seq: 0,
-            base_revision,
-            operations,
+            base_revision: batch.base_revision,
+            operations: batch.operations,
         });
     }
 

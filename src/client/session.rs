@@ -23,7 +23,8 @@ use crate::engine::Instant;
 use super::document::{Document, OpenOptions};
 use super::event::{DocumentKey, Event, Refusal, Violation};
 use super::reconnect::Backoff;
-use super::settings::Settings;
+use super::settings::{Batching, Settings};
+use super::text::TextBatch;
 
 /// The version of `proto/corelay.proto` that the session speaks.
 pub const PROTOCOL_VERSION: u32 = 3;
@@ -159,22 +160,21 @@ impl Session {
         Ok(())
     }
 
-    /// kind `text`: sends a batch that was made against `base_revision`. One at a time; see `is_ready`.
+    /// kind `text`: sends a batch. One at a time; see `is_ready`.
     pub fn submit_batch(
         &mut self,
         document: DocumentKey,
-        base_revision: u64,
-        operations: Vec<Bytes>,
+        batch: TextBatch,
     ) -> Result<(), SubmitError> {
-        self.check_size(operations.iter().map(Bytes::len).sum())?;
+        self.check_size(batch.operations.iter().map(Bytes::len).sum())?;
         let entry = &mut self.documents[document.0];
         if entry.is_closed() {
             return Err(SubmitError::Closed);
         }
-        if !entry.is_ready() || operations.is_empty() {
+        if !entry.is_ready() || batch.operations.is_empty() {
             return Err(SubmitError::NotReady);
         }
-        entry.pending_mut().push_batch(base_revision, operations);
+        entry.pending_mut().push_batch(batch);
         Ok(())
     }
 
@@ -212,17 +212,18 @@ impl Session {
 
     /// Asks for the document again from `have`, or from its beginning.
     pub fn request_sync(&mut self, document: DocumentKey, have: Option<Position>) {
-        if let Some(handle) = self.documents[document.0].handle() {
-            self.send(Body::SyncRequest(wire::SyncRequest {
-                document: handle,
-                have,
-            }));
-        }
+        let control = &mut self.control;
+        self.documents[document.0].request_sync(have, |body| append(control, body));
     }
 
     /// What the relay calls this client; 0 before the first answer.
     pub fn client_id(&self) -> u64 {
         self.client_id
+    }
+
+    /// As the relay allows it.
+    pub fn batching(&self) -> &Batching {
+        &self.settings.batching
     }
 
     pub fn is_live(&self) -> bool {
@@ -462,7 +463,7 @@ impl Session {
         };
         let control = &mut self.control;
         let document = &mut self.documents[index];
-        document.refused(nack, nack.document, now, &mut self.events, |body| {
+        document.refused(nack, now, &mut self.events, |body| {
             append(control, body);
         })?;
         if document.handle().is_none() {

@@ -4,6 +4,7 @@
 
 pub mod frame;
 pub mod record;
+pub mod request;
 pub mod websocket;
 
 /// The messages of `proto/corelay.proto`, whose comments are the protocol's specification.

@@ -5,9 +5,28 @@
 //! (`handle_*`), and pulls out what there is to do (`poll_*`). The shell in `server` does that with sockets, the
 //! simulator in `tests/simulation` with a seed.
 
+mod dedupe;
+mod document;
+mod gather;
+mod input;
+mod kind;
+mod lifecycle;
+mod mesh;
+mod open;
+mod operations;
+mod peers;
+mod presence;
+mod refusal;
+mod ring;
 pub mod route;
+mod session;
 pub mod shard;
+mod sync;
 pub mod time;
+mod timer;
+mod transmit;
 
+pub use open::is_document_id;
+pub use refusal::PROTOCOL_VERSIONS;
 pub use shard::Shard;
 pub use time::Instant;

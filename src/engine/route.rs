@@ -15,6 +15,16 @@ pub fn shard_of(document: &str, shards: usize) -> usize {
     ((hash * shards as u64) >> 32) as usize
 }
 
+/// The handle of the `number`th document that the shard `index` of `shards` has opened, counted from 1.
+pub fn handle_of(number: u64, index: usize, shards: usize) -> u64 {
+    number * shards as u64 + index as u64
+}
+
+/// The shard that gave a handle.
+pub fn shard_of_handle(handle: u64, shards: usize) -> usize {
+    usize::try_from(handle % shards as u64).expect("below the number of shards")
+}
+
 #[cfg(test)]
 mod tests {
     use super::shard_of;

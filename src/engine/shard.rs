@@ -1,4 +1,4 @@
-//! One core's share of the relay.
+//! One core's share of the relay: its face towards whoever drives it.
 //!
 //! # Driving a shard
 //!
@@ -6,13 +6,28 @@
 //! until they have nothing more; then `poll_closed`; then wait, at the longest until `poll_timeout`. The driver
 //! may stop pulling any of them at any time (a full queue, a full socket): what is not pulled stays where it is,
 //! within the memory budget, and the shard stops asking for more input through `wants_bytes`.
+//!
+//! What a shard does with what it is given is in the modules beside this one, each a part of `impl Shard`:
+//! `input` (bytes to requests), `open` (documents come and clients join), `operations` (the way of an edit),
+//! `sync` (catching up), `transmit` (what goes out), `mesh` (documents on other shards), `lifecycle` (sessions
+//! and documents end).
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::config::{Connection, Document, Durability, Fanout, Memory, Presence};
+use rustc_hash::FxHashMap;
+use slotmap::SlotMap;
+
+use crate::config::{Connection, Document as DocumentLimits, Durability, Fanout, Memory, Presence};
 use crate::store::{StoreReply, StoreRequest};
 
+use super::document::{Document, DocumentKey};
+use super::mesh::Outbox;
+use super::session::{Carrier, Phase, Session, SessionKey, Socket};
 use super::time::Instant;
+use super::timer::{Owner, Timers};
+
+pub use super::mesh::MeshMessage;
 
 /// A connection of this shard. Never given twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,7 +49,7 @@ pub struct Settings {
     pub index: usize,
     pub shards: usize,
     pub connection: Connection,
-    pub document: Document,
+    pub document: DocumentLimits,
     pub fanout: Fanout,
     pub presence: Presence,
     pub memory: Memory,
@@ -46,10 +61,6 @@ pub struct Settings {
     /// Unix time in milliseconds at `Instant::from_micros(0)`.
     pub started_at_ms: u64,
 }
-
-/// A message from one shard to another. What it says is between the engines.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MeshMessage {}
 
 /// The two lanes from each shard to each other, so that bulk in one direction never waits for bulk in the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,61 +74,190 @@ pub enum Lane {
 /// What a shard has counted since its start, and what it holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Metrics {
+    // Held.
     pub connections: u64,
+    pub documents: u64,
+    pub input_bytes: u64,
+    pub output_bytes: u64,
+    pub document_bytes: u64,
+    pub pending_bytes: u64,
+    // Counted.
+    pub operations: u64,
+    pub duplicates: u64,
+    pub acks: u64,
+    pub nacks: u64,
+    /// Batches and own acknowledgements handed to subscribers from the ring.
+    pub deliveries: u64,
+    pub presence_updates: u64,
+    pub pages: u64,
+    pub warnings: u64,
+    pub resyncs: u64,
+    pub backpressure_closes: u64,
+    pub refused_connections: u64,
+    pub load_failures: u64,
+    pub snapshots: u64,
 }
 
-pub struct Shard {}
+/// Bytes held of each part of the memory budget.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    pub input_bytes: usize,
+    pub output_bytes: usize,
+    pub document_bytes: usize,
+    pub pending_bytes: usize,
+}
+
+#[derive(Debug)]
+pub struct Shard {
+    pub(super) settings: Settings,
+    pub(super) sessions: SlotMap<SessionKey, Session>,
+    pub(super) documents: SlotMap<DocumentKey, Document>,
+    pub(super) names: BTreeMap<Arc<str>, DocumentKey>,
+    pub(super) handles: FxHashMap<u64, DocumentKey>,
+    /// How many documents have been opened; handles are made of it.
+    pub(super) opened: u64,
+    /// Sessions whose connections are on other shards.
+    pub(super) links: BTreeMap<(usize, ConnectionId), SessionKey>,
+    pub(super) outboxes: Vec<Outbox>,
+    pub(super) writable: VecDeque<SessionKey>,
+    pub(super) paused: Vec<SessionKey>,
+    pub(super) resumed: VecDeque<SessionKey>,
+    pub(super) closed: VecDeque<ConnectionId>,
+    pub(super) store: VecDeque<StoreRequest>,
+    /// Reads that the store has not answered, by ticket.
+    pub(super) reads: BTreeMap<u64, SessionKey>,
+    pub(super) tickets: u64,
+    /// Sessions that want to read when one of the reads is answered.
+    pub(super) readers: VecDeque<(SessionKey, DocumentKey)>,
+    pub(super) timers: Timers,
+    pub(super) ledger: Ledger,
+    pub(super) metrics: Metrics,
+    pub(super) is_stopping: bool,
+    pub(super) is_failed: bool,
+}
 
 impl Shard {
     pub fn new(settings: Settings) -> Self {
-        todo!()
+        Self {
+            outboxes: (0..settings.shards).map(|_| Outbox::default()).collect(),
+            settings,
+            sessions: SlotMap::with_key(),
+            documents: SlotMap::with_key(),
+            names: BTreeMap::new(),
+            handles: FxHashMap::default(),
+            opened: 0,
+            links: BTreeMap::new(),
+            writable: VecDeque::new(),
+            paused: Vec::new(),
+            resumed: VecDeque::new(),
+            closed: VecDeque::new(),
+            store: VecDeque::new(),
+            reads: BTreeMap::new(),
+            tickets: 0,
+            readers: VecDeque::new(),
+            timers: Timers::default(),
+            ledger: Ledger::default(),
+            metrics: Metrics::default(),
+            is_stopping: false,
+            is_failed: false,
+        }
     }
 
     // ---- in
 
     /// A client has connected; for a WebSocket, the handshake is behind it. `document` is the one that its URL
-    /// names. `None`: the shard has as many connections as it may; say so and close.
+    /// names. `None`: the shard has as many connections as it may, or is stopping.
     pub fn connect(
         &mut self,
         transport: Transport,
         document: Option<Arc<str>>,
         now: Instant,
     ) -> Option<ConnectionId> {
-        todo!()
+        if self.is_stopping || self.connections() >= self.settings.connection.count_max {
+            self.metrics.refused_connections += 1;
+            return None;
+        }
+        let socket = Box::new(Socket::new(transport, document, now));
+        let session = Session::new(Carrier::Socket(socket), Phase::Greeting);
+        let key = self.sessions.insert(session);
+        self.set_session_alarm(key);
+        Some(key.into())
     }
 
     /// Bytes came from the socket, in any pieces. They are unmasked in place. A connection that the shard has
     /// closed is ignored, here and everywhere.
     pub fn handle_bytes(&mut self, connection: ConnectionId, bytes: &mut [u8], now: Instant) {
-        todo!()
+        self.receive(connection.into(), bytes, now);
     }
 
     /// The socket is at its end or broken. Nothing more is sent, and `poll_closed` does not name it.
     pub fn handle_eof(&mut self, connection: ConnectionId, now: Instant) {
-        todo!()
+        self.disconnect(connection.into(), now);
     }
 
     /// The socket, which had taken less than it was given, can take more.
-    pub fn handle_writable(&mut self, connection: ConnectionId, now: Instant) {
-        todo!()
+    pub fn handle_writable(&mut self, connection: ConnectionId) {
+        let key = connection.into();
+        if let Some(socket) = self.sessions.get_mut(key).and_then(Session::socket_mut) {
+            socket.is_full = false;
+            self.mark_writable(key);
+        }
     }
 
     pub fn handle_store(&mut self, reply: StoreReply, now: Instant) {
-        todo!()
+        match reply {
+            StoreReply::Appended {
+                token,
+                revision,
+                persisted_at_ms,
+            } => self.confirm(
+                DocumentKey::from_token(token),
+                revision,
+                persisted_at_ms,
+                now,
+            ),
+            StoreReply::Loaded { token, result } => {
+                self.finish_load(DocumentKey::from_token(token), result, now);
+            }
+            StoreReply::Page {
+                token,
+                ticket,
+                result,
+            } => self.receive_page(DocumentKey::from_token(token), ticket, result, now),
+            StoreReply::SnapshotStored { token, .. } => {
+                self.finish_snapshot(DocumentKey::from_token(token), now);
+            }
+            StoreReply::Failed { .. } => self.is_failed = true,
+        }
+        self.resume_paused();
     }
 
+    /// A message came from the shard `from`.
     pub fn handle_mesh(&mut self, from: usize, message: MeshMessage, now: Instant) {
-        todo!()
+        self.receive_mesh(from, message, now);
+        self.resume_paused();
     }
 
     /// Call it at `poll_timeout`, or whenever convenient.
     pub fn handle_timeout(&mut self, now: Instant) {
-        todo!()
+        while let Some((at, owner)) = self.timers.pop(now) {
+            match owner {
+                Owner::Session(key) => self.ring_session(key, at, now),
+                Owner::Document(key) => self.ring_document(key, at, now),
+            }
+        }
     }
 
     /// Begin a planned stop: every client is told, nothing new is taken, what was taken is finished.
-    pub fn stop(&mut self, now: Instant) {
-        todo!()
+    ///
+    /// When all shards are drained, `close` each; when all are stopped, it is over.
+    pub fn stop(&mut self) {
+        self.begin_stop();
+    }
+
+    /// The second half of a planned stop: every connection is closed, after what it was answered is sent.
+    pub fn close(&mut self, now: Instant) {
+        self.say_farewell(now);
     }
 
     // ---- out
@@ -125,27 +265,43 @@ impl Shard {
     /// Whether the connection's socket should be read. False while its requests wait for something: the driver
     /// leaves its bytes in the socket, so that TCP slows down this client alone.
     pub fn wants_bytes(&self, connection: ConnectionId) -> bool {
-        todo!()
+        self.sessions
+            .get(connection.into())
+            .is_some_and(|session| !session.is_paused && !session.is_closing())
     }
 
     /// A connection for which `wants_bytes` has become true again.
     pub fn poll_wants_bytes(&mut self) -> Option<ConnectionId> {
-        todo!()
+        while let Some(key) = self.resumed.pop_front() {
+            if self.sessions.contains_key(key) {
+                return Some(key.into());
+            }
+        }
+        None
     }
 
     /// A connection that has something to send and whose socket is not known to be full.
     pub fn poll_writable(&mut self) -> Option<ConnectionId> {
-        todo!()
+        while let Some(key) = self.writable.pop_front() {
+            if let Some(session) = self.sessions.get_mut(key) {
+                session.is_queued = false;
+                if !session.is_blocked() {
+                    return Some(key.into());
+                }
+            }
+        }
+        None
     }
 
-    /// Appends what the connection has to send now to `out`, up to about `flush_bytes_max`. Give it all to the
+    /// Puts what the connection has to send into `out`, which is empty, up to about `flush_bytes_max`. Give it all to the
     /// socket in one send, and say with `handle_sent` how much of it the socket took, before anything else.
-    pub fn poll_transmit(&mut self, connection: ConnectionId, out: &mut Vec<u8>, now: Instant) {
-        todo!()
+    /// Where there is more, `poll_writable` names the connection again.
+    pub fn poll_transmit(&mut self, connection: ConnectionId, out: &mut Vec<u8>) {
+        self.transmit(connection.into(), out);
     }
 
-    /// The socket took the first `taken` bytes of `out`; the shard keeps the rest and calls the socket full.
-    /// If the socket took all and there is more, `poll_writable` names the connection again.
+    /// The socket took the first `taken` bytes of what `poll_transmit` put there; the shard keeps the rest
+    /// and calls the socket full until `handle_writable`.
     pub fn handle_sent(
         &mut self,
         connection: ConnectionId,
@@ -153,34 +309,63 @@ impl Shard {
         taken: usize,
         now: Instant,
     ) {
-        todo!()
+        self.sent(connection.into(), out, taken, now);
     }
 
     pub fn poll_store(&mut self) -> Option<StoreRequest> {
-        todo!()
+        self.store.pop_front()
     }
 
-    /// The next message for that shard in that lane.
+    /// The next message for the shard `to` in that lane.
     pub fn poll_mesh(&mut self, to: usize, lane: Lane) -> Option<MeshMessage> {
-        todo!()
+        match lane {
+            Lane::Request => self.outboxes[to].requests.pop_front(),
+            Lane::Reply => self.next_mesh_reply(to),
+        }
     }
 
     /// When `handle_timeout` wants to be called at the latest. `None`: not before something else happens.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        todo!()
+        self.timers.next()
     }
 
-    /// A connection whose socket is to be closed: all that could be sent has been.
+    /// A connection whose socket is to be closed: all that could be sent has been. A driver shuts down its
+    /// sending side and reads until the client closes too, for a little while: closing a socket with unread bytes
+    /// in it would take the last frames away from the client.
     pub fn poll_closed(&mut self) -> Option<ConnectionId> {
-        todo!()
+        self.closed.pop_front()
     }
 
-    /// After `stop`: everything that was taken has been answered and sent.
+    /// After `stop`: the store has confirmed everything that was taken, and nothing waits for other shards.
+    pub fn is_drained(&self) -> bool {
+        let is_mesh_empty = self.outboxes.iter().all(Outbox::is_empty);
+        self.is_stopping && self.ledger.pending_bytes == 0 && self.store.is_empty() && is_mesh_empty
+    }
+
+    /// After `close`: nobody is connected, and the last snapshots are with the store.
     pub fn is_stopped(&self) -> bool {
-        todo!()
+        self.is_stopping && self.sessions.is_empty() && self.store.is_empty()
     }
 
     pub fn metrics(&self) -> Metrics {
-        todo!()
+        Metrics {
+            connections: self.connections() as u64,
+            documents: self.documents.len() as u64,
+            input_bytes: self.ledger.input_bytes as u64,
+            output_bytes: self.ledger.output_bytes as u64,
+            document_bytes: self.ledger.document_bytes as u64,
+            pending_bytes: self.ledger.pending_bytes as u64,
+            ..self.metrics
+        }
+    }
+
+    /// Sessions whose sockets are here.
+    fn connections(&self) -> usize {
+        self.sessions.len() - self.links.len()
+    }
+
+    /// The Unix time in milliseconds.
+    pub(super) fn unix_ms(&self, now: Instant) -> u64 {
+        self.settings.started_at_ms + now.as_millis()
     }
 }

@@ -79,6 +79,18 @@ impl Operation {
             .sum()
     }
 
+    /// How much longer it makes a document, in code units; negative: shorter.
+    pub fn growth(&self) -> isize {
+        self.parts
+            .iter()
+            .map(|part| match *part {
+                Part::Retain(_) => 0,
+                Part::Insert { utf16, .. } => utf16 as isize,
+                Part::Delete(length) => -(length as isize),
+            })
+            .sum()
+    }
+
     /// All the text that it inserts, in bytes.
     pub fn inserted_bytes(&self) -> usize {
         self.text.len()

@@ -1,0 +1,116 @@
+//! The memory budget: what the named limits add up to, printed at start.
+//!
+//! It is what corelay's own limits bound. Code, thread stacks and the allocator's slack come on top; connections
+//! cost the kernel memory too.
+
+use std::fmt;
+
+use super::Config;
+use super::unit::bytes_text;
+
+/// One line of the budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    pub what: &'static str,
+    /// The keys that it is made of.
+    pub keys: &'static str,
+    /// The bytes of one of them.
+    pub bytes_each: u64,
+    /// How many of them there are: the number of shards, or one.
+    pub count: u64,
+}
+
+impl Share {
+    pub fn bytes(&self) -> u64 {
+        self.bytes_each.saturating_mul(self.count)
+    }
+}
+
+/// What the relay may hold in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Budget {
+    pub shards: usize,
+    pub shares: Vec<Share>,
+}
+
+impl Budget {
+    /// The budget of this configuration on so many shards.
+    pub fn new(config: &Config, shards: usize) -> Self {
+        let memory = &config.memory;
+        let per_shard = |what, keys, bytes: usize| Share {
+            what,
+            keys,
+            bytes_each: bytes as u64,
+            count: shards as u64,
+        };
+        let once = |what, keys, bytes: usize| Share {
+            what,
+            keys,
+            bytes_each: bytes as u64,
+            count: 1,
+        };
+        let catch_up_bytes = memory
+            .catch_up_reads_max
+            .saturating_mul(memory.catch_up_page_bytes);
+        let shares = vec![
+            per_shard(
+                "frames arriving",
+                "memory.input_bytes_max",
+                memory.input_bytes_max,
+            ),
+            per_shard(
+                "bytes leaving",
+                "memory.output_bytes_max",
+                memory.output_bytes_max,
+            ),
+            per_shard(
+                "open documents",
+                "memory.document_bytes_max",
+                memory.document_bytes_max,
+            ),
+            per_shard(
+                "on the way to disk",
+                "memory.pending_bytes_max",
+                memory.pending_bytes_max,
+            ),
+            per_shard(
+                "catching up",
+                "memory.catch_up_reads_max × catch_up_page_bytes",
+                catch_up_bytes,
+            ),
+            once(
+                "the commit at work",
+                "store.commit_bytes_max",
+                config.store.commit_bytes_max,
+            ),
+            once(
+                "the store's cache",
+                "store.cache_bytes",
+                config.store.cache_bytes,
+            ),
+        ];
+        Self { shards, shares }
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.shares
+            .iter()
+            .fold(0, |sum, share| sum.saturating_add(share.bytes()))
+    }
+}
+
+impl fmt::Display for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.shards == 1 { "" } else { "s" };
+        writeln!(f, "memory budget of {} shard{plural}", self.shards)?;
+        let mut line = |what: &str, each: &str, total: &str, keys: &str| {
+            writeln!(f, "  {what:<20}{each:>10}  {total:>10}  {keys}")
+        };
+        line("", "each", "in all", "")?;
+        for share in &self.shares {
+            let (each, total) = (bytes_text(share.bytes_each), bytes_text(share.bytes()));
+            line(share.what, &each, &total, share.keys)?;
+        }
+        line("sum", "", &bytes_text(self.bytes()), "")
+    }
+}

@@ -1,0 +1,159 @@
+//! The keys: each with its meaning, its cost, its type, its default, its unit and its range, written once.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::cores::{CoreSet, Cores};
+use super::key::{Key, tables};
+use super::unit::{Address, Bytes, Count, Filter, GIB, KIB, MIB, Path, Percent, Time, Unit};
+use super::word::{Durability, LogFormat, Word};
+
+const SECOND_MS: u64 = 1000;
+const HOUR_MS: u64 = 3600 * SECOND_MS;
+const DAY_MS: u64 = 24 * HOUR_MS;
+
+/// A size in bytes as a field holds it.
+const fn size(bytes: u64) -> usize {
+    bytes as usize
+}
+
+tables! {
+    /// Where the relay listens. `None`: not at all ("off").
+    listen: Listen {
+        /// WebSocket and HTTP. Every shard listens here.
+        websocket: Option<SocketAddr> = Some(([0, 0, 0, 0], 7400).into()), Address;
+        /// Plain TCP: the protocol's frames and nothing around them. Every shard listens here.
+        tcp: Option<SocketAddr> = Some(([0, 0, 0, 0], 7401).into()), Address;
+        /// Health, metrics and administration. It asks for no credential: keep it on the loopback.
+        admin: Option<SocketAddr> = Some(([127, 0, 0, 1], 7402).into()), Address;
+    }
+
+    /// One pinned executor for each core.
+    shards: Shards {
+        /// The cores that get a shard. Each has a memory budget of its own, see [memory], and its documents to itself.
+        cores: Cores = Cores::All, CoreSet;
+    }
+
+    /// Where operations are kept, and when they count as kept.
+    store: Store {
+        /// Where documents are kept. One relay at a time.
+        path: PathBuf = PathBuf::from("./data"), Path;
+        /// When an operation is acknowledged: after it is synced to disk ("always"), or after it is written and before it
+        /// is synced ("interval", "never"). In the last two a crash of the machine can lose acknowledged operations.
+        durability: Durability = Durability::Always, Word;
+        /// How often durability = "interval" syncs: what a crash of the machine can lose, in time.
+        sync_interval: Duration = Duration::from_secs(1), Time(10..=60 * SECOND_MS);
+        /// The most bytes of operations in one commit. More of them share one sync, and each waits for more to be written.
+        commit_bytes_max: usize = size(8 * MIB), Bytes(64 * KIB..=GIB);
+        /// Requests that wait for the committer, per shard. When the queue is full the shard keeps them, and reads no
+        /// connection when they come to memory.pending_bytes_max.
+        queue_requests_max: usize = 4096, Count(16..=1_048_576);
+        /// The block cache of the embedded store. More of it spares reads from disk when documents open.
+        cache_bytes: usize = size(64 * MIB), Bytes(MIB..=1024 * GIB);
+    }
+
+    /// One client's connection. Limits named per process are divided evenly among the shards.
+    connection: Connection {
+        /// Connections per shard; of more, each is refused. Each needs a file descriptor (LimitNOFILE).
+        count_max: usize = 20_000, Count(1..=1_000_000);
+        /// The longest frame that a client may send. Larger ones hold up everything behind them for longer.
+        message_bytes_max: usize = size(MIB), Bytes(4 * KIB..=64 * MIB);
+        /// The most operations in one batch, which is applied, stored and acknowledged as a whole.
+        batch_operations_max: usize = 1000, Count(1..=65_536);
+        /// Documents that one connection may have open.
+        documents_max: usize = 100, Count(1..=65_536);
+        /// From accept to Hello, the HTTP handshake included. A stranger can hold a connection for this long.
+        handshake_timeout: Duration = Duration::from_secs(10), Time(100..=HOUR_MS);
+        /// The largest HTTP request that starts a WebSocket.
+        handshake_bytes_max: usize = size(16 * KIB), Bytes(KIB..=MIB);
+        /// A connection that was quiet for this long is pinged. Shorter finds dead peers sooner and wakes idle ones more
+        /// often; many proxies close what is quiet for a minute.
+        ping_period: Duration = Duration::from_secs(54), Time(100..=DAY_MS);
+        /// A connection that was quiet for this long is closed.
+        pong_timeout: Duration = Duration::from_secs(60), Time(200..=DAY_MS);
+        /// A connection whose socket takes nothing for this long, though there is something to send, is closed.
+        write_timeout: Duration = Duration::from_secs(10), Time(100..=HOUR_MS);
+        /// Unacknowledged operations of one connection, past which it is not read.
+        inflight_bytes_max: usize = size(4 * MIB), Bytes(4 * KIB..=GIB);
+    }
+
+    /// One document's state and life.
+    document: Document {
+        /// The state of one document of a kind that the relay reads ("text"). An edit that would make it larger is refused.
+        bytes_max: usize = size(64 * MIB), Bytes(KIB..=GIB);
+        /// Different writers over a document's whole life. The document remembers each, for ever, so as to apply no
+        /// operation twice; one writer more is refused.
+        clients_max: usize = 65_536, Count(1..=16_777_216);
+        /// Operations kept in memory to transform late ones against ("text"). A client that is further behind has to
+        /// catch up before it can edit.
+        history_operations_max: usize = 8192, Count(16..=1_048_576);
+        /// The bytes of these operations.
+        history_bytes_max: usize = size(4 * MIB), Bytes(4 * KIB..=GIB);
+        /// How long a document stays in memory after its last subscriber left. Longer spares loading it again.
+        idle_timeout: Duration = Duration::from_secs(300), Time(100..=DAY_MS);
+        /// A snapshot is stored after this many operations. More often shortens what is replayed when a document opens, and
+        /// writes more.
+        snapshot_operations: u64 = 100, Count(1..=1_000_000_000);
+        /// A changed document has its snapshot stored after this long at the latest.
+        snapshot_period: Duration = Duration::from_secs(300), Time(SECOND_MS..=DAY_MS);
+    }
+
+    /// How operations reach subscribers, and how far one may fall behind.
+    fanout: Fanout {
+        /// Slots of a document's operation ring; a slot holds one batch.
+        ring_slots: usize = 1024, Count(16..=1_048_576);
+        /// Bytes of a document's operation ring; one larger batch is kept all the same. It is filled only as far as a
+        /// document is edited, and counts towards memory.document_bytes_max.
+        ring_bytes_max: usize = size(2 * MIB), Bytes(4 * KIB..=GIB);
+        /// Slots of a document's presence ring; a slot holds one update.
+        presence_ring_slots: usize = 256, Count(16..=65_536);
+        /// How far a subscriber may fall behind, in operations. Past it the subscriber is lapped: it gets one resync from
+        /// the store in place of what it missed.
+        lag_operations_max: u64 = 1000, Count(1..=1_048_576);
+        /// The same in bytes; whichever comes first.
+        lag_bytes_max: usize = size(MIB), Bytes(4 * KIB..=GIB);
+        /// How much of either limit brings the warning, past which the subscriber gets no presence.
+        warning_percent: u64 = 80, Percent(1..=99);
+        /// The most bytes of one send to one subscriber. More means fewer sends to a busy one, and longer turns.
+        flush_bytes_max: usize = size(64 * KIB), Bytes(KIB..=16 * MIB);
+    }
+
+    /// Who is there, and where their cursor is. Never stored.
+    presence: Presence {
+        /// Updates per second and client that are passed on; of more, the newest wins.
+        updates_per_second_max: u32 = 10, Count(1..=1000);
+        /// How long a presence lives without an update or a heartbeat.
+        ttl: Duration = Duration::from_secs(30), Time(100..=HOUR_MS);
+        /// The largest presence of one client. The relay keeps one for every client of an open document.
+        bytes_max: usize = size(64 * KIB), Bytes(64..=MIB);
+    }
+
+    /// What each shard may hold, in bytes. Their sum over the shards, and what the store holds, is the budget that is
+    /// printed at start.
+    memory: Memory {
+        /// Pieces of frames that have not arrived whole.
+        input_bytes_max: usize = size(64 * MIB), Bytes(64 * KIB..=1024 * GIB);
+        /// What sockets have not taken: unsent rests, replies, pages, frames from other shards.
+        output_bytes_max: usize = size(128 * MIB), Bytes(64 * KIB..=1024 * GIB);
+        /// Open documents: state, history, rings, presence, tables of clients. When it is used up no further document
+        /// opens.
+        document_bytes_max: usize = size(1024 * MIB), Bytes(MIB..=1024 * GIB);
+        /// Operations that are on their way to the disk, past which no connection is read.
+        pending_bytes_max: usize = size(64 * MIB), Bytes(64 * KIB..=1024 * GIB);
+        /// Reads from the store at one time, each up to memory.catch_up_page_bytes. Further ones wait.
+        catch_up_reads_max: usize = 64, Count(1..=65_536);
+        /// What one read from the store brings to a client that catches up.
+        catch_up_page_bytes: usize = size(256 * KIB), Bytes(4 * KIB..=16 * MIB);
+        /// Bytes on their way between two shards for one connection, in each direction.
+        lane_window_bytes: usize = size(256 * KIB), Bytes(4 * KIB..=16 * MIB);
+    }
+
+    /// What the relay says of itself, on standard error.
+    log: Log {
+        /// What is logged.
+        filter: String = "info".to_owned(), Filter;
+        /// How a line is written: for people, or as one JSON object.
+        format: LogFormat = LogFormat::Text, Word;
+    }
+}

@@ -1,0 +1,217 @@
+//! Which operations of which client a document has: what makes every operation count once.
+//!
+//! A [`Dedupe`] is the document's state vector, and for each client the places of its newest batches, so that a
+//! repeated batch can be acknowledged with its first revision. It is part of every snapshot; its size is bounded
+//! by `document.clients_max`.
+
+use std::collections::BTreeMap;
+
+use smallvec::SmallVec;
+
+use crate::codec::record::{ClientRecord, RunRecord};
+
+use super::refusal::Refusal;
+
+/// Runs kept per client; a client has at most 3 batches on its way.
+const RUNS_MAX: usize = 8;
+
+/// Clocks and revisions that rise together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Run {
+    first_clock: u64,
+    first_revision: u64,
+    count: u64,
+}
+
+#[derive(Debug, Default)]
+struct Client {
+    next_clock: u64,
+    runs: SmallVec<[Run; 1]>,
+}
+
+/// What a batch is to the document.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Novelty {
+    Fresh,
+    /// All of it has been applied. `None`: too long ago to know where.
+    Duplicate {
+        first_revision: Option<u64>,
+    },
+}
+
+#[derive(Debug, Default)]
+pub struct Dedupe {
+    clients: BTreeMap<u64, Client>,
+}
+
+impl Dedupe {
+    pub fn restore(records: Vec<ClientRecord>) -> Self {
+        let clients = records.into_iter().map(|record| {
+            let runs = record.runs.into_iter().map(|run| Run {
+                first_clock: run.first_clock,
+                first_revision: run.first_revision,
+                count: run.count,
+            });
+            let client = Client {
+                next_clock: record.next_clock,
+                runs: runs.collect(),
+            };
+            (record.client_id, client)
+        });
+        Self {
+            clients: clients.collect(),
+        }
+    }
+
+    /// In the order of client ids.
+    pub fn records(&self) -> Vec<ClientRecord> {
+        let record = |(client_id, client): (&u64, &Client)| ClientRecord {
+            client_id: *client_id,
+            next_clock: client.next_clock,
+            runs: client
+                .runs
+                .iter()
+                .map(|run| RunRecord {
+                    first_clock: run.first_clock,
+                    first_revision: run.first_revision,
+                    count: run.count,
+                })
+                .collect(),
+        };
+        self.clients.iter().map(record).collect()
+    }
+
+    /// The clock that the client's next operation must have.
+    pub fn next_clock(&self, client_id: u64) -> u64 {
+        self.clients
+            .get(&client_id)
+            .map_or(0, |client| client.next_clock)
+    }
+
+    /// What to do with a batch of `count` operations.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::ClockGap`] if operations before it are missing, or only a part of it is new;
+    /// [`Refusal::TooManyClients`] if it is the first of one client too many.
+    pub fn check(
+        &self,
+        client_id: u64,
+        first_clock: u64,
+        count: u64,
+        clients_max: usize,
+    ) -> Result<Novelty, Refusal> {
+        let next_clock = self.next_clock(client_id);
+        if first_clock == next_clock {
+            if next_clock == 0
+                && self.clients.len() >= clients_max
+                && !self.clients.contains_key(&client_id)
+            {
+                return Err(Refusal::TooManyClients { clients_max });
+            }
+            return Ok(Novelty::Fresh);
+        }
+        if first_clock + count > next_clock {
+            return Err(Refusal::ClockGap { next_clock });
+        }
+        let runs = &self.clients[&client_id].runs;
+        let run = runs.iter().rev().find(|run| run.first_clock <= first_clock);
+        let first_revision = run
+            .filter(|run| first_clock < run.first_clock + run.count)
+            .map(|run| run.first_revision + (first_clock - run.first_clock));
+        Ok(Novelty::Duplicate { first_revision })
+    }
+
+    /// The batch has its place.
+    ///
+    /// # Panics
+    ///
+    /// If its first clock is not the client's next one.
+    pub fn record(&mut self, client_id: u64, first_clock: u64, first_revision: u64, count: u64) {
+        let client = self.clients.entry(client_id).or_default();
+        assert_eq!(client.next_clock, first_clock, "clocks have no gaps");
+        client.next_clock += count;
+        if let Some(last) = client.runs.last_mut()
+            && last.first_revision + last.count == first_revision
+        {
+            last.count += count;
+            return;
+        }
+        if client.runs.len() == RUNS_MAX {
+            client.runs.remove(0);
+        }
+        client.runs.push(Run {
+            first_clock,
+            first_revision,
+            count,
+        });
+    }
+
+    /// What it takes in memory, about.
+    pub fn footprint_bytes(&self) -> usize {
+        self.clients.len() * (size_of::<u64>() + size_of::<Client>() + size_of::<Run>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_counts_once() {
+        let mut dedupe = Dedupe::default();
+        assert_eq!(dedupe.check(7, 0, 3, 2), Ok(Novelty::Fresh));
+        dedupe.record(7, 0, 11, 3);
+        dedupe.record(8, 0, 14, 1);
+        dedupe.record(7, 3, 15, 2);
+        for (first_clock, first_revision) in [(0, 11), (1, 12), (2, 13), (3, 15), (4, 16)] {
+            assert_eq!(
+                dedupe.check(7, first_clock, 1, 2),
+                Ok(Novelty::Duplicate {
+                    first_revision: Some(first_revision)
+                })
+            );
+        }
+        assert_eq!(dedupe.check(7, 5, 1, 2), Ok(Novelty::Fresh));
+        assert_eq!(
+            dedupe.check(7, 6, 1, 2),
+            Err(Refusal::ClockGap { next_clock: 5 })
+        );
+        assert_eq!(
+            dedupe.check(7, 4, 2, 2),
+            Err(Refusal::ClockGap { next_clock: 5 }),
+            "half of it is new"
+        );
+        assert_eq!(
+            dedupe.check(9, 0, 1, 2),
+            Err(Refusal::TooManyClients { clients_max: 2 })
+        );
+        assert_eq!(dedupe.check(9, 0, 1, 3), Ok(Novelty::Fresh));
+    }
+
+    #[test]
+    fn only_the_newest_places_are_known_and_all_clocks() {
+        let mut dedupe = Dedupe::default();
+        for clock in 0..20 {
+            dedupe.record(7, clock, 1 + 2 * clock, 1);
+        }
+        let duplicate = |first_revision| Ok(Novelty::Duplicate { first_revision });
+        assert_eq!(dedupe.check(7, 0, 1, 1), duplicate(None));
+        assert_eq!(dedupe.check(7, 11, 1, 1), duplicate(None));
+        assert_eq!(dedupe.check(7, 12, 1, 1), duplicate(Some(25)));
+        assert_eq!(dedupe.check(7, 19, 1, 1), duplicate(Some(39)));
+    }
+
+    #[test]
+    fn a_snapshot_keeps_it_all() {
+        let mut dedupe = Dedupe::default();
+        dedupe.record(7, 0, 1, 3);
+        dedupe.record(9, 0, 4, 1);
+        dedupe.record(7, 3, 5, 1);
+        let restored = Dedupe::restore(dedupe.records());
+        assert_eq!(restored.records(), dedupe.records());
+        assert_eq!(restored.next_clock(7), 4);
+        assert_eq!(restored.next_clock(8), 0);
+        assert_eq!(restored.check(7, 3, 1, 1), dedupe.check(7, 3, 1, 1));
+    }
+}

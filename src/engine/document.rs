@@ -1,0 +1,186 @@
+//! One open document: its newest state, what of it is durable, and who listens.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use slotmap::{Key, KeyData, new_key_type};
+
+use crate::store::DocumentRef;
+
+use super::dedupe::Dedupe;
+use super::kind::Kind;
+use super::presence::Presence;
+use super::ring::Ring;
+use super::session::SessionKey;
+use super::time::Instant;
+use super::timer::Alarm;
+
+new_key_type! {
+    /// An open document of this shard. Never given twice.
+    pub struct DocumentKey;
+}
+
+impl DocumentKey {
+    pub fn from_token(token: u64) -> Self {
+        KeyData::from_ffi(token).into()
+    }
+
+    pub fn token(self) -> u64 {
+        self.data().as_ffi()
+    }
+}
+
+#[derive(Debug)]
+pub struct Document {
+    pub name: Arc<str>,
+    /// What frames call it.
+    pub handle: u64,
+    pub state: State,
+    pub alarm: Alarm,
+    /// What it holds of the budget for documents, as last counted.
+    pub counted_bytes: usize,
+}
+
+#[derive(Debug)]
+pub enum State {
+    /// The store has been asked; these wait for its answer.
+    Loading {
+        waiting: Vec<Joiner>,
+    },
+    Open(Box<Open>),
+}
+
+/// A client's Open request.
+#[derive(Debug)]
+pub struct Joiner {
+    pub session: SessionKey,
+    pub request_id: u64,
+    /// Empty: whatever it is.
+    pub kind: String,
+    pub have: Option<Have>,
+    pub create: bool,
+}
+
+/// What a client has: a revision of an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Have {
+    pub epoch: u64,
+    pub revision: u64,
+}
+
+#[derive(Debug)]
+pub struct Open {
+    pub kind: Box<dyn Kind>,
+    pub kind_name: Arc<str>,
+    /// The newest revision.
+    pub head_revision: u64,
+    /// The newest revision that the store has confirmed: what anybody may be told of.
+    pub durable_revision: u64,
+    /// What lies between the two, in order.
+    pub pending: VecDeque<PendingBatch>,
+    pub pending_bytes: usize,
+    /// Repeated batches that are acknowledged when their revision is durable.
+    pub repeated: Vec<RepeatedBatch>,
+    pub dedupe: Dedupe,
+    pub ring: Ring,
+    pub presence: Presence,
+    pub subscribers: Vec<SessionKey>,
+    /// The subscribers by client id: a client is there once.
+    pub members: BTreeMap<u64, SessionKey>,
+    /// Since when it has had none.
+    pub idle_since: Option<Instant>,
+    pub snapshot: SnapshotPolicy,
+    /// The bytes of all its operations, ever.
+    pub operation_bytes_total: u64,
+}
+
+/// A batch that has its place and is not durable.
+#[derive(Debug)]
+pub struct PendingBatch {
+    pub session: SessionKey,
+    pub origin: u64,
+    pub client_seq: u64,
+    pub first_clock: u64,
+    pub first_revision: u64,
+    pub operations: Vec<Bytes>,
+    pub bytes: usize,
+}
+
+impl PendingBatch {
+    pub fn last_revision(&self) -> u64 {
+        self.first_revision + self.operations.len() as u64 - 1
+    }
+}
+
+#[derive(Debug)]
+pub struct RepeatedBatch {
+    pub session: SessionKey,
+    pub client_seq: u64,
+    /// 0: no longer known.
+    pub first_revision: u64,
+    pub count: u32,
+    pub durable_at_revision: u64,
+}
+
+/// What has happened since the last snapshot.
+#[derive(Debug, Default)]
+pub struct SnapshotPolicy {
+    pub revision: u64,
+    pub operation_bytes_since: usize,
+    pub considered_at: Instant,
+    /// The size of the one that the store has not confirmed.
+    pub storing_bytes: usize,
+}
+
+impl Document {
+    pub fn reference(&self, key: DocumentKey) -> DocumentRef {
+        DocumentRef {
+            name: self.name.clone(),
+            token: key.token(),
+        }
+    }
+
+    pub fn open(&self) -> Option<&Open> {
+        match &self.state {
+            State::Open(open) => Some(open),
+            State::Loading { .. } => None,
+        }
+    }
+
+    pub fn open_mut(&mut self) -> Option<&mut Open> {
+        match &mut self.state {
+            State::Open(open) => Some(open),
+            State::Loading { .. } => None,
+        }
+    }
+
+    /// What it takes in memory, about.
+    pub fn footprint_bytes(&self) -> usize {
+        let state = match &self.state {
+            State::Loading { waiting } => waiting.capacity() * size_of::<Joiner>(),
+            State::Open(open) => {
+                size_of::<Open>()
+                    + open.kind.footprint_bytes()
+                    + open.dedupe.footprint_bytes()
+                    + open.ring.footprint_bytes()
+                    + open.presence.footprint_bytes()
+                    + open.subscribers.capacity() * size_of::<SessionKey>()
+                    + open.members.len() * size_of::<(u64, SessionKey)>()
+            }
+        };
+        size_of::<Self>() + self.name.len() + state
+    }
+}
+
+impl Open {
+    /// Nothing of it waits for the store.
+    pub fn is_at_rest(&self) -> bool {
+        self.pending.is_empty() && self.snapshot.storing_bytes == 0
+    }
+
+    /// The mean size of an operation.
+    pub fn operation_bytes_mean(&self) -> u64 {
+        self.operation_bytes_total / self.head_revision.max(1)
+    }
+}

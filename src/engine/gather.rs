@@ -1,0 +1,182 @@
+//! One subscription's part of a send: what its client has not seen, as far as there is room.
+
+use crate::codec::frame;
+use crate::codec::wire::{self, Event, event};
+
+use super::document::{Document, Open};
+use super::operations::durability_on_wire;
+use super::ring::Slot;
+use super::session::{SessionKey, Stage, Subscription};
+use super::shard::{Metrics, Settings};
+
+/// What a snapshot chunk takes beside its data.
+const CHUNK_OVERHEAD_BYTES: usize = 64;
+/// The least data that a chunk carries: room for any one character.
+const CHUNK_BYTES_MIN: usize = 4;
+
+/// What became of it.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Gathered {
+    /// It has all that there is.
+    All,
+    /// There is more than there was room for.
+    More,
+    /// It has fallen too far behind, and has everything up to `revision`.
+    Lapped { revision: u64 },
+    /// It needs a page from the store.
+    NeedsPage,
+}
+
+pub struct Gather<'a> {
+    pub session: SessionKey,
+    pub client_id: u64,
+    pub document: &'a Document,
+    pub settings: &'a Settings,
+    pub metrics: &'a mut Metrics,
+    pub out: &'a mut Vec<u8>,
+    /// Where `out` is full.
+    pub end: usize,
+}
+
+impl Gather<'_> {
+    /// `was_blocked`: its client could not take anything for a while.
+    pub fn subscription(&mut self, subscription: &mut Subscription, was_blocked: bool) -> Gathered {
+        let open = self.document.open().expect("it has subscribers");
+        if was_blocked && let Some(lapped) = self.judge(open, subscription) {
+            return lapped;
+        }
+        let gathered = self.operations(open, subscription);
+        let is_live = matches!(subscription.stage, Stage::Live(_));
+        if gathered == Gathered::All && is_live {
+            subscription.is_warned = false;
+            if subscription.presence_cursor != open.presence.head() {
+                let cursor = &mut subscription.presence_cursor;
+                open.presence.gather(cursor, self.client_id, self.out);
+            }
+        }
+        gathered
+    }
+
+    /// Whether a subscription that could not take anything has fallen too far behind, or nearly.
+    fn judge(&mut self, open: &Open, subscription: &mut Subscription) -> Option<Gathered> {
+        let Stage::Live(cursor) = subscription.stage else {
+            return None;
+        };
+        let fanout = &self.settings.fanout;
+        let lag = open.ring.lag(cursor);
+        let bytes_max = fanout.lag_bytes_max as u64;
+        if lag.operations > fanout.lag_operations_max || lag.bytes > bytes_max {
+            return Some(Gathered::Lapped {
+                revision: cursor.revision - 1,
+            });
+        }
+        let is_near = |held: u64, max: u64| held * 100 >= max * fanout.warning_percent;
+        let is_near_lapped =
+            is_near(lag.operations, fanout.lag_operations_max) || is_near(lag.bytes, bytes_max);
+        if is_near_lapped && !subscription.is_warned {
+            subscription.is_warned = true;
+            self.metrics.warnings += 1;
+            self.append(event::Body::Warning(wire::Warning {
+                document: self.document.handle,
+                pending_operations: lag.operations,
+                pending_bytes: lag.bytes,
+            }));
+        }
+        None
+    }
+
+    fn operations(&mut self, open: &Open, subscription: &mut Subscription) -> Gathered {
+        loop {
+            if self.out.len() >= self.end {
+                return Gathered::More;
+            }
+            match &mut subscription.stage {
+                Stage::Live(cursor) => match open.ring.read(*cursor) {
+                    Ok(None) => return Gathered::All,
+                    Ok(Some((slot, next))) => {
+                        self.slot(slot);
+                        *cursor = next;
+                    }
+                    Err(_lapped) => {
+                        return Gathered::Lapped {
+                            revision: cursor.revision - 1,
+                        };
+                    }
+                },
+                Stage::CatchUp {
+                    next_revision,
+                    ticket,
+                } => {
+                    if ticket.is_some() {
+                        return Gathered::All;
+                    }
+                    let Some(cursor) = open.ring.cursor(*next_revision) else {
+                        return Gathered::NeedsPage;
+                    };
+                    subscription.stage = Stage::Live(cursor);
+                    self.append(event::Body::SyncResponse(wire::SyncResponse {
+                        document: self.document.handle,
+                        ..Default::default()
+                    }));
+                }
+                Stage::Snapshot {
+                    snapshot,
+                    revision,
+                    next_clock,
+                    offset,
+                } => {
+                    if open.durable_revision < *revision {
+                        return Gathered::All;
+                    }
+                    let room = (self.end - self.out.len()).saturating_sub(CHUNK_OVERHEAD_BYTES);
+                    let data = snapshot.chunk(*offset, room.max(CHUNK_BYTES_MIN));
+                    let chunk = wire::SnapshotChunk {
+                        revision: *revision,
+                        bytes_total: snapshot.bytes_total() as u64,
+                        offset: *offset as u64,
+                        data,
+                        next_clock: *next_clock,
+                    };
+                    *offset += chunk.data.len();
+                    if *offset == snapshot.bytes_total() {
+                        subscription.stage = Stage::CatchUp {
+                            next_revision: *revision + 1,
+                            ticket: None,
+                        };
+                    }
+                    self.metrics.pages += 1;
+                    self.append(event::Body::SyncResponse(wire::SyncResponse {
+                        document: self.document.handle,
+                        snapshot: Some(chunk),
+                        has_more: true,
+                        ..Default::default()
+                    }));
+                }
+            }
+        }
+    }
+
+    /// A batch: to who sent it, that it is durable; to everybody else, the batch.
+    fn slot(&mut self, slot: &Slot) {
+        self.metrics.deliveries += 1;
+        if slot.session != self.session {
+            self.out.extend_from_slice(&slot.frame);
+            return;
+        }
+        self.metrics.acks += 1;
+        self.append(event::Body::Ack(wire::Ack {
+            document: self.document.handle,
+            client_seq: slot.client_seq,
+            first_revision: slot.first_revision,
+            count: slot.count,
+            clock: slot.clock,
+            persisted_at_ms: slot.persisted_at_ms,
+            durability: durability_on_wire(self.settings.durability).into(),
+            duplicate: false,
+        }));
+    }
+
+    fn append(&mut self, body: event::Body) {
+        frame::append(&Event { body: Some(body) }, self.out);
+    }
+}

@@ -1,0 +1,381 @@
+//! From a connection's bytes to its requests: frames, Hello, and who handles what.
+
+use bytes::Bytes;
+
+use std::sync::Arc;
+
+use crate::codec::frame;
+use crate::codec::request;
+use crate::codec::websocket::{self, Incoming};
+use crate::codec::wire::{self, event, request::Body};
+
+use super::refusal::{PROTOCOL_VERSIONS, Refusal};
+use super::session::{Carrier, Identity, Phase, SessionKey};
+use super::shard::{Shard, Transport};
+use super::time::Instant;
+
+/// The most bytes of a user id and of a user name.
+const USER_BYTES_MAX: usize = 128;
+const UUID_BYTES: usize = 16;
+/// Client ids are exact as a JavaScript number.
+const CLIENT_ID_MASK: u64 = (1 << 53) - 1;
+const FEATURES: [&str; 5] = ["log", "text", "presence", "resume", "paging"];
+/// A partial frame of this size is never the reason that its connection is closed.
+const INPUT_BYTES_FREE: usize = 4096;
+
+impl Shard {
+    pub(super) fn receive(&mut self, key: SessionKey, bytes: &mut [u8], now: Instant) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        if session.is_closing() {
+            return;
+        }
+        let Some(socket) = session.socket_mut() else {
+            return;
+        };
+        socket.heard_at = now;
+        socket.pinged_at = None;
+        let transport = socket.transport;
+        let mut joined = std::mem::take(&mut socket.input);
+        self.ledger.input_bytes -= joined.capacity();
+        let rest = if joined.is_empty() {
+            self.split(key, transport, bytes, now)
+        } else {
+            joined.extend_from_slice(bytes);
+            self.split(key, transport, &mut joined, now)
+        };
+        match rest {
+            Ok(rest) => self.keep_input(key, rest, now),
+            Err(refusal) => self.refuse_connection(key, &refusal, now),
+        }
+        self.check_pause(key);
+    }
+
+    /// Handles every whole frame in `bytes` and gives back what is left.
+    fn split<'a>(
+        &mut self,
+        key: SessionKey,
+        transport: Transport,
+        bytes: &'a mut [u8],
+        now: Instant,
+    ) -> Result<&'a [u8], Refusal> {
+        match transport {
+            Transport::Tcp => {
+                let mut rest = &*bytes;
+                self.split_frames(key, &mut rest, now)?;
+                Ok(rest)
+            }
+            Transport::WebSocket => self.split_messages(key, bytes, now),
+        }
+    }
+
+    fn split_frames(
+        &mut self,
+        key: SessionKey,
+        bytes: &mut &[u8],
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let length_max = self.settings.connection.message_bytes_max;
+        while self.is_open(key) {
+            let Some(message) = frame::split(bytes, length_max)? else {
+                break;
+            };
+            self.handle_message(key, message, now)?;
+        }
+        Ok(())
+    }
+
+    fn split_messages<'a>(
+        &mut self,
+        key: SessionKey,
+        bytes: &'a mut [u8],
+        now: Instant,
+    ) -> Result<&'a [u8], Refusal> {
+        let length_max = self.settings.connection.message_bytes_max + frame::PREFIX_BYTES;
+        let mut reader = self
+            .socket_of(key)
+            .map(|socket| std::mem::take(&mut socket.reader))
+            .unwrap_or_default();
+        self.ledger.input_bytes -= reader.held_bytes();
+        let mut rest = bytes;
+        while self.is_open(key) {
+            match reader.next(&mut rest, length_max)? {
+                None => break,
+                Some(Incoming::Binary(mut frames)) => {
+                    self.split_frames(key, &mut frames, now)?;
+                    if !frames.is_empty() && self.is_open(key) {
+                        return Err(frame::FrameError::Truncated.into());
+                    }
+                }
+                Some(Incoming::Text(_)) => return Err(Refusal::TextUnsupported),
+                Some(Incoming::Ping(payload)) => {
+                    if let Some(socket) = self.socket_of(key) {
+                        websocket::append_pong(&mut socket.control, payload);
+                    }
+                    self.mark_writable(key);
+                }
+                Some(Incoming::Pong) => (),
+                Some(Incoming::Close(_)) => self.farewell(key, 1000, "", now),
+            }
+        }
+        self.ledger.input_bytes += reader.held_bytes();
+        if let Some(socket) = self.socket_of(key) {
+            socket.reader = reader;
+        }
+        Ok(rest)
+    }
+
+    /// Keeps the beginning of a frame whose rest has not arrived.
+    fn keep_input(&mut self, key: SessionKey, rest: &[u8], now: Instant) {
+        if rest.is_empty() || !self.is_open(key) {
+            return;
+        }
+        let Some(socket) = self.socket_of(key) else {
+            return;
+        };
+        socket.input = rest.to_vec();
+        let held = socket.input.capacity();
+        self.ledger.input_bytes += held;
+        if self.ledger.input_bytes > self.settings.memory.input_bytes_max && held > INPUT_BYTES_FREE
+        {
+            let refusal = Refusal::Unavailable("no memory for a frame of this size".to_owned());
+            self.refuse_connection(key, &refusal, now);
+        }
+    }
+
+    /// One message of a client whose socket is here. An error ends the connection.
+    fn handle_message(
+        &mut self,
+        key: SessionKey,
+        message: &[u8],
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let message = Bytes::copy_from_slice(message);
+        let operations_max = self.settings.connection.batch_operations_max;
+        let body = decode(message.clone(), operations_max)?;
+        let session = &self.sessions[key];
+        match body {
+            Body::Ping(ping) => {
+                let pong = wire::Pong {
+                    nonce: ping.nonce,
+                    server_time_ms: self.unix_ms(now),
+                };
+                self.reply(key, event::Body::Pong(pong));
+            }
+            Body::Hello(hello) if matches!(session.phase, Phase::Greeting) => {
+                self.greet(key, hello, now)?;
+            }
+            _before_hello if matches!(session.phase, Phase::Greeting) => {
+                return Err(Refusal::HelloRequired);
+            }
+            Body::Hello(_) => {
+                let refusal = Refusal::HelloInvalid("it came twice");
+                self.reply(key, refusal.error(0, 0));
+            }
+            Body::Pong(_) => (),
+            Body::Close(close) if close.document == 0 => self.farewell(key, 1000, "", now),
+            body => match self.shard_of(key, &body) {
+                Ok(shard) if shard == self.settings.index => self.handle_request(key, body, now),
+                Ok(shard) => self.forward(key, shard, message),
+                Err(refusal) => self.reply(key, refusal.error(request_id(&body), 0)),
+            },
+        }
+        Ok(())
+    }
+
+    /// A request about a document that is, or would be, on this shard.
+    pub(super) fn handle_request(&mut self, key: SessionKey, body: Body, now: Instant) {
+        match body {
+            Body::Open(open) => self.join(key, open, now),
+            Body::Operations(operations) => self.submit(key, operations, now),
+            Body::SyncRequest(request) => self.sync_again(key, &request),
+            Body::Presence(presence) => self.update_presence(key, presence, now),
+            Body::Heartbeat(heartbeat) => self.heartbeat(key, heartbeat.document, now),
+            Body::Close(close) => self.leave(key, close.document, now),
+            Body::Hello(_) | Body::Ping(_) | Body::Pong(_) => {
+                unreachable!("these are about the connection, not a document")
+            }
+        }
+    }
+
+    /// The shard that a request about a document is for.
+    fn shard_of(&mut self, key: SessionKey, body: &Body) -> Result<usize, Refusal> {
+        let handle = match body {
+            Body::Open(open) => {
+                let name = self.document_name(key, &open.document)?;
+                return Ok(super::route::shard_of(&name, self.settings.shards));
+            }
+            Body::Operations(operations) => operations.document,
+            Body::SyncRequest(request) => request.document,
+            Body::Presence(presence) => presence.document,
+            Body::Heartbeat(heartbeat) => heartbeat.document,
+            Body::Close(close) => close.document,
+            Body::Hello(_) | Body::Ping(_) | Body::Pong(_) => 0,
+        };
+        let shard = super::route::shard_of_handle(handle, self.settings.shards);
+        let is_tied = shard == self.settings.index
+            || self
+                .socket_of(key)
+                .is_some_and(|socket| socket.forward(shard).is_some());
+        if is_tied {
+            Ok(shard)
+        } else {
+            Err(Refusal::DocumentNotOpen { handle })
+        }
+    }
+
+    fn greet(&mut self, key: SessionKey, hello: wire::Hello, now: Instant) -> Result<(), Refusal> {
+        let offered = hello.protocol_version;
+        let version = PROTOCOL_VERSIONS
+            .into_iter()
+            .filter(|spoken| *spoken <= offered)
+            .max();
+        let Some(protocol_version) = version else {
+            return Err(Refusal::VersionMismatch { offered });
+        };
+        if let Err(refusal) = check_hello(&hello) {
+            self.reply(key, refusal.error(0, 0));
+            return Ok(());
+        }
+        let client_id = client_id(
+            &self.settings.identity_key,
+            "",
+            &hello.user_id,
+            &hello.client_uuid,
+        );
+        let connection = &self.settings.connection;
+        let connected = wire::Connected {
+            client_id,
+            server_time_ms: self.unix_ms(now),
+            protocol_version,
+            features: FEATURES.map(str::to_owned).into(),
+            message_bytes_max: limit_on_wire(connection.message_bytes_max),
+            batch_operations_max: limit_on_wire(connection.batch_operations_max),
+            ping_period_ms: limit_on_wire(connection.ping_period.as_millis()),
+            presence_ttl_ms: limit_on_wire(self.settings.presence.ttl.as_millis()),
+        };
+        self.sessions[key].phase = Phase::Ready(Arc::new(Identity {
+            client_id,
+            user_id: hello.user_id,
+            user_name: hello.user_name,
+        }));
+        self.reply(key, event::Body::Connected(connected));
+        Ok(())
+    }
+
+    /// Whether requests of the session are still handled.
+    fn is_open(&self, key: SessionKey) -> bool {
+        self.sessions
+            .get(key)
+            .is_some_and(|session| !session.is_closing())
+    }
+
+    /// Stops or goes on reading the session, as its demands on the shard say.
+    pub(super) fn check_pause(&mut self, key: SessionKey) {
+        let must_wait = self.must_wait(key);
+        if let Some(session) = self.sessions.get_mut(key)
+            && !session.is_paused
+            && must_wait
+        {
+            session.is_paused = true;
+            self.paused.push(key);
+        }
+    }
+
+    /// Goes on reading whoever need no longer wait.
+    pub(super) fn resume_paused(&mut self) {
+        if self.paused.is_empty() {
+            return;
+        }
+        let paused = std::mem::take(&mut self.paused);
+        for key in paused {
+            if !self.sessions.contains_key(key) {
+                continue;
+            }
+            if self.must_wait(key) {
+                self.paused.push(key);
+                continue;
+            }
+            let session = &mut self.sessions[key];
+            session.is_paused = false;
+            match &session.carrier {
+                Carrier::Socket(_) => self.resumed.push_back(key),
+                Carrier::Lane(_) => self.confirm_processed(key),
+            }
+        }
+    }
+
+    fn must_wait(&self, key: SessionKey) -> bool {
+        let memory = &self.settings.memory;
+        let Some(session) = self.sessions.get(key) else {
+            return false;
+        };
+        let is_forwarding_too_much = session.socket().is_some_and(|socket| {
+            socket
+                .forwards
+                .iter()
+                .any(|forward| forward.unprocessed_bytes > memory.lane_window_bytes)
+        });
+        let unread =
+            session.replies.len() + session.socket().map_or(0, |socket| socket.control.len());
+        let is_document_full = session.subscriptions.iter().any(|subscription| {
+            self.documents[subscription.document]
+                .open()
+                .is_some_and(|open| open.is_pending_full(&self.settings.fanout))
+        });
+        self.ledger.pending_bytes > memory.pending_bytes_max
+            || session.inflight_bytes > self.settings.connection.inflight_bytes_max
+            || unread > memory.catch_up_page_bytes
+            || is_forwarding_too_much
+            || is_document_full
+    }
+}
+
+pub(super) fn decode(message: Bytes, operations_max: usize) -> Result<Body, Refusal> {
+    let request = request::decode(message, operations_max)
+        .map_err(|error| Refusal::MalformedFrame(error.to_string()))?;
+    Ok(request.body.expect("a request without one is not decoded"))
+}
+
+fn check_hello(hello: &wire::Hello) -> Result<(), Refusal> {
+    if hello.client_uuid.len() != UUID_BYTES {
+        return Err(Refusal::HelloInvalid("client_uuid must have 16 bytes"));
+    }
+    if hello.user_id.len() > USER_BYTES_MAX || hello.user_name.len() > USER_BYTES_MAX {
+        return Err(Refusal::HelloInvalid(
+            "user_id and user_name have at most 128 bytes",
+        ));
+    }
+    Ok(())
+}
+
+/// The same for the same client for ever, and nobody can choose another's: a keyed hash.
+fn client_id(key: &[u8; 32], tenant: &str, user_id: &str, client_uuid: &[u8]) -> u64 {
+    let mut hasher = blake3::Hasher::new_keyed(key);
+    for part in [tenant.as_bytes(), user_id.as_bytes(), client_uuid] {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    let hash = hasher.finalize();
+    let first = hash.as_bytes().first_chunk().expect("a hash has 32 bytes");
+    (u64::from_le_bytes(*first) & CLIENT_ID_MASK).max(1)
+}
+
+fn request_id(body: &Body) -> u64 {
+    match body {
+        Body::Open(open) => open.request_id,
+        Body::Hello(_)
+        | Body::Operations(_)
+        | Body::SyncRequest(_)
+        | Body::Presence(_)
+        | Body::Heartbeat(_)
+        | Body::Ping(_)
+        | Body::Pong(_)
+        | Body::Close(_) => 0,
+    }
+}
+
+fn limit_on_wire(limit: impl TryInto<u32>) -> u32 {
+    limit.try_into().unwrap_or(u32::MAX)
+}

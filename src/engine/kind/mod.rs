@@ -1,0 +1,123 @@
+//! What the operations of a document mean: one file per kind, each an implementation of [`Kind`].
+
+mod log;
+mod text;
+
+use std::fmt::Debug;
+
+use bytes::Bytes;
+
+use crate::codec::record::OperationsRecord;
+use crate::config;
+use crate::text::Text;
+
+use super::refusal::Refusal;
+
+/// A document's state, as far as the relay must know it to order operations.
+pub trait Kind: Debug {
+    /// As clients name it in Open.
+    fn name(&self) -> &'static str;
+
+    /// Takes a client's batch: checks it, brings it to the newest revision, and applies it. The operations that
+    /// come back are the ones that everybody gets.
+    ///
+    /// # Errors
+    ///
+    /// Why the batch is refused; then nothing has changed.
+    fn admit(&mut self, batch: Batch<'_>) -> Result<Vec<Bytes>, Refusal>;
+
+    /// Applies a batch that was admitted in an earlier life of the document.
+    ///
+    /// # Errors
+    ///
+    /// If it does not fit the state, which means that the store is not what was written.
+    fn replay(&mut self, record: &OperationsRecord) -> Result<(), StateError>;
+
+    /// The state, for the store.
+    fn state(&self) -> Bytes;
+
+    /// The size of `state`.
+    fn state_bytes(&self) -> usize;
+
+    /// The state for a client that joins. `None`: the kind has none, and a client gets all operations.
+    fn snapshot(&self) -> Option<Snapshot>;
+
+    /// What it takes in memory, about.
+    fn footprint_bytes(&self) -> usize;
+}
+
+/// What the store gave back does not fit together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the stored document does not fit together: {0}")]
+pub struct StateError(pub String);
+
+/// What a client sends at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Batch<'a> {
+    pub origin: u64,
+    pub base_revision: u64,
+    /// The newest revision of the document.
+    pub head_revision: u64,
+    pub operations: &'a [Bytes],
+}
+
+/// A document's state at one moment, held while it is sent. It shares memory with the document.
+#[derive(Debug, Clone)]
+pub enum Snapshot {
+    Text(Text),
+}
+
+impl Snapshot {
+    pub fn bytes_total(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len_bytes(),
+        }
+    }
+
+    /// The piece that starts at `offset`, at most `bytes_max` (and at least 4) long, never cut inside a character.
+    pub fn chunk(&self, offset: usize, bytes_max: usize) -> Bytes {
+        match self {
+            Self::Text(text) => text
+                .page(offset, bytes_max)
+                .expect("pages follow each other, so that each starts between characters")
+                .into(),
+        }
+    }
+}
+
+/// Whether there is such a kind.
+pub fn exists(name: &str) -> bool {
+    matches!(name, log::NAME | text::NAME)
+}
+
+/// A document at revision 0. `None`: there is no such kind.
+pub fn empty(name: &str, limits: &config::Document) -> Option<Box<dyn Kind>> {
+    match name {
+        log::NAME => Some(Box::new(log::Log)),
+        text::NAME => Some(Box::new(text::TextKind::new(
+            Text::default(),
+            limits.clone(),
+        ))),
+        _unknown => None,
+    }
+}
+
+/// A document from what [`Kind::state`] gave.
+///
+/// # Errors
+///
+/// If the state is not one of the kind's. `Ok(None)`: there is no such kind.
+pub fn restore(
+    name: &str,
+    state: &[u8],
+    limits: &config::Document,
+) -> Result<Option<Box<dyn Kind>>, StateError> {
+    match name {
+        log::NAME => Ok(Some(Box::new(log::Log))),
+        text::NAME => {
+            let text = Text::from_utf8(state).map_err(|error| StateError(error.to_string()))?;
+            Ok(Some(Box::new(text::TextKind::new(text, limits.clone()))))
+        }
+        _unknown => Ok(None),
+    }
+}

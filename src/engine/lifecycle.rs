@@ -1,0 +1,360 @@
+//! How sessions and documents end, what is looked at when time passes, and the planned stop.
+
+use crate::codec::record::{self, SnapshotRecord};
+use crate::codec::wire::{self, event};
+use crate::store::StoreRequest;
+
+use super::document::{DocumentKey, Open};
+use super::refusal::Refusal;
+use super::session::{Carrier, Phase, SessionKey, Socket};
+use super::shard::{Shard, Transport};
+use super::time::Instant;
+use super::timer::Owner;
+
+const RECONNECT_AFTER_MS: u32 = 500;
+const RECONNECT_JITTER_MS: u32 = 4500;
+/// The WebSocket close code for an endpoint that goes away.
+const GOING_AWAY: u16 = 1001;
+
+/// Sessions.
+impl Shard {
+    pub(super) fn socket_of(&mut self, key: SessionKey) -> Option<&mut Socket> {
+        self.sessions.get_mut(key)?.socket_mut()
+    }
+
+    /// Says why, and ends the connection when that is sent.
+    pub(super) fn refuse_connection(&mut self, key: SessionKey, refusal: &Refusal, now: Instant) {
+        self.reply(key, refusal.error(0, 0));
+        self.reply(key, refusal.close(0));
+        self.farewell(key, refusal.close_code(), &refusal.to_string(), now);
+    }
+
+    /// Ends the connection when what it was answered is sent; `code` and `reason` are for a WebSocket.
+    pub(super) fn farewell(&mut self, key: SessionKey, code: u16, reason: &str, now: Instant) {
+        self.release(key, now);
+        let until = now + self.settings.connection.write_timeout;
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        session.phase = Phase::Closing { until };
+        if let Carrier::Socket(socket) = &mut session.carrier {
+            socket.close = Some((code, reason.to_owned()));
+        }
+        self.mark_writable(key);
+        self.set_session_alarm(key);
+    }
+
+    /// The connection ends with whatever it has not been sent; the driver is told.
+    pub(super) fn drop_connection(&mut self, key: SessionKey, now: Instant) {
+        self.disconnect(key, now);
+        self.closed.push_back(key.into());
+    }
+
+    /// The session is gone.
+    pub(super) fn disconnect(&mut self, key: SessionKey, now: Instant) {
+        self.release(key, now);
+        if let Some(session) = self.sessions.remove(key) {
+            self.ledger.output_bytes -= session.counted_output_bytes;
+            if let Carrier::Lane(lane) = session.carrier {
+                self.links.remove(&(lane.shard, lane.connection));
+            }
+        }
+    }
+
+    /// Gives back what a session has beside what it is to be sent.
+    fn release(&mut self, key: SessionKey, now: Instant) {
+        while let Some(subscription) = self
+            .sessions
+            .get(key)
+            .and_then(|session| session.subscriptions.last())
+        {
+            self.unsubscribe(key, subscription.document, now);
+        }
+        self.detach(key);
+        if let Some(socket) = self.socket_of(key) {
+            let input = std::mem::take(&mut socket.input);
+            let reader = std::mem::take(&mut socket.reader);
+            self.ledger.input_bytes -= input.capacity() + reader.held_bytes();
+        }
+        self.count_output(key);
+    }
+
+    /// Sees to it that the session is looked at when its next deadline comes.
+    pub(super) fn set_session_alarm(&mut self, key: SessionKey) {
+        let connection = &self.settings.connection;
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        let Carrier::Socket(socket) = &session.carrier else {
+            return;
+        };
+        let at = match session.phase {
+            Phase::Greeting => socket.connected_at + connection.handshake_timeout,
+            Phase::Closing { until } => until,
+            Phase::Ready(_) => {
+                let silence = match socket.pinged_at {
+                    None => connection.ping_period,
+                    Some(_) => connection.pong_timeout,
+                };
+                let silent_at = socket.heard_at + silence;
+                if socket.is_full {
+                    silent_at.min(socket.blocked_since + connection.write_timeout)
+                } else {
+                    silent_at
+                }
+            }
+        };
+        self.timers.set(Owner::Session(key), &mut session.alarm, at);
+    }
+
+    pub(super) fn ring_session(&mut self, key: SessionKey, at: Instant, now: Instant) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        if !session.alarm.rings(at) {
+            return;
+        }
+        let Carrier::Socket(socket) = &session.carrier else {
+            return;
+        };
+        let connection = &self.settings.connection;
+        match session.phase {
+            Phase::Greeting => {
+                let timeout = connection.handshake_timeout;
+                if now >= socket.connected_at + timeout {
+                    let seconds = timeout.as_secs();
+                    self.refuse_connection(key, &Refusal::HandshakeTimeout { seconds }, now);
+                }
+            }
+            Phase::Closing { until } => {
+                if now >= until {
+                    self.drop_connection(key, now);
+                }
+            }
+            Phase::Ready(_) => {
+                let is_stuck =
+                    socket.is_full && now >= socket.blocked_since + connection.write_timeout;
+                if is_stuck {
+                    let seconds = connection.write_timeout.as_secs();
+                    self.metrics.backpressure_closes += 1;
+                    self.refuse_connection(key, &Refusal::Backpressure { seconds }, now);
+                } else if now >= socket.heard_at + connection.pong_timeout {
+                    let seconds = connection.pong_timeout.as_secs();
+                    self.refuse_connection(key, &Refusal::PongTimeout { seconds }, now);
+                } else if socket.pinged_at.is_none()
+                    && now >= socket.heard_at + connection.ping_period
+                {
+                    self.ping(key, now);
+                }
+            }
+        }
+        self.set_session_alarm(key);
+    }
+
+    fn ping(&mut self, key: SessionKey, now: Instant) {
+        let Some(socket) = self.socket_of(key) else {
+            return;
+        };
+        socket.pinged_at = Some(now);
+        match socket.transport {
+            Transport::WebSocket => {
+                crate::codec::websocket::append_ping(&mut socket.control);
+                self.mark_writable(key);
+            }
+            Transport::Tcp => {
+                let nonce = now.as_micros();
+                self.reply(key, event::Body::Ping(wire::Ping { nonce }));
+            }
+        }
+    }
+}
+
+/// Documents.
+impl Shard {
+    /// Sees to a document that has no subscribers: it is stored once more, kept for a while, and dropped.
+    pub(super) fn check_idle(&mut self, document_key: DocumentKey, now: Instant) {
+        let idle_timeout = self.settings.document.idle_timeout;
+        let Some(open) = self.open_of(document_key) else {
+            return;
+        };
+        if !open.subscribers.is_empty() {
+            return;
+        }
+        let has_unstored = open.head_revision > open.snapshot.revision;
+        let idle_since = *open.idle_since.get_or_insert(now);
+        if has_unstored && open.snapshot.storing_bytes == 0 {
+            self.take_snapshot(document_key, now);
+        }
+        let Some(open) = self.open_of(document_key) else {
+            return;
+        };
+        if open.is_at_rest() && (open.head_revision == 0 || now >= idle_since + idle_timeout) {
+            self.forget_document(document_key);
+        } else {
+            self.set_document_alarm(document_key);
+        }
+    }
+
+    pub(super) fn forget_document(&mut self, document_key: DocumentKey) {
+        if let Some(document) = self.documents.remove(document_key) {
+            self.names.remove(&document.name);
+            self.handles.remove(&document.handle);
+            self.ledger.document_bytes -= document.counted_bytes;
+        }
+    }
+
+    /// Drops idle documents until there is room for another. False: there is none.
+    pub(super) fn make_room(&mut self) -> bool {
+        let bytes_max = self.settings.memory.document_bytes_max;
+        if self.ledger.document_bytes < bytes_max {
+            return true;
+        }
+        let mut idle: Vec<(Instant, DocumentKey)> = self
+            .documents
+            .iter()
+            .filter_map(|(key, document)| {
+                let open = document.open().filter(|open| open.is_at_rest())?;
+                Some((open.idle_since?, key))
+            })
+            .collect();
+        idle.sort_unstable();
+        for (_, key) in idle {
+            if self.ledger.document_bytes < bytes_max {
+                break;
+            }
+            self.forget_document(key);
+        }
+        self.ledger.document_bytes < bytes_max
+    }
+
+    /// Takes a snapshot if enough has happened since the last one, and it costs no more than that did.
+    pub(super) fn consider_snapshot(&mut self, document_key: DocumentKey, now: Instant) {
+        let limits = self.settings.document.clone();
+        let Some(open) = self.open_of(document_key) else {
+            return;
+        };
+        let operations = open.head_revision - open.snapshot.revision;
+        let is_time = now >= open.snapshot.considered_at + limits.snapshot_period;
+        let is_due = operations >= limits.snapshot_operations || (is_time && operations > 0);
+        if is_time {
+            open.snapshot.considered_at = now;
+        }
+        let cost_bytes = open.kind.state_bytes() + open.dedupe.footprint_bytes();
+        let is_affordable = open.snapshot.operation_bytes_since >= cost_bytes;
+        if is_due && is_affordable && open.snapshot.storing_bytes == 0 {
+            self.take_snapshot(document_key, now);
+        }
+    }
+
+    fn take_snapshot(&mut self, document_key: DocumentKey, now: Instant) {
+        let document = &mut self.documents[document_key];
+        let reference = document.reference(document_key);
+        let open = document.open_mut().expect("its caller has seen it");
+        let snapshot = record::encode_snapshot(&SnapshotRecord {
+            revision: open.head_revision,
+            state: open.kind.state(),
+            operation_bytes_total: open.operation_bytes_total,
+            clients: open.dedupe.records(),
+        });
+        open.snapshot.revision = open.head_revision;
+        open.snapshot.operation_bytes_since = 0;
+        open.snapshot.considered_at = now;
+        open.snapshot.storing_bytes = snapshot.len();
+        self.ledger.pending_bytes += snapshot.len();
+        self.store.push_back(StoreRequest::PutSnapshot {
+            document: reference,
+            revision: open.head_revision,
+            snapshot,
+        });
+    }
+
+    pub(super) fn finish_snapshot(&mut self, document_key: DocumentKey, now: Instant) {
+        self.metrics.snapshots += 1;
+        if let Some(open) = self.open_of(document_key) {
+            let stored_bytes = std::mem::take(&mut open.snapshot.storing_bytes);
+            self.ledger.pending_bytes -= stored_bytes;
+            self.check_idle(document_key, now);
+        }
+    }
+
+    /// Sees to it that the document is looked at when its next deadline comes.
+    pub(super) fn set_document_alarm(&mut self, document_key: DocumentKey) {
+        let limits = &self.settings.document;
+        let Some(document) = self.documents.get_mut(document_key) else {
+            return;
+        };
+        let Some(open) = document.open() else {
+            return;
+        };
+        let idle = open.idle_since.map(|since| since + limits.idle_timeout);
+        let has_unstored = open.head_revision > open.snapshot.revision;
+        let snapshot = has_unstored.then(|| open.snapshot.considered_at + limits.snapshot_period);
+        let presence = open.presence.next_timeout();
+        if let Some(at) = [idle, snapshot, presence].into_iter().flatten().min() {
+            let owner = Owner::Document(document_key);
+            self.timers.set(owner, &mut document.alarm, at);
+        }
+    }
+
+    pub(super) fn ring_document(&mut self, document_key: DocumentKey, at: Instant, now: Instant) {
+        let rings = self
+            .documents
+            .get_mut(document_key)
+            .is_some_and(|document| document.alarm.rings(at));
+        let Some(open) = self.open_of(document_key).filter(|_| rings) else {
+            return;
+        };
+        if open.presence.handle_timeout(now) {
+            self.metrics.presence_updates += 1;
+            self.mark_subscribers(document_key);
+        }
+        self.consider_snapshot(document_key, now);
+        self.check_idle(document_key, now);
+        self.set_document_alarm(document_key);
+        self.count_document(document_key);
+    }
+
+    /// Brings the budget up to date with what the document holds.
+    pub(super) fn count_document(&mut self, document_key: DocumentKey) {
+        if let Some(document) = self.documents.get_mut(document_key) {
+            let held = document.footprint_bytes();
+            self.ledger.document_bytes += held;
+            self.ledger.document_bytes -= document.counted_bytes;
+            document.counted_bytes = held;
+        }
+    }
+
+    fn open_of(&mut self, document_key: DocumentKey) -> Option<&mut Open> {
+        self.documents.get_mut(document_key)?.open_mut()
+    }
+}
+
+/// The planned stop.
+impl Shard {
+    pub(super) fn begin_stop(&mut self) {
+        self.is_stopping = true;
+        for key in self.socket_keys() {
+            let goaway = wire::Goaway {
+                reason: "the relay is stopping".to_owned(),
+                reconnect_after_ms: RECONNECT_AFTER_MS,
+                jitter_ms: RECONNECT_JITTER_MS,
+            };
+            self.reply(key, event::Body::Goaway(goaway));
+        }
+    }
+
+    pub(super) fn say_farewell(&mut self, now: Instant) {
+        let refusal = Refusal::Unavailable("the relay is stopping".to_owned());
+        for key in self.socket_keys() {
+            self.reply(key, refusal.close(0));
+            self.farewell(key, GOING_AWAY, &refusal.to_string(), now);
+        }
+    }
+
+    fn socket_keys(&self) -> Vec<SessionKey> {
+        let sockets = self.sessions.iter().filter(|(_, session)| {
+            matches!(session.carrier, Carrier::Socket(_)) && !session.is_closing()
+        });
+        sockets.map(|(key, _)| key).collect()
+    }
+}

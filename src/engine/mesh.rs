@@ -1,0 +1,279 @@
+//! Documents of one connection that live on different shards.
+//!
+//! The shard that has a connection's socket is its home. A request for a document elsewhere goes to that shard as
+//! it came, after an Attach that says who the client is; there, a session without a socket handles it like any
+//! other. What it has to send comes back as frames, which the home passes on. Neither direction can fill a shard:
+//! requests count as unprocessed until the other shard is done with them, and the home stops reading the
+//! connection when they are too many; frames are only made as far as the home has given credit.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::input;
+use super::session::{Carrier, Forward, Identity, Lane, Phase, Session, SessionKey};
+use super::shard::{ConnectionId, Shard};
+use super::time::Instant;
+
+/// What a forwarded request counts beside its bytes.
+const REQUEST_OVERHEAD_BYTES: usize = 64;
+
+/// A message from one shard to another. What it says is between the engines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MeshMessage {
+    /// Home to other: this client is here.
+    Attach {
+        connection: ConnectionId,
+        identity: Arc<Identity>,
+    },
+    /// Home to other: a request of it.
+    Request {
+        connection: ConnectionId,
+        message: Bytes,
+    },
+    /// Home to other: so many more bytes of frames may come.
+    Credit {
+        connection: ConnectionId,
+        bytes: usize,
+    },
+    /// Home to other: the connection is gone.
+    Detach { connection: ConnectionId },
+    /// Other to home: so many bytes of requests are done with.
+    Processed {
+        connection: ConnectionId,
+        bytes: usize,
+    },
+    /// Other to home: whole frames for the client.
+    Frames {
+        connection: ConnectionId,
+        frames: Bytes,
+    },
+}
+
+/// What waits for another shard to take it.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    pub requests: VecDeque<MeshMessage>,
+    pub replies: VecDeque<MeshMessage>,
+    /// Sessions with their home there that have something to send.
+    pub writable: VecDeque<SessionKey>,
+}
+
+impl Outbox {
+    pub fn is_empty(&self) -> bool {
+        self.requests.is_empty() && self.replies.is_empty() && self.writable.is_empty()
+    }
+}
+
+impl Shard {
+    /// Passes a request of a connection of this shard to another.
+    pub(super) fn forward(&mut self, key: SessionKey, shard: usize, message: Bytes) {
+        let session = &mut self.sessions[key];
+        let identity = session.identity().cloned();
+        let Some((identity, socket)) = identity.zip(session.socket_mut()) else {
+            return;
+        };
+        let connection = key.into();
+        let requests = &mut self.outboxes[shard].requests;
+        if socket.forward(shard).is_none() {
+            requests.push_back(MeshMessage::Attach {
+                connection,
+                identity,
+            });
+            socket.forwards.push(Forward::new(shard));
+        }
+        let forward = socket.forward(shard).expect("just made");
+        forward.unprocessed_bytes += message.len() + REQUEST_OVERHEAD_BYTES;
+        requests.push_back(MeshMessage::Request {
+            connection,
+            message,
+        });
+    }
+
+    /// The connection is going: the shards that have documents of it are told.
+    pub(super) fn detach(&mut self, key: SessionKey) {
+        let Some(socket) = self.socket_of(key) else {
+            return;
+        };
+        for forward in std::mem::take(&mut socket.forwards) {
+            let connection = key.into();
+            let requests = &mut self.outboxes[forward.shard].requests;
+            requests.push_back(MeshMessage::Detach { connection });
+        }
+    }
+
+    pub(super) fn receive_mesh(&mut self, from: usize, message: MeshMessage, now: Instant) {
+        match message {
+            MeshMessage::Attach {
+                connection,
+                identity,
+            } => {
+                let window = self.settings.memory.lane_window_bytes;
+                let lane = Lane {
+                    shard: from,
+                    connection,
+                    credit_bytes: window as i64,
+                    processed_bytes: 0,
+                };
+                let session = Session::new(Carrier::Lane(lane), Phase::Ready(identity));
+                let key = self.sessions.insert(session);
+                self.links.insert((from, connection), key);
+            }
+            MeshMessage::Request {
+                connection,
+                message,
+            } => {
+                if let Some(key) = self.links.get(&(from, connection)).copied() {
+                    self.handle_forwarded(key, message, now);
+                }
+            }
+            MeshMessage::Credit { connection, bytes } => {
+                if let Some(key) = self.links.get(&(from, connection)).copied() {
+                    if let Carrier::Lane(lane) = &mut self.sessions[key].carrier {
+                        lane.credit_bytes += bytes as i64;
+                    }
+                    self.mark_writable(key);
+                }
+            }
+            MeshMessage::Detach { connection } => {
+                if let Some(key) = self.links.get(&(from, connection)).copied() {
+                    self.disconnect(key, now);
+                }
+            }
+            MeshMessage::Processed { connection, bytes } => {
+                let forward = self
+                    .socket_of(connection.into())
+                    .and_then(|socket| socket.forward(from));
+                if let Some(forward) = forward {
+                    forward.unprocessed_bytes -= bytes;
+                }
+            }
+            MeshMessage::Frames { connection, frames } => {
+                let key = connection.into();
+                let forward = self.socket_of(key).and_then(|socket| socket.forward(from));
+                if let Some(forward) = forward {
+                    forward.frames.push_back(frames);
+                    self.mark_writable(key);
+                    self.count_output(key);
+                }
+            }
+        }
+    }
+
+    fn handle_forwarded(&mut self, key: SessionKey, message: Bytes, now: Instant) {
+        let bytes = message.len() + REQUEST_OVERHEAD_BYTES;
+        let operations_max = self.settings.connection.batch_operations_max;
+        let body = input::decode(message, operations_max).expect("its home has decoded it");
+        self.handle_request(key, body, now);
+        if let Some(Carrier::Lane(lane)) = self
+            .sessions
+            .get_mut(key)
+            .map(|session| &mut session.carrier)
+        {
+            lane.processed_bytes += bytes;
+        }
+        self.check_pause(key);
+        if self
+            .sessions
+            .get(key)
+            .is_some_and(|session| !session.is_paused)
+        {
+            self.confirm_processed(key);
+        }
+    }
+
+    /// Tells the home of a session which of its requests are done with, a few at a time.
+    pub(super) fn confirm_processed(&mut self, key: SessionKey) {
+        let batch_bytes = self.settings.memory.lane_window_bytes / 4;
+        if let Carrier::Lane(lane) = &mut self.sessions[key].carrier
+            && lane.processed_bytes >= batch_bytes
+        {
+            let bytes = std::mem::take(&mut lane.processed_bytes);
+            let connection = lane.connection;
+            let replies = &mut self.outboxes[lane.shard].replies;
+            replies.push_back(MeshMessage::Processed { connection, bytes });
+        }
+    }
+
+    /// What this shard's documents have for connections of the shard `to`.
+    pub(super) fn next_mesh_reply(&mut self, to: usize) -> Option<MeshMessage> {
+        if let Some(message) = self.outboxes[to].replies.pop_front() {
+            return Some(message);
+        }
+        while let Some(key) = self.outboxes[to].writable.pop_front() {
+            let Some(session) = self.sessions.get_mut(key) else {
+                continue;
+            };
+            session.is_queued = false;
+            if session.is_blocked() {
+                continue;
+            }
+            let mut frames = Vec::new();
+            let has_more = self.gather(key, &mut frames);
+            let session = &mut self.sessions[key];
+            let Carrier::Lane(lane) = &mut session.carrier else {
+                continue;
+            };
+            lane.credit_bytes -= frames.len() as i64;
+            session.was_blocked = lane.credit_bytes <= 0;
+            let connection = lane.connection;
+            if has_more {
+                self.mark_writable(key);
+            }
+            self.count_output(key);
+            self.resume_paused();
+            if !frames.is_empty() {
+                let frames = frames.into();
+                return Some(MeshMessage::Frames { connection, frames });
+            }
+        }
+        None
+    }
+
+    /// Appends frames that came from other shards, up to `end`, and lets more come. True: there are more.
+    pub(super) fn gather_forwarded(
+        &mut self,
+        key: SessionKey,
+        out: &mut Vec<u8>,
+        end: usize,
+    ) -> bool {
+        let batch_bytes = self.settings.memory.lane_window_bytes / 4;
+        let Some(Carrier::Socket(socket)) = self
+            .sessions
+            .get_mut(key)
+            .map(|session| &mut session.carrier)
+        else {
+            return false;
+        };
+        for forward in &mut socket.forwards {
+            while out.len() < end
+                && let Some(frames) = forward.frames.pop_front()
+            {
+                out.extend_from_slice(&frames);
+                forward.delivered_bytes += frames.len();
+            }
+            if forward.delivered_bytes >= batch_bytes {
+                let bytes = std::mem::take(&mut forward.delivered_bytes);
+                let connection = key.into();
+                let requests = &mut self.outboxes[forward.shard].requests;
+                requests.push_back(MeshMessage::Credit { connection, bytes });
+            }
+        }
+        socket
+            .forwards
+            .iter()
+            .any(|forward| !forward.frames.is_empty())
+    }
+}
+
+impl Forward {
+    fn new(shard: usize) -> Self {
+        Self {
+            shard,
+            unprocessed_bytes: 0,
+            frames: VecDeque::new(),
+            delivered_bytes: 0,
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! The way of an edit: checked, given its place, sent to the store, and, when it is durable, told to everybody.
+
+use crate::codec::frame;
+use crate::codec::record::{self, OperationsRecord};
+use crate::codec::wire::{self, Event, event};
+use crate::config;
+use crate::config::Durability;
+use crate::store::StoreRequest;
+
+use super::dedupe::Novelty;
+use super::document::{DocumentKey, Open, PendingBatch, RepeatedBatch};
+use super::kind::{Batch, StateError};
+use super::refusal::Refusal;
+use super::ring::Slot;
+use super::session::SessionKey;
+use super::shard::Shard;
+use super::time::Instant;
+
+/// What a batch costs beside its payload while it is on its way.
+const PENDING_OVERHEAD_BYTES: usize = size_of::<PendingBatch>() + 128;
+
+impl Shard {
+    /// A client's batch for a document of this shard.
+    pub(super) fn submit(&mut self, key: SessionKey, batch: wire::Operations, now: Instant) {
+        let refusal = match self.subscribed(key, batch.document) {
+            Ok(document) => match self.take_batch(key, document, &batch, now) {
+                Ok(()) => return,
+                Err(refusal) => refusal,
+            },
+            Err(refusal) => refusal,
+        };
+        self.metrics.nacks += 1;
+        let client_id = self.sessions[key]
+            .identity()
+            .map_or(0, |identity| identity.client_id);
+        let open = self
+            .handles
+            .get(&batch.document)
+            .and_then(|document| self.documents[*document].open());
+        let nack = wire::Nack {
+            document: batch.document,
+            client_seq: batch.client_seq,
+            code: refusal.code().into(),
+            message: refusal.to_string(),
+            retryable: refusal.is_retryable(),
+            retry_after_ms: refusal.retry_after_ms(),
+            next_clock: open.map_or(0, |open| open.dedupe.next_clock(client_id)),
+            revision: open.map_or(0, |open| open.durable_revision),
+        };
+        self.reply(key, event::Body::Nack(nack));
+    }
+
+    fn take_batch(
+        &mut self,
+        key: SessionKey,
+        document_key: DocumentKey,
+        batch: &wire::Operations,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        if self.is_stopping || self.is_failed {
+            return Err(Refusal::Unavailable("the relay is stopping".to_owned()));
+        }
+        let count = check_batch(batch, self.settings.connection.batch_operations_max)?;
+        let origin = self.sessions[key]
+            .identity()
+            .expect("only a session that said Hello has subscriptions")
+            .client_id;
+        let is_room = self.ledger.document_bytes < self.settings.memory.document_bytes_max;
+        let clients_max = self.settings.document.clients_max;
+        let document = &mut self.documents[document_key];
+        let reference = document.reference(document_key);
+        let open = document.open_mut().expect("subscribed to");
+
+        match open
+            .dedupe
+            .check(origin, batch.first_clock, u64::from(count), clients_max)?
+        {
+            Novelty::Duplicate { first_revision } => {
+                self.metrics.duplicates += 1;
+                self.repeat_ack(key, document_key, batch, count, first_revision, now);
+                return Ok(());
+            }
+            Novelty::Fresh => (),
+        }
+        if !is_room {
+            return Err(Refusal::Unavailable(
+                "no memory for more operations".to_owned(),
+            ));
+        }
+        let operations = open.kind.admit(Batch {
+            origin,
+            base_revision: batch.base_revision,
+            head_revision: open.head_revision,
+            operations: &batch.operations,
+        })?;
+
+        let record = OperationsRecord {
+            revision: open.head_revision + 1,
+            origin,
+            first_clock: batch.first_clock,
+            operations,
+        };
+        open.place_record(&record);
+        let encoded = record::encode_operations(&record);
+        let bytes = encoded.len() + PENDING_OVERHEAD_BYTES;
+        open.pending_bytes += bytes;
+        open.pending.push_back(PendingBatch {
+            session: key,
+            origin,
+            client_seq: batch.client_seq,
+            first_clock: record.first_clock,
+            first_revision: record.revision,
+            operations: record.operations,
+            bytes,
+        });
+        let kind = open.kind_name.clone();
+        self.store.push_back(StoreRequest::Append {
+            document: reference,
+            kind,
+            first_revision: record.revision,
+            count,
+            record: encoded,
+        });
+        self.metrics.operations += u64::from(count);
+        self.ledger.pending_bytes += bytes;
+        self.sessions[key].inflight_bytes += bytes;
+        self.count_document(document_key);
+        Ok(())
+    }
+
+    /// A batch that was applied before is acknowledged again, as soon as it is durable.
+    fn repeat_ack(
+        &mut self,
+        key: SessionKey,
+        document_key: DocumentKey,
+        batch: &wire::Operations,
+        count: u32,
+        first_revision: Option<u64>,
+        now: Instant,
+    ) {
+        let open = self.documents[document_key]
+            .open_mut()
+            .expect("subscribed to");
+        let repeated = RepeatedBatch {
+            session: key,
+            client_seq: batch.client_seq,
+            first_revision: first_revision.unwrap_or(0),
+            count,
+            durable_at_revision: first_revision
+                .map_or(open.head_revision, |first| first + u64::from(count) - 1),
+        };
+        if repeated.durable_at_revision > open.durable_revision {
+            open.repeated.push(repeated);
+        } else {
+            let persisted_at_ms = self.unix_ms(now);
+            self.acknowledge_repeated(document_key, &repeated, persisted_at_ms);
+        }
+    }
+
+    fn acknowledge_repeated(
+        &mut self,
+        document_key: DocumentKey,
+        repeated: &RepeatedBatch,
+        persisted_at_ms: u64,
+    ) {
+        let document = &self.documents[document_key];
+        let Some(identity) = self
+            .sessions
+            .get(repeated.session)
+            .and_then(|session| session.identity())
+        else {
+            return;
+        };
+        let open = document.open().expect("subscribed to");
+        let ack = wire::Ack {
+            document: document.handle,
+            client_seq: repeated.client_seq,
+            first_revision: repeated.first_revision,
+            count: repeated.count,
+            clock: open.dedupe.next_clock(identity.client_id).saturating_sub(1),
+            persisted_at_ms,
+            durability: durability_on_wire(self.settings.durability).into(),
+            duplicate: true,
+        };
+        self.metrics.acks += 1;
+        self.reply(repeated.session, event::Body::Ack(ack));
+    }
+
+    /// The store has confirmed a document's operations up to `revision`: everybody may know of them.
+    pub(super) fn confirm(
+        &mut self,
+        document_key: DocumentKey,
+        revision: u64,
+        persisted_at_ms: u64,
+        now: Instant,
+    ) {
+        if self.is_failed {
+            return;
+        }
+        let Some(document) = self.documents.get_mut(document_key) else {
+            return;
+        };
+        let handle = document.handle;
+        let open = document.open_mut().expect("it has had operations");
+        while let Some(batch) = open.pending.front()
+            && batch.last_revision() <= revision
+        {
+            let batch = open.pending.pop_front().expect("just seen");
+            open.pending_bytes -= batch.bytes;
+            self.ledger.pending_bytes -= batch.bytes;
+            if let Some(session) = self.sessions.get_mut(batch.session) {
+                session.inflight_bytes -= batch.bytes;
+            }
+            open.durable_revision = batch.last_revision();
+            open.ring.push(broadcast(handle, batch, persisted_at_ms));
+        }
+        let durable_revision = open.durable_revision;
+        let confirmed = open.repeated.extract_if(.., |repeated| {
+            repeated.durable_at_revision <= durable_revision
+        });
+        for repeated in confirmed.collect::<Vec<_>>() {
+            self.acknowledge_repeated(document_key, &repeated, persisted_at_ms);
+        }
+        self.mark_subscribers(document_key);
+        self.consider_snapshot(document_key, now);
+        self.check_idle(document_key, now);
+        self.count_document(document_key);
+    }
+
+    /// The document behind a handle, if the session has it open.
+    pub(super) fn subscribed(
+        &mut self,
+        key: SessionKey,
+        handle: u64,
+    ) -> Result<DocumentKey, Refusal> {
+        self.handles
+            .get(&handle)
+            .copied()
+            .filter(|document| self.sessions[key].subscription(*document).is_some())
+            .ok_or(Refusal::DocumentNotOpen { handle })
+    }
+}
+
+impl Open {
+    /// The record takes the next place in history.
+    fn place_record(&mut self, record: &OperationsRecord) {
+        let count = record.operations.len() as u64;
+        let bytes: usize = record
+            .operations
+            .iter()
+            .map(|operation| operation.len())
+            .sum();
+        self.dedupe
+            .record(record.origin, record.first_clock, record.revision, count);
+        self.head_revision += count;
+        self.operation_bytes_total += bytes as u64;
+        self.snapshot.operation_bytes_since += bytes;
+    }
+
+    /// The record has its place already: it comes from the store.
+    pub(super) fn replay(&mut self, record: &OperationsRecord) -> Result<(), StateError> {
+        if record.revision != self.head_revision + 1 {
+            return Err(StateError(format!(
+                "revision {} follows {}",
+                record.revision, self.head_revision
+            )));
+        }
+        if self.dedupe.next_clock(record.origin) != record.first_clock {
+            return Err(StateError(format!(
+                "client {} has clock {} at revision {}",
+                record.origin, record.first_clock, record.revision
+            )));
+        }
+        self.kind.replay(record)?;
+        self.place_record(record);
+        Ok(())
+    }
+
+    /// Whether as much is on its way to the disk as the ring can take at once: more would lap subscribers that
+    /// are not slow.
+    pub(super) fn is_pending_full(&self, fanout: &config::Fanout) -> bool {
+        self.pending.len() >= fanout.ring_slots || self.pending_bytes >= fanout.ring_bytes_max
+    }
+}
+
+fn check_batch(batch: &wire::Operations, operations_max: usize) -> Result<u32, Refusal> {
+    let count = batch.operations.len();
+    if count == 0 || count > operations_max {
+        let reason = format!("it has {count} operations, the limits are 1 and {operations_max}");
+        return Err(Refusal::BatchInvalid(reason));
+    }
+    if batch.first_clock.checked_add(count as u64).is_none() {
+        return Err(Refusal::BatchInvalid("its clocks overflow".to_owned()));
+    }
+    Ok(u32::try_from(count).expect("a message has fewer bytes than that"))
+}
+
+/// The batch as everybody gets it.
+fn broadcast(handle: u64, batch: PendingBatch, persisted_at_ms: u64) -> Slot {
+    let count = u32::try_from(batch.operations.len()).expect("checked when it came");
+    let remote = wire::RemoteOps {
+        document: handle,
+        revision: batch.first_revision,
+        origin: batch.origin,
+        first_clock: batch.first_clock,
+        operations: batch.operations,
+    };
+    Slot {
+        first_revision: batch.first_revision,
+        count,
+        session: batch.session,
+        client_seq: batch.client_seq,
+        clock: batch.first_clock + u64::from(count) - 1,
+        persisted_at_ms,
+        frame: frame::encode(&Event {
+            body: Some(event::Body::RemoteOps(remote)),
+        }),
+    }
+}
+
+pub(super) fn durability_on_wire(durability: Durability) -> wire::Durability {
+    match durability {
+        Durability::Always => wire::Durability::Always,
+        Durability::Interval => wire::Durability::Interval,
+        Durability::Never => wire::Durability::Never,
+    }
+}

@@ -1,0 +1,116 @@
+//! Who is in which document: presence, and subscriptions that end.
+
+use crate::codec::wire;
+
+use super::document::DocumentKey;
+use super::presence::Update;
+use super::refusal::Refusal;
+use super::session::SessionKey;
+use super::shard::Shard;
+use super::time::Instant;
+use super::timer::Owner;
+
+impl Shard {
+    pub(super) fn update_presence(
+        &mut self,
+        key: SessionKey,
+        presence: wire::Presence,
+        now: Instant,
+    ) {
+        let handle = presence.document;
+        if let Err(refusal) = self.take_presence(key, presence, now) {
+            self.reply(key, refusal.error(0, handle));
+        }
+    }
+
+    fn take_presence(
+        &mut self,
+        key: SessionKey,
+        presence: wire::Presence,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let document_key = self.subscribed(key, presence.document)?;
+        if self.ledger.document_bytes >= self.settings.memory.document_bytes_max {
+            return Err(Refusal::Unavailable(
+                "no memory for more presence".to_owned(),
+            ));
+        }
+        let identity = self.sessions[key].identity().cloned();
+        let open = self.documents[document_key]
+            .open_mut()
+            .expect("subscribed to");
+        let identity = identity.expect("only a session that said Hello has subscriptions");
+        let (is_news, ring_at) = if presence.leave {
+            (open.presence.leave(key, identity.client_id), None)
+        } else {
+            match open.presence.update(key, &identity, presence, now)? {
+                Update::Published => (true, Some(now + self.settings.presence.ttl)),
+                Update::WaitsUntil(at) => (false, Some(at)),
+            }
+        };
+        if is_news {
+            self.metrics.presence_updates += 1;
+            self.mark_subscribers(document_key);
+        }
+        if let Some(at) = ring_at {
+            let alarm = &mut self.documents[document_key].alarm;
+            self.timers.set(Owner::Document(document_key), alarm, at);
+        }
+        self.count_document(document_key);
+        Ok(())
+    }
+
+    pub(super) fn heartbeat(&mut self, key: SessionKey, handle: u64, now: Instant) {
+        match self.subscribed(key, handle) {
+            Ok(document) => {
+                let client_id = self.sessions[key]
+                    .identity()
+                    .map_or(0, |identity| identity.client_id);
+                let open = self.documents[document].open_mut().expect("subscribed to");
+                open.presence.heartbeat(key, client_id, now);
+            }
+            Err(refusal) => self.reply(key, refusal.error(0, handle)),
+        }
+    }
+
+    /// A client closes one document.
+    pub(super) fn leave(&mut self, key: SessionKey, handle: u64, now: Instant) {
+        match self.subscribed(key, handle) {
+            Ok(document) => self.unsubscribe(key, document, now),
+            Err(refusal) => self.reply(key, refusal.error(0, handle)),
+        }
+    }
+
+    /// Ends a subscription. What it has not been sent, it will not be.
+    pub(super) fn unsubscribe(&mut self, key: SessionKey, document_key: DocumentKey, now: Instant) {
+        let session = &mut self.sessions[key];
+        let client_id = session.identity().map_or(0, |identity| identity.client_id);
+        let Some(position) = session
+            .subscriptions
+            .iter()
+            .position(|subscription| subscription.document == document_key)
+        else {
+            return;
+        };
+        let index = session.subscriptions.swap_remove(position).index;
+        let open = self.documents[document_key]
+            .open_mut()
+            .expect("subscribed to");
+        open.subscribers.swap_remove(index);
+        if let Some(moved) = open.subscribers.get(index)
+            && let Some(subscription) = self.sessions[*moved].subscription(document_key)
+        {
+            subscription.index = index;
+        }
+        let is_news = open.presence.leave(key, client_id);
+        if open.members.get(&client_id) == Some(&key) {
+            open.members.remove(&client_id);
+            open.presence.release_color(client_id);
+        }
+        if is_news {
+            self.mark_subscribers(document_key);
+        }
+        self.count_document(document_key);
+        self.check_idle(document_key, now);
+    }
+}

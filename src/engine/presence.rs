@@ -1,0 +1,484 @@
+//! Who is in a document: the newest state of each present client, never stored.
+//!
+//! A change is encoded once, into a small ring; subscribers have a place in it, as in the ring of operations. Of
+//! one client only the newest change counts, so older ones are passed over, and whoever is overtaken gets the
+//! full set, which is all that it missed. Nobody is sent its own state.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use prost::Message;
+
+use crate::codec::frame;
+use crate::codec::wire::{self, Event, event};
+use crate::config;
+
+use super::refusal::Refusal;
+use super::session::{Identity, SessionKey};
+use super::time::Instant;
+
+const COLORS: [&str; 16] = [
+    "#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#800000",
+    "#808000", "#000075", "#f032e6", "#469990", "#bf5b17", "#386cb0", "#d95f02", "#1b9e77",
+];
+
+#[derive(Debug)]
+struct Entry {
+    session: SessionKey,
+    state: wire::UserPresence,
+    last_seen: Instant,
+    published_at: Instant,
+    /// Came too soon after the last one.
+    waiting: Option<wire::Presence>,
+    /// Which change is its newest.
+    sequence: u64,
+}
+
+/// What became of a client's new state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Update {
+    /// The others have something to be told.
+    Published,
+    /// It came too soon after the one before.
+    WaitsUntil(Instant),
+}
+
+#[derive(Debug)]
+struct Change {
+    client_id: u64,
+    frame: Bytes,
+}
+
+#[derive(Debug)]
+pub struct Presence {
+    /// The handle of the document.
+    document: u64,
+    limits: config::Presence,
+    slots_max: usize,
+    started_at_ms: u64,
+    entries: BTreeMap<u64, Entry>,
+    /// Clients whose waiting state may be published, and when.
+    due: BTreeSet<(Instant, u64)>,
+    changes: VecDeque<Change>,
+    /// How many changes there have been.
+    sequence: u64,
+    colors: BTreeMap<u64, &'static str>,
+    bytes: usize,
+}
+
+impl Presence {
+    /// `document` is its handle; `started_at_ms` the Unix time at the engine's time zero.
+    pub fn new(
+        document: u64,
+        limits: config::Presence,
+        slots_max: usize,
+        started_at_ms: u64,
+    ) -> Self {
+        Self {
+            document,
+            limits,
+            slots_max,
+            started_at_ms,
+            entries: BTreeMap::new(),
+            due: BTreeSet::new(),
+            changes: VecDeque::new(),
+            sequence: 0,
+            colors: BTreeMap::new(),
+            bytes: 0,
+        }
+    }
+
+    /// The place after the newest change.
+    pub fn head(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Gives the client a colour that no other subscriber has, as long as there are any.
+    pub fn assign_color(&mut self, client_id: u64) -> &'static str {
+        if let Some(color) = self.colors.get(&client_id) {
+            return color;
+        }
+        let start = usize::try_from(client_id % COLORS.len() as u64).expect("below 16");
+        let color = (0..COLORS.len())
+            .map(|offset| COLORS[(start + offset) % COLORS.len()])
+            .find(|color| self.colors.values().all(|used| used != color))
+            .unwrap_or(COLORS[start]);
+        self.colors.insert(client_id, color);
+        color
+    }
+
+    /// Takes a client's state, and tells what became of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::PresenceTooLarge`].
+    pub fn update(
+        &mut self,
+        session: SessionKey,
+        identity: &Identity,
+        presence: wire::Presence,
+        now: Instant,
+    ) -> Result<Update, Refusal> {
+        let bytes = presence.encoded_len();
+        let bytes_max = self.limits.bytes_max;
+        if bytes > bytes_max {
+            return Err(Refusal::PresenceTooLarge { bytes, bytes_max });
+        }
+        let client_id = identity.client_id;
+        let Some(entry) = self.entries.get_mut(&client_id) else {
+            let state = wire::UserPresence {
+                client_id,
+                user_id: identity.user_id.clone(),
+                name: identity.user_name.clone(),
+                color: self.assign_color(client_id).to_owned(),
+                ..Default::default()
+            };
+            self.bytes += state.encoded_len();
+            let entry = Entry {
+                session,
+                state,
+                last_seen: now,
+                published_at: now,
+                waiting: None,
+                sequence: 0,
+            };
+            self.entries.insert(client_id, entry);
+            self.publish(client_id, presence, now);
+            return Ok(Update::Published);
+        };
+        entry.session = session;
+        entry.last_seen = now;
+        let allowed_at = entry.published_at + self.limits.update_interval();
+        if now >= allowed_at && entry.waiting.is_none() {
+            self.publish(client_id, presence, now);
+            return Ok(Update::Published);
+        }
+        self.bytes += bytes;
+        if let Some(replaced) = entry.waiting.replace(presence) {
+            self.bytes -= replaced.encoded_len();
+        }
+        self.due.insert((allowed_at, client_id));
+        Ok(Update::WaitsUntil(allowed_at))
+    }
+
+    /// The client lives.
+    pub fn heartbeat(&mut self, session: SessionKey, client_id: u64, now: Instant) {
+        if let Some(entry) = self.entries.get_mut(&client_id)
+            && entry.session == session
+        {
+            entry.last_seen = now;
+        }
+    }
+
+    /// The session's client is no longer present. True: the others have something to be told.
+    pub fn leave(&mut self, session: SessionKey, client_id: u64) -> bool {
+        let present = self
+            .entries
+            .get(&client_id)
+            .is_some_and(|entry| entry.session == session);
+        if present {
+            self.remove(client_id);
+        }
+        present
+    }
+
+    /// The session no longer subscribes, and no other session of its client does.
+    pub fn release_color(&mut self, client_id: u64) {
+        self.colors.remove(&client_id);
+    }
+
+    /// Publishes what has waited long enough and removes who has been silent for too long. True: the others have
+    /// something to be told.
+    pub fn handle_timeout(&mut self, now: Instant) -> bool {
+        let before = self.sequence;
+        while let Some((at, client_id)) = self.due.first().copied()
+            && at <= now
+        {
+            self.due.pop_first();
+            let waiting = self
+                .entries
+                .get_mut(&client_id)
+                .and_then(|entry| entry.waiting.take());
+            if let Some(presence) = waiting {
+                self.bytes -= presence.encoded_len();
+                self.publish(client_id, presence, now);
+            }
+        }
+        let silent: Vec<u64> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.last_seen + self.limits.ttl <= now)
+            .map(|(client_id, _)| *client_id)
+            .collect();
+        for client_id in silent {
+            self.remove(client_id);
+        }
+        self.sequence != before
+    }
+
+    /// When `handle_timeout` has something to do.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let due = self.due.first().map(|(at, _)| *at);
+        let oldest = self.entries.values().map(|entry| entry.last_seen).min();
+        let silent = oldest.map(|last_seen| last_seen + self.limits.ttl);
+        due.into_iter().chain(silent).min()
+    }
+
+    /// Everybody but `client_id`.
+    pub fn full_set(&self, client_id: u64) -> Vec<wire::UserPresence> {
+        self.entries
+            .iter()
+            .filter(|(present, _)| **present != client_id)
+            .map(|(_, entry)| entry.state.clone())
+            .collect()
+    }
+
+    /// Appends what a subscriber at `cursor` has missed, as frames, and moves the cursor.
+    pub fn gather(&self, cursor: &mut u64, client_id: u64, out: &mut Vec<u8>) {
+        let oldest = self.sequence - self.changes.len() as u64;
+        if *cursor < oldest {
+            let update = event::Body::PresenceUpdate(wire::PresenceUpdate {
+                document: self.document,
+                presences: self.full_set(client_id),
+                full: true,
+            });
+            frame::append(&Event { body: Some(update) }, out);
+        } else {
+            let skipped = usize::try_from(*cursor - oldest).expect("within the ring");
+            for (sequence, change) in (*cursor..).zip(self.changes.range(skipped..)) {
+                let newest = self.entries.get(&change.client_id);
+                let superseded = newest.is_some_and(|entry| entry.sequence != sequence);
+                if change.client_id != client_id && !superseded {
+                    out.extend_from_slice(&change.frame);
+                }
+            }
+        }
+        *cursor = self.sequence;
+    }
+
+    pub fn footprint_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn publish(&mut self, client_id: u64, presence: wire::Presence, now: Instant) {
+        let entry = self.entries.get_mut(&client_id).expect("the caller has it");
+        self.bytes -= entry.state.encoded_len();
+        entry.state.cursor = presence.cursor;
+        entry.state.selection = presence.selection;
+        entry.state.is_typing = presence.is_typing;
+        entry.state.fields = presence.fields;
+        entry.state.last_seen_ms = self.started_at_ms + entry.last_seen.as_millis();
+        entry.published_at = now;
+        entry.sequence = self.sequence;
+        self.bytes += entry.state.encoded_len();
+        let state = entry.state.clone();
+        self.change(client_id, state);
+    }
+
+    fn remove(&mut self, client_id: u64) {
+        let Some(entry) = self.entries.remove(&client_id) else {
+            return;
+        };
+        self.bytes -= entry.state.encoded_len();
+        if let Some(waiting) = entry.waiting {
+            self.bytes -= waiting.encoded_len();
+        }
+        let gone = wire::UserPresence {
+            client_id,
+            left: true,
+            ..Default::default()
+        };
+        self.change(client_id, gone);
+    }
+
+    fn change(&mut self, client_id: u64, state: wire::UserPresence) {
+        let update = event::Body::PresenceUpdate(wire::PresenceUpdate {
+            document: self.document,
+            presences: vec![state],
+            full: false,
+        });
+        let frame = frame::encode(&Event { body: Some(update) });
+        self.bytes += frame.len();
+        self.changes.push_back(Change { client_id, frame });
+        self.sequence += 1;
+        if self.changes.len() > self.slots_max {
+            let oldest = self.changes.pop_front().expect("longer than its limit");
+            self.bytes -= oldest.frame.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use slotmap::SlotMap;
+
+    use super::*;
+
+    struct Room {
+        presence: Presence,
+        sessions: Vec<SessionKey>,
+    }
+
+    impl Room {
+        fn new() -> Self {
+            let mut keys: SlotMap<SessionKey, ()> = SlotMap::with_key();
+            Self {
+                presence: Presence::new(9, config::Presence::default(), 4, 1_000_000),
+                sessions: (0..4).map(|_| keys.insert(())).collect(),
+            }
+        }
+
+        fn typing(&mut self, client: u64, is_typing: bool, now_ms: u64) -> Result<Update, Refusal> {
+            let identity = Identity {
+                client_id: client,
+                user_id: format!("user-{client}"),
+                user_name: String::new(),
+            };
+            let presence = wire::Presence {
+                is_typing,
+                ..Default::default()
+            };
+            let session = self.sessions[client as usize];
+            self.presence
+                .update(session, &identity, presence, at(now_ms))
+        }
+
+        /// (client, typing, left) of each presence, after "full" if it is the full set.
+        fn gather(&self, cursor: &mut u64, client: u64) -> Vec<String> {
+            let mut out = Vec::new();
+            self.presence.gather(cursor, client, &mut out);
+            let mut rest = &out[..];
+            let mut seen = Vec::new();
+            while let Some(message) = frame::split(&mut rest, 1000).expect("frames") {
+                let event = Event::decode(message).expect("an event");
+                let Some(event::Body::PresenceUpdate(update)) = event.body else {
+                    panic!("not a presence update");
+                };
+                if update.full {
+                    seen.push("full".to_owned());
+                }
+                for user in update.presences {
+                    let state = if user.left {
+                        "left"
+                    } else if user.is_typing {
+                        "typing"
+                    } else {
+                        "still"
+                    };
+                    seen.push(format!("{} {state}", user.client_id));
+                }
+            }
+            seen
+        }
+    }
+
+    fn at(ms: u64) -> Instant {
+        Instant::default() + Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn everybody_but_the_sender_gets_the_newest_state_once() {
+        let mut room = Room::new();
+        let [mut one, mut two] = [room.presence.head(); 2];
+        assert_eq!(room.typing(1, true, 0), Ok(Update::Published));
+        assert_eq!(room.typing(1, false, 100), Ok(Update::Published));
+        assert_eq!(room.gather(&mut one, 1), [""; 0]);
+        assert_eq!(room.gather(&mut two, 2), ["1 still"]);
+        assert_eq!(room.gather(&mut two, 2), [""; 0]);
+    }
+
+    #[test]
+    fn of_too_many_updates_the_newest_wins() {
+        let mut room = Room::new();
+        let mut cursor = 0;
+        assert_eq!(room.typing(1, true, 0), Ok(Update::Published));
+        assert_eq!(room.gather(&mut cursor, 2), ["1 typing"]);
+        assert_eq!(room.typing(1, true, 50), Ok(Update::WaitsUntil(at(100))));
+        assert_eq!(room.typing(1, false, 60), Ok(Update::WaitsUntil(at(100))));
+        assert_eq!(room.presence.next_timeout(), Some(at(100)));
+        assert!(!room.presence.handle_timeout(at(99)));
+        assert!(room.presence.handle_timeout(at(100)));
+        assert_eq!(room.gather(&mut cursor, 2), ["1 still"]);
+        assert_eq!(
+            room.typing(1, true, 150),
+            Ok(Update::WaitsUntil(at(200))),
+            "counted from the last"
+        );
+    }
+
+    #[test]
+    fn the_silent_and_the_leaving_are_gone_and_the_living_stay() {
+        let mut room = Room::new();
+        let mut cursor = 0;
+        for client in 1..4 {
+            assert_eq!(room.typing(client, true, 0), Ok(Update::Published));
+        }
+        room.presence.heartbeat(room.sessions[1], 1, at(20_000));
+        assert!(room.presence.leave(room.sessions[3], 3));
+        assert!(!room.presence.leave(room.sessions[1], 3), "not its session");
+        assert_eq!(room.presence.next_timeout(), Some(at(30_000)));
+        assert!(room.presence.handle_timeout(at(30_000)));
+        assert_eq!(room.gather(&mut cursor, 0), ["full", "1 typing"]);
+        assert_eq!(room.presence.next_timeout(), Some(at(50_000)));
+        assert!(room.presence.handle_timeout(at(50_000)));
+        assert_eq!(room.gather(&mut cursor, 0), ["1 left"]);
+        assert_eq!(room.presence.next_timeout(), None);
+    }
+
+    #[test]
+    fn what_is_held_is_counted_and_bounded() {
+        let mut room = Room::new();
+        for round in 0..100 {
+            for client in 1..4 {
+                room.typing(client, true, round * 1000).expect("small");
+                room.typing(client, true, round * 1000 + 1).expect("small");
+            }
+            room.presence.handle_timeout(at(round * 1000 + 200));
+        }
+        assert_eq!(room.presence.changes.len(), 4);
+        for client in 1..4 {
+            assert!(room.presence.leave(room.sessions[client], client as u64));
+        }
+        let rings: usize = room
+            .presence
+            .changes
+            .iter()
+            .map(|change| change.frame.len())
+            .sum();
+        assert_eq!(room.presence.footprint_bytes(), rings);
+    }
+
+    #[test]
+    fn a_large_presence_is_refused() {
+        let mut room = Room::new();
+        let identity = Identity {
+            client_id: 1,
+            user_id: String::new(),
+            user_name: String::new(),
+        };
+        let presence = wire::Presence {
+            fields: [("x".to_owned(), vec![0; 65_536].into())].into(),
+            ..Default::default()
+        };
+        let refused = room
+            .presence
+            .update(room.sessions[1], &identity, presence, at(0));
+        assert!(matches!(refused, Err(Refusal::PresenceTooLarge { .. })));
+    }
+
+    #[test]
+    fn colors_differ_while_there_are_enough() {
+        let mut room = Room::new();
+        let colors: BTreeSet<_> = (0..16)
+            .map(|client| room.presence.assign_color(client * 16))
+            .collect();
+        assert_eq!(colors.len(), 16);
+        assert_eq!(
+            room.presence.assign_color(16),
+            room.presence.assign_color(16)
+        );
+        room.presence.assign_color(999);
+    }
+}

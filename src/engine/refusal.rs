@@ -1,0 +1,211 @@
+//! Why the relay refuses: one variant per reason that a client can tell from another.
+
+use crate::codec::frame::FrameError;
+use crate::codec::websocket::WebSocketError;
+use crate::codec::wire::{self, ErrorCode};
+
+/// The protocol versions that this relay speaks.
+pub const PROTOCOL_VERSIONS: [u32; 1] = [3];
+
+/// How long a client should wait before it tries again what is refused for want of a resource.
+const RETRY_AFTER_MS: u32 = 1000;
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    // The client is at fault, and the connection cannot go on.
+    #[error("not a frame of this protocol: {0}")]
+    MalformedFrame(String),
+    #[error("Hello must be the first request")]
+    HelloRequired,
+    #[error("Hello did not come within {seconds} s")]
+    HandshakeTimeout { seconds: u64 },
+    #[error("nothing was heard for {seconds} s")]
+    PongTimeout { seconds: u64 },
+    #[error("Hello is not acceptable: {0}")]
+    HelloInvalid(&'static str),
+    #[error(
+        "protocol version {offered} is not spoken here; the versions are {PROTOCOL_VERSIONS:?}"
+    )]
+    VersionMismatch { offered: u32 },
+    #[error("the message has {length} bytes, more than the limit of {length_max}")]
+    MessageTooLarge { length: u64, length_max: usize },
+    #[error("text messages are not spoken here; send binary ones")]
+    TextUnsupported,
+    #[error("the client took nothing of what the relay had for it for {seconds} s")]
+    Backpressure { seconds: u64 },
+
+    // The client is at fault with one request.
+    #[error("a document id has 1 to 256 bytes and no control characters")]
+    DocumentIdInvalid,
+    #[error("the document does not exist")]
+    DocumentNotFound,
+    #[error("there is no kind of document {kind:?}")]
+    KindUnknown { kind: String },
+    #[error("the document is of the kind {is:?}, not {asked:?}")]
+    KindMismatch { is: &'static str, asked: String },
+    #[error("the connection has no document {handle} open")]
+    DocumentNotOpen { handle: u64 },
+    #[error("the connection has {documents_max} documents open, the most that it may")]
+    TooManyDocuments { documents_max: usize },
+    #[error("another connection with the same identity has opened the document")]
+    Replaced,
+    #[error("the batch is not acceptable: {0}")]
+    BatchInvalid(String),
+    #[error("the operation is not acceptable: {0}")]
+    OperationInvalid(String),
+    #[error("the operation reaches past the end of the document: {0}")]
+    OutOfBounds(String),
+    #[error("the operation cuts a character in two: {0}")]
+    SurrogateSplit(String),
+    #[error("the next clock of this client is {next_clock}")]
+    ClockGap { next_clock: u64 },
+    #[error("the document would have more than {bytes_max} bytes")]
+    DocumentTooLarge { bytes_max: usize },
+    #[error("the document has had {clients_max} different writers, the most that it may")]
+    TooManyClients { clients_max: usize },
+    #[error("the presence has {bytes} bytes, more than the limit of {bytes_max}")]
+    PresenceTooLarge { bytes: usize, bytes_max: usize },
+    #[error("the base revision {base} does not do: {reason}")]
+    SyncConflict { base: u64, reason: &'static str },
+
+    // Nobody is at fault, or the relay.
+    #[error("not now: {0}")]
+    Unavailable(String),
+}
+
+impl Refusal {
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::MalformedFrame(_) => ErrorCode::MalformedFrame,
+            Self::HelloRequired => ErrorCode::HelloRequired,
+            Self::HandshakeTimeout { .. } => ErrorCode::HandshakeTimeout,
+            Self::PongTimeout { .. } => ErrorCode::PongTimeout,
+            Self::HelloInvalid(_) => ErrorCode::HelloInvalid,
+            Self::VersionMismatch { .. } => ErrorCode::VersionMismatch,
+            Self::MessageTooLarge { .. } => ErrorCode::MessageTooLarge,
+            Self::TextUnsupported => ErrorCode::TextUnsupported,
+            Self::Backpressure { .. } => ErrorCode::Backpressure,
+            Self::DocumentIdInvalid => ErrorCode::DocumentIdInvalid,
+            Self::DocumentNotFound => ErrorCode::DocumentNotFound,
+            Self::KindUnknown { .. } => ErrorCode::KindUnknown,
+            Self::KindMismatch { .. } => ErrorCode::KindMismatch,
+            Self::DocumentNotOpen { .. } => ErrorCode::DocumentNotOpen,
+            Self::TooManyDocuments { .. } => ErrorCode::TooManyDocuments,
+            Self::Replaced => ErrorCode::Replaced,
+            Self::BatchInvalid(_) => ErrorCode::BatchInvalid,
+            Self::OperationInvalid(_) => ErrorCode::OperationInvalid,
+            Self::OutOfBounds(_) => ErrorCode::OperationOutOfBounds,
+            Self::SurrogateSplit(_) => ErrorCode::SurrogateSplit,
+            Self::ClockGap { .. } => ErrorCode::ClockGap,
+            Self::DocumentTooLarge { .. } => ErrorCode::DocumentTooLarge,
+            Self::TooManyClients { .. } => ErrorCode::TooManyClients,
+            Self::PresenceTooLarge { .. } => ErrorCode::PresenceTooLarge,
+            Self::SyncConflict { .. } => ErrorCode::SyncConflict,
+            Self::Unavailable(_) => ErrorCode::ServiceUnavailable,
+        }
+    }
+
+    /// Whether the same client may succeed with the same intent later, or after catching up.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::HandshakeTimeout { .. }
+            | Self::PongTimeout { .. }
+            | Self::Backpressure { .. }
+            | Self::ClockGap { .. }
+            | Self::SyncConflict { .. }
+            | Self::Unavailable(_) => true,
+            Self::MalformedFrame(_)
+            | Self::HelloRequired
+            | Self::HelloInvalid(_)
+            | Self::VersionMismatch { .. }
+            | Self::MessageTooLarge { .. }
+            | Self::TextUnsupported
+            | Self::DocumentIdInvalid
+            | Self::DocumentNotFound
+            | Self::KindUnknown { .. }
+            | Self::KindMismatch { .. }
+            | Self::DocumentNotOpen { .. }
+            | Self::TooManyDocuments { .. }
+            | Self::Replaced
+            | Self::BatchInvalid(_)
+            | Self::OperationInvalid(_)
+            | Self::OutOfBounds(_)
+            | Self::SurrogateSplit(_)
+            | Self::DocumentTooLarge { .. }
+            | Self::TooManyClients { .. }
+            | Self::PresenceTooLarge { .. } => false,
+        }
+    }
+
+    pub fn retry_after_ms(&self) -> u32 {
+        if matches!(self, Self::Unavailable(_)) {
+            RETRY_AFTER_MS
+        } else {
+            0
+        }
+    }
+
+    /// The code that a WebSocket is closed with. Codes of the relay's own faults are outside the range that the
+    /// WebSocket leaves to applications.
+    pub fn close_code(&self) -> u16 {
+        match self.code() {
+            ErrorCode::InternalError => 1011,
+            ErrorCode::ServiceUnavailable => 1013,
+            code => u16::try_from(code as i32).expect("codes are below 5004"),
+        }
+    }
+
+    pub fn error(&self, request_id: u64, document: u64) -> wire::event::Body {
+        let supported_versions = if matches!(self, Self::VersionMismatch { .. }) {
+            PROTOCOL_VERSIONS.to_vec()
+        } else {
+            Vec::new()
+        };
+        wire::event::Body::Error(wire::Error {
+            code: self.code().into(),
+            message: self.to_string(),
+            retryable: self.is_retryable(),
+            retry_after_ms: self.retry_after_ms(),
+            request_id,
+            document,
+            supported_versions,
+        })
+    }
+
+    pub fn close(&self, document: u64) -> wire::event::Body {
+        wire::event::Body::Close(wire::Close {
+            document,
+            code: self.code().into(),
+            message: self.to_string(),
+            retryable: self.is_retryable(),
+            retry_after_ms: self.retry_after_ms(),
+        })
+    }
+}
+
+impl From<FrameError> for Refusal {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::TooLarge { length, length_max } => Self::MessageTooLarge {
+                length: length as u64,
+                length_max,
+            },
+            FrameError::Truncated => Self::MalformedFrame(error.to_string()),
+        }
+    }
+}
+
+impl From<WebSocketError> for Refusal {
+    fn from(error: WebSocketError) -> Self {
+        match error {
+            WebSocketError::TooLarge { length, length_max } => {
+                Self::MessageTooLarge { length, length_max }
+            }
+            WebSocketError::HeaderInvalid
+            | WebSocketError::Unmasked
+            | WebSocketError::ReservedBits
+            | WebSocketError::ControlInvalid
+            | WebSocketError::FragmentUnexpected => Self::MalformedFrame(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! One client's protocol state: on a socket of this shard, or on a lane from the shard that has its socket.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use slotmap::{Key, KeyData, new_key_type};
+
+use crate::codec::websocket;
+
+use super::document::DocumentKey;
+use super::kind::Snapshot;
+use super::ring::Cursor;
+use super::shard::{ConnectionId, Transport};
+use super::time::Instant;
+use super::timer::Alarm;
+
+new_key_type! {
+    /// A session of this shard. Never given twice.
+    pub struct SessionKey;
+}
+
+impl From<SessionKey> for ConnectionId {
+    fn from(key: SessionKey) -> Self {
+        Self(key.data().as_ffi())
+    }
+}
+
+impl From<ConnectionId> for SessionKey {
+    fn from(connection: ConnectionId) -> Self {
+        KeyData::from_ffi(connection.0).into()
+    }
+}
+
+/// Who a client is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    pub client_id: u64,
+    pub user_id: String,
+    pub user_name: String,
+}
+
+#[derive(Debug)]
+pub struct Session {
+    pub carrier: Carrier,
+    pub phase: Phase,
+    pub subscriptions: Vec<Subscription>,
+    /// Which subscription is served first at the next flush, so that a busy one starves no other.
+    pub served_first: usize,
+    /// Whole frames that answer this client alone.
+    pub replies: Vec<u8>,
+    /// Its operations that are on their way to the disk.
+    pub inflight_bytes: usize,
+    /// It was told to wait: `wants_bytes` is false.
+    pub is_paused: bool,
+    /// It is in the queue of those that have something to send.
+    pub is_queued: bool,
+    /// Since the last flush, it had been unable to take what there was for it.
+    pub was_blocked: bool,
+    /// What it holds of the budget for output, as last counted.
+    pub counted_output_bytes: usize,
+    pub alarm: Alarm,
+}
+
+#[derive(Debug)]
+pub enum Phase {
+    /// Hello has not come.
+    Greeting,
+    Ready(Arc<Identity>),
+    /// What is left to send is sent, then the connection is closed.
+    Closing {
+        until: Instant,
+    },
+}
+
+#[derive(Debug)]
+pub enum Carrier {
+    Socket(Box<Socket>),
+    Lane(Lane),
+}
+
+/// A connection of this shard.
+#[derive(Debug)]
+pub struct Socket {
+    pub transport: Transport,
+    /// The document that the URL names.
+    pub document: Option<Arc<str>>,
+    /// A piece of a frame whose rest has not arrived.
+    pub input: Vec<u8>,
+    pub reader: websocket::Reader,
+    /// WebSocket control frames that go out before anything else.
+    pub control: Vec<u8>,
+    /// The WebSocket close frame that goes out last.
+    pub close: Option<(u16, String)>,
+    /// What the socket did not take of the last send.
+    pub unsent: Vec<u8>,
+    /// It took less than it was given, and has not been writable since.
+    pub is_full: bool,
+    /// When the socket last took something while it was full.
+    pub blocked_since: Instant,
+    pub connected_at: Instant,
+    pub heard_at: Instant,
+    pub pinged_at: Option<Instant>,
+    /// The other shards that have documents of this connection.
+    pub forwards: Vec<Forward>,
+}
+
+/// A connection's tie to another shard.
+#[derive(Debug)]
+pub struct Forward {
+    pub shard: usize,
+    /// What that shard has not said to be done with.
+    pub unprocessed_bytes: usize,
+    /// Frames that came from there.
+    pub frames: VecDeque<Bytes>,
+    /// Of those, what has gone out and that shard has not been told.
+    pub delivered_bytes: usize,
+}
+
+/// The tie as seen from the other shard: a session whose socket is elsewhere.
+#[derive(Debug)]
+pub struct Lane {
+    pub shard: usize,
+    /// The connection there.
+    pub connection: ConnectionId,
+    /// How many more bytes that shard can take; a frame may overdraw it.
+    pub credit_bytes: i64,
+    /// What has been processed and not yet said.
+    pub processed_bytes: usize,
+}
+
+/// A session's place in one document.
+#[derive(Debug)]
+pub struct Subscription {
+    pub document: DocumentKey,
+    /// Where the document's list of subscribers has it.
+    pub index: usize,
+    pub stage: Stage,
+    pub presence_cursor: u64,
+    /// It has been warned, and gets no presence until it has caught up.
+    pub is_warned: bool,
+}
+
+#[derive(Debug)]
+pub enum Stage {
+    /// It reads the ring.
+    Live(Cursor),
+    /// It gets operations from the store, until it reaches the ring.
+    CatchUp {
+        next_revision: u64,
+        /// The read that it waits for.
+        ticket: Option<Ticket>,
+    },
+    /// It gets a snapshot, as soon as all of it is durable; then it catches up.
+    Snapshot {
+        snapshot: Snapshot,
+        revision: u64,
+        /// The client's next clock at that revision.
+        next_clock: u64,
+        offset: usize,
+    },
+}
+
+/// A read from the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ticket {
+    /// Too many are under way; its turn will come.
+    Queued,
+    Asked(u64),
+}
+
+impl Session {
+    pub fn new(carrier: Carrier, phase: Phase) -> Self {
+        Self {
+            carrier,
+            phase,
+            subscriptions: Vec::new(),
+            served_first: 0,
+            replies: Vec::new(),
+            inflight_bytes: 0,
+            is_paused: false,
+            is_queued: false,
+            was_blocked: false,
+            counted_output_bytes: 0,
+            alarm: Alarm::default(),
+        }
+    }
+
+    pub fn socket(&self) -> Option<&Socket> {
+        match &self.carrier {
+            Carrier::Socket(socket) => Some(socket),
+            Carrier::Lane(_) => None,
+        }
+    }
+
+    pub fn socket_mut(&mut self) -> Option<&mut Socket> {
+        match &mut self.carrier {
+            Carrier::Socket(socket) => Some(socket),
+            Carrier::Lane(_) => None,
+        }
+    }
+
+    pub fn identity(&self) -> Option<&Arc<Identity>> {
+        match &self.phase {
+            Phase::Ready(identity) => Some(identity),
+            Phase::Greeting | Phase::Closing { .. } => None,
+        }
+    }
+
+    pub fn is_closing(&self) -> bool {
+        matches!(self.phase, Phase::Closing { .. })
+    }
+
+    /// Whether there is no room for more towards the client.
+    pub fn is_blocked(&self) -> bool {
+        match &self.carrier {
+            Carrier::Socket(socket) => socket.is_full,
+            Carrier::Lane(lane) => lane.credit_bytes <= 0,
+        }
+    }
+
+    pub fn subscription(&mut self, document: DocumentKey) -> Option<&mut Subscription> {
+        self.subscriptions
+            .iter_mut()
+            .find(|subscription| subscription.document == document)
+    }
+
+    /// What it holds of the budget for output.
+    pub fn output_bytes(&self) -> usize {
+        let carried = match &self.carrier {
+            Carrier::Socket(socket) => {
+                let forwarded = socket.forwards.iter().flat_map(|forward| &forward.frames);
+                socket.control.len()
+                    + socket.unsent.capacity()
+                    + forwarded.map(Bytes::len).sum::<usize>()
+            }
+            Carrier::Lane(_) => 0,
+        };
+        self.replies.capacity() + carried
+    }
+}
+
+impl Socket {
+    pub fn new(transport: Transport, document: Option<Arc<str>>, now: Instant) -> Self {
+        Self {
+            transport,
+            document,
+            input: Vec::new(),
+            reader: websocket::Reader::default(),
+            control: Vec::new(),
+            close: None,
+            unsent: Vec::new(),
+            is_full: false,
+            blocked_since: now,
+            connected_at: now,
+            heard_at: now,
+            pinged_at: None,
+            forwards: Vec::new(),
+        }
+    }
+
+    pub fn forward(&mut self, shard: usize) -> Option<&mut Forward> {
+        self.forwards
+            .iter_mut()
+            .find(|forward| forward.shard == shard)
+    }
+}

@@ -1,0 +1,178 @@
+//! What goes out: for each client, everything from where it is to the newest, in one send.
+
+use crate::codec::frame;
+use crate::codec::websocket;
+use crate::codec::wire::{Event, ResyncReason, event};
+
+use super::document::{DocumentKey, Have};
+use super::gather::{Gather, Gathered};
+use super::session::{Carrier, SessionKey};
+use super::shard::{Shard, Transport};
+use super::time::Instant;
+use super::timer::Owner;
+
+/// Output of this size is never the reason that its connection is closed.
+const OUTPUT_BYTES_FREE: usize = 4096;
+
+impl Shard {
+    /// Queues an answer for one client.
+    pub(super) fn reply(&mut self, key: SessionKey, body: event::Body) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        frame::append(&Event { body: Some(body) }, &mut session.replies);
+        self.mark_writable(key);
+        self.count_output(key);
+    }
+
+    /// The session has something to send.
+    pub(super) fn mark_writable(&mut self, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        if session.is_queued || session.is_blocked() {
+            return;
+        }
+        session.is_queued = true;
+        match &session.carrier {
+            Carrier::Socket(_) => self.writable.push_back(key),
+            Carrier::Lane(lane) => self.outboxes[lane.shard].writable.push_back(key),
+        }
+    }
+
+    pub(super) fn mark_subscribers(&mut self, document: DocumentKey) {
+        let open = self.documents[document].open().expect("it has subscribers");
+        for index in 0..open.subscribers.len() {
+            let open = self.documents[document].open().expect("as before");
+            self.mark_writable(open.subscribers[index]);
+        }
+    }
+
+    pub(super) fn transmit(&mut self, key: SessionKey, out: &mut Vec<u8>) {
+        let Some(socket) = self.socket_of(key) else {
+            return;
+        };
+        let transport = socket.transport;
+        if !socket.unsent.is_empty() {
+            *out = std::mem::take(&mut socket.unsent);
+            self.mark_writable(key);
+            return self.count_output(key);
+        }
+        out.append(&mut socket.control);
+        let mut has_more = false;
+        match transport {
+            Transport::Tcp => has_more = self.gather(key, out),
+            Transport::WebSocket => {
+                websocket::append_binary(out, |out| has_more = self.gather(key, out));
+            }
+        }
+        if has_more {
+            self.mark_writable(key);
+        } else if transport == Transport::WebSocket
+            && let Some((code, reason)) = self.socket_of(key).and_then(|socket| socket.close.take())
+        {
+            websocket::append_close(out, code, &reason);
+        }
+        self.count_output(key);
+        self.resume_paused();
+    }
+
+    /// Appends frames for the session, up to about `flush_bytes_max`. True: there are more.
+    pub(super) fn gather(&mut self, key: SessionKey, out: &mut Vec<u8>) -> bool {
+        let end = out.len() + self.settings.fanout.flush_bytes_max;
+        let session = &mut self.sessions[key];
+        out.extend_from_slice(&session.replies);
+        session.replies = Vec::new();
+        let was_blocked = std::mem::take(&mut session.was_blocked);
+        let first = session.served_first;
+        session.served_first = first.wrapping_add(1);
+        let subscriptions = session.subscriptions.len();
+
+        let mut has_more = self.gather_forwarded(key, out, end);
+        for offset in 0..subscriptions {
+            let index = first.wrapping_add(offset) % subscriptions;
+            let document = self.sessions[key].subscriptions[index].document;
+            match self.gather_subscription(key, index, was_blocked, out, end) {
+                Gathered::All => (),
+                Gathered::More => has_more = true,
+                Gathered::NeedsPage => self.request_page(key, document),
+                Gathered::Lapped { revision } => {
+                    let have = Have {
+                        epoch: self.settings.epoch,
+                        revision,
+                    };
+                    self.restart(key, document, Some(have), ResyncReason::Lapped);
+                    has_more = true;
+                }
+            }
+        }
+        has_more
+    }
+
+    fn gather_subscription(
+        &mut self,
+        key: SessionKey,
+        index: usize,
+        was_blocked: bool,
+        out: &mut Vec<u8>,
+        end: usize,
+    ) -> Gathered {
+        let session = &mut self.sessions[key];
+        let client_id = session.identity().map_or(0, |identity| identity.client_id);
+        let subscription = &mut session.subscriptions[index];
+        Gather {
+            session: key,
+            client_id,
+            document: &self.documents[subscription.document],
+            settings: &self.settings,
+            metrics: &mut self.metrics,
+            out,
+            end,
+        }
+        .subscription(subscription, was_blocked)
+    }
+
+    /// The socket took the first `taken` bytes of `out`.
+    pub(super) fn sent(&mut self, key: SessionKey, out: &[u8], taken: usize, now: Instant) {
+        let timeout_at = now + self.settings.connection.write_timeout;
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        let is_done = session.is_closing() && session.replies.is_empty() && !session.is_queued;
+        let Carrier::Socket(socket) = &mut session.carrier else {
+            return;
+        };
+        let rest = &out[taken..];
+        if rest.is_empty() {
+            if is_done {
+                self.drop_connection(key, now);
+            }
+            return;
+        }
+        if taken > 0 || !session.was_blocked {
+            socket.blocked_since = now;
+        }
+        socket.unsent = rest.to_vec();
+        socket.is_full = true;
+        session.was_blocked = true;
+        self.timers
+            .set(Owner::Session(key), &mut session.alarm, timeout_at);
+        self.count_output(key);
+        if self.ledger.output_bytes > self.settings.memory.output_bytes_max
+            && rest.len() > OUTPUT_BYTES_FREE
+        {
+            self.metrics.backpressure_closes += 1;
+            self.drop_connection(key, now);
+        }
+    }
+
+    /// Brings the budget up to date with what the session holds.
+    pub(super) fn count_output(&mut self, key: SessionKey) {
+        if let Some(session) = self.sessions.get_mut(key) {
+            let held = session.output_bytes();
+            self.ledger.output_bytes += held;
+            self.ledger.output_bytes -= session.counted_output_bytes;
+            session.counted_output_bytes = held;
+        }
+    }
+}

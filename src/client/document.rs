@@ -196,7 +196,7 @@ impl Document {
         };
         self.kind.clone_from(&opened.kind);
         let position = opened.position.unwrap_or_default();
-        self.check_numbers(&[position.revision, opened.next_clock])?;
+        self.check_numbers(&[opened.from_revision, opened.next_clock])?;
         let sync = event::sync_mode(opened.sync);
         events.push_back(Event::Opened {
             document: self.key,
@@ -211,14 +211,18 @@ impl Document {
             presences: opened.presences,
             full: true,
         });
-        let from = match (sync, self.have) {
-            (SyncMode::Delta, Some(have)) if have.epoch == position.epoch => have,
-            (SyncMode::Delta | SyncMode::Snapshot, _) => Position {
-                epoch: position.epoch,
-                revision: 0,
-            },
-            (SyncMode::UpToDate, _) => position,
+        let from = Position {
+            epoch: position.epoch,
+            revision: opened.from_revision,
         };
+        if sync != SyncMode::Snapshot && self.have.is_some_and(|have| have != from) {
+            // What the application has is void.
+            self.have = None;
+            events.push_back(Event::Reset {
+                document: self.key,
+                next_clock: opened.next_clock,
+            });
+        }
         self.move_to(from, sync, opened.next_clock, events)
     }
 
@@ -452,9 +456,14 @@ impl Document {
         let have = self.have.get_or_insert_default();
         let count = u64::from(ack.count);
         let expected = have.revision + 1;
-        if ack.first_revision == expected {
+        if ack.duplicate {
+            if ack.first_revision >= expected {
+                // Its operations are still to come, as those of another connection.
+                return Ok(());
+            }
+        } else if ack.first_revision == expected {
             have.revision += count;
-        } else if ack.first_revision > expected || !(ack.duplicate || self.catch_up.is_some()) {
+        } else {
             return Err(Violation::Revision {
                 document: self.name.clone(),
                 expected,

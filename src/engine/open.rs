@@ -8,14 +8,17 @@ use crate::codec::wire::{self, SyncMode, event};
 use crate::store::{LoadedDocument, ReadError, StoreRequest};
 
 use super::dedupe::Dedupe;
-use super::document::{Document, DocumentKey, Have, Joiner, Open, SnapshotPolicy, State};
+use super::document::{Document, Have, Joiner, Open, SnapshotPolicy, State};
+use super::key::DocumentKey;
+use super::key::SessionKey;
 use super::kind::{self, Kind, StateError};
 use super::presence::Presence;
 use super::refusal::Refusal;
 use super::ring::Ring;
 use super::route;
-use super::session::{SessionKey, Stage, Subscription};
-use super::shard::{Settings, Shard};
+use super::session::{Stage, Subscription};
+use super::settings::Settings;
+use super::shard::Shard;
 use super::time::Instant;
 use super::timer::Alarm;
 

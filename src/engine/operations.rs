@@ -8,11 +8,12 @@ use crate::config::Durability;
 use crate::store::StoreRequest;
 
 use super::dedupe::Novelty;
-use super::document::{DocumentKey, Open, PendingBatch, RepeatedBatch};
+use super::document::{Open, PendingBatch, RepeatedBatch};
+use super::key::DocumentKey;
+use super::key::SessionKey;
 use super::kind::{Batch, StateError};
 use super::refusal::Refusal;
 use super::ring::Slot;
-use super::session::SessionKey;
 use super::shard::Shard;
 use super::time::Instant;
 

@@ -13,8 +13,9 @@ use crate::codec::frame;
 use crate::codec::wire::{self, Event, event};
 use crate::config;
 
+use super::identity::Identity;
+use super::key::SessionKey;
 use super::refusal::Refusal;
-use super::session::{Identity, SessionKey};
 use super::time::Instant;
 
 const COLORS: [&str; 16] = [
@@ -435,6 +436,7 @@ mod tests {
                 room.typing(client, true, round * 1000).expect("small");
                 room.typing(client, true, round * 1000 + 1).expect("small");
             }
+            room.presence.handle_timeout(at(round * 1000 + 200));
         }
         assert_eq!(room.presence.changes.len(), 4);
         for client in 1..4 {

@@ -5,6 +5,6 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Args)]
 pub struct Arguments {}
 
-pub fn run(arguments: Arguments) -> ExitCode {
+pub fn run(_arguments: Arguments) -> ExitCode {
     todo!()
 }

@@ -21,12 +21,14 @@ use super::preflight::allowed_cores;
 use super::{ServerError, control, signal};
 use crate::config::{Config, Durability};
 use crate::engine::shard::{Settings, Transport};
-use crate::store::StoreRequest;
+use crate::store::{self, CommitterHandle, Reader, ReplySink, committer};
 
 /// How long a planned stop may take before the sockets are closed all the same.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Memory that an executor registers for files, which a shard never touches. The least that it takes.
 const IO_MEMORY_BYTES: usize = 64 * 1024;
+/// Threads that read the store for cold documents and clients that catch up.
+const READERS: usize = 2;
 /// A shard has one task: there is nobody to give way to.
 const PREEMPT_TIMER: Duration = Duration::from_secs(60);
 
@@ -43,7 +45,7 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     let gauges: Vec<_> = cores.iter().map(|_| Arc::new(Gauge::default())).collect();
     let (mailboxes, inboxes): (Vec<_>, Vec<_>) = doorbells.iter().cloned().map(mailbox).unzip();
     let mailboxes: Arc<[Mailbox]> = mailboxes.into();
-    let store = Store::open(&config, &mailboxes)?;
+    let store = start_store(&config, &mailboxes)?;
     let mesh = Arc::new(Mesh::new(doorbells.clone()));
     let clock = Clock::start();
 
@@ -51,6 +53,7 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     if let Some(listener) = doors.admin {
         let observed = Observed {
             gauges: gauges.clone(),
+            store: store.committer.counters(),
         };
         control::serve(listener, Arc::clone(&lifecycle), observed)?;
     }
@@ -83,7 +86,7 @@ pub fn run(config: Config) -> Result<(), ServerError> {
             inbox,
             mailboxes: Arc::clone(&mailboxes),
             mesh: Arc::clone(&mesh),
-            store: store.requests.clone(),
+            store: store.committer.queue(index),
             lifecycle: Arc::clone(&lifecycle),
             reports: reports.clone(),
             gauge,
@@ -107,7 +110,7 @@ pub fn run(config: Config) -> Result<(), ServerError> {
             .join()
             .expect("a panic ends the process where it happens");
     }
-    store.close()?;
+    store.committer.stop()?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -115,7 +118,7 @@ pub fn run(config: Config) -> Result<(), ServerError> {
 /// Waits for the reason to stop, and sees that everything taken is finished. Returns when the shards leave.
 fn supervise(incoming: &Receiver<Report>, lifecycle: &Lifecycle) -> Result<(), ServerError> {
     let mut deadline: Option<std::time::Instant> = None;
-    loop {
+    while lifecycle.phase() != Phase::Leaving {
         let report = match deadline {
             None => incoming.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some(deadline) => incoming.recv_deadline(deadline),
@@ -124,22 +127,26 @@ fn supervise(incoming: &Receiver<Report>, lifecycle: &Lifecycle) -> Result<(), S
             Ok(Report::Signal) => {
                 tracing::info!("stopping: everything that was taken is finished first");
                 deadline = Some(std::time::Instant::now() + STOP_TIMEOUT);
-                lifecycle.advance(Phase::Stopping);
+                lifecycle.advance(Phase::Draining);
             }
-            Ok(Report::StoreFailed { reason }) => return Err(ServerError::StoreFailed { reason }),
-            Ok(Report::NotStarted(error)) => return Err(error),
-            Ok(Report::Finished) if lifecycle.all_finished() => break,
+            Ok(Report::Finished) if lifecycle.all_finished() => {
+                lifecycle.advance(match lifecycle.phase() {
+                    Phase::Serving | Phase::Draining => Phase::Closing,
+                    Phase::Closing | Phase::Leaving => Phase::Leaving,
+                });
+            }
             Ok(Report::Started | Report::Finished) => {}
+            Ok(Report::NotStarted(error)) => return Err(error),
+            Ok(Report::StoreFailed { reason }) => return Err(ServerError::StoreFailed { reason }),
             Err(RecvTimeoutError::Timeout) => {
                 tracing::warn!("some clients did not take what they were owed in time");
-                break;
+                lifecycle.advance(Phase::Leaving);
             }
             Err(RecvTimeoutError::Disconnected) => {
                 unreachable!("the signals' thread has a sender for as long as the process lives")
             }
         }
     }
-    lifecycle.advance(Phase::Leaving);
     Ok(())
 }
 
@@ -297,17 +304,25 @@ fn announce(config: &Config, cores: &[usize], addresses: &Addresses) {
     println!("listening websocket={websocket} tcp={tcp} admin={admin}");
 }
 
-struct Store {
-    requests: Sender<(usize, StoreRequest)>,
-    epoch: u64,
-    identity_key: [u8; 32],
+/// The store with its committer, which answers into the shards' mailboxes.
+fn start_store(config: &Config, mailboxes: &[Mailbox]) -> Result<StartedStore, ServerError> {
+    let open = store::open(&config.store)?;
+    let reader = || -> Box<dyn Reader> { Box::new(open.store.reader()) };
+    let readers = (0..READERS).map(|_| reader()).collect();
+    let sink = |mailbox: &Mailbox| -> ReplySink {
+        let mailbox = mailbox.clone();
+        Box::new(move |replies| mailbox.put_replies(replies))
+    };
+    let sinks = mailboxes.iter().map(sink).collect();
+    Ok(StartedStore {
+        epoch: open.epoch,
+        identity_key: open.identity_key,
+        committer: committer::start(open.store, readers, &config.store, sinks)?,
+    })
 }
 
-impl Store {
-    fn open(_config: &Config, _mailboxes: &[Mailbox]) -> Result<Self, ServerError> {
-        todo!()
-    }
-    fn close(self) -> Result<(), ServerError> {
-        todo!()
-    }
+struct StartedStore {
+    epoch: u64,
+    identity_key: [u8; 32],
+    committer: CommitterHandle,
 }

@@ -68,8 +68,8 @@ impl Key {
 }
 
 impl Connections {
-    pub fn len(&self) -> usize {
-        self.slots.len()
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
     }
 
     pub fn handshakes_count(&self) -> usize {
@@ -316,6 +316,6 @@ mod tests {
         assert_eq!(connections.next_lingered(at(20) + LINGER), Some(keys[1]));
         connections.remove(keys[1]);
         assert_eq!(connections.next_deadline(), None);
-        assert_eq!(connections.len(), 1);
+        assert_eq!(connections.keys(), [keys[0]]);
     }
 }

@@ -56,7 +56,9 @@ pub fn serve(
 async fn ready(State(lifecycle): State<Arc<Lifecycle>>) -> impl IntoResponse {
     match lifecycle.phase() {
         Phase::Serving => (StatusCode::OK, "ready\n"),
-        Phase::Stopping | Phase::Leaving => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+        Phase::Draining | Phase::Closing | Phase::Leaving => {
+            (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
+        }
     }
 }
 

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Sender, TrySendError};
+use crossbeam_channel::Sender;
 
 use rustix::io::Errno;
 
@@ -25,12 +25,14 @@ use super::metrics::{Counters, Gauge};
 use super::poller::Poller;
 use crate::engine::shard::{MeshMessage, Settings};
 use crate::engine::{Instant, Shard};
-use crate::store::{StoreReply, StoreRequest};
+use crate::store::{StoreQueue, StoreReply, StoreRequest};
 
 /// One read takes at most this much.
 const SCRATCH_BYTES: usize = 256 * 1024;
 /// How old the published metrics of a shard may be while it works.
 const PUBLISH_PERIOD: Duration = Duration::from_secs(1);
+/// How often a shard looks at the progress of a stop.
+const STOP_LOOK_PERIOD: Duration = Duration::from_millis(2);
 /// How long clients may take to close when the shard leaves.
 const LEAVE_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -47,7 +49,7 @@ pub struct Driver {
     /// Those of all shards, by their number.
     pub(super) mailboxes: Arc<[Mailbox]>,
     pub(super) mesh: Arc<Mesh<MeshMessage>>,
-    pub(super) store: Sender<(usize, StoreRequest)>,
+    pub(super) store: StoreQueue,
     /// A request that the full queue gave back.
     pub(super) held_request: Option<StoreRequest>,
     pub(super) lifecycle: Arc<Lifecycle>,
@@ -73,7 +75,7 @@ pub struct Parts {
     pub inbox: Inbox,
     pub mailboxes: Arc<[Mailbox]>,
     pub mesh: Arc<Mesh<MeshMessage>>,
-    pub store: Sender<(usize, StoreRequest)>,
+    pub store: StoreQueue,
     pub lifecycle: Arc<Lifecycle>,
     pub reports: Sender<Report>,
     pub gauge: Arc<Gauge>,
@@ -120,12 +122,12 @@ impl Driver {
             let is_idle = !self.turn(now);
             if self.phase == Phase::Leaving {
                 let leave_at = *leave_at.get_or_insert(now + LEAVE_TIMEOUT);
-                if self.connections.len() == 0 || now >= leave_at {
+                if self.connections.is_empty() || now >= leave_at {
                     break;
                 }
             }
             if is_idle {
-                self.park(leave_at).await;
+                self.park().await;
             }
         }
         self.publish(self.clock.now());
@@ -149,6 +151,7 @@ impl Driver {
         work += self.hand_out();
         work += self.flush(now);
         work += self.close(now);
+        self.report_progress();
         self.is_published &= work == 0;
         if !self.is_published && self.published_at + PUBLISH_PERIOD <= now {
             self.publish(now);
@@ -156,7 +159,7 @@ impl Driver {
         work > 0
     }
 
-    async fn park(&mut self, leave_at: Option<Instant>) {
+    async fn park(&mut self) {
         self.doorbell.arm();
         // The last look: whoever puts something there from here on finds the bell armed.
         let is_quiet = self.inbox.is_empty()
@@ -168,7 +171,8 @@ impl Driver {
                 self.engine.poll_timeout(),
                 self.connections.next_deadline(),
                 self.listeners.next_deadline(now),
-                leave_at,
+                // In a stop it matters what other shards have taken, and that rings no bell.
+                (self.phase != Phase::Serving).then(|| now + STOP_LOOK_PERIOD),
                 (!self.is_published).then(|| self.published_at + PUBLISH_PERIOD),
             ];
             let until = deadlines.into_iter().flatten().min();
@@ -181,12 +185,6 @@ impl Driver {
     /// Takes part in the stop of the process.
     fn follow_phase(&mut self, now: Instant) -> usize {
         let phase = self.lifecycle.phase();
-        if self.phase == Phase::Stopping {
-            let finished = self.engine.is_stopped() && self.held_request.is_none();
-            if self.lifecycle.set_finished(self.index, finished) && finished {
-                let _ = self.reports.send(Report::Finished);
-            }
-        }
         if phase == self.phase {
             return 0;
         }
@@ -195,6 +193,12 @@ impl Driver {
             self.refuse_handshakes(now);
             self.engine.stop();
         }
+        if self.phase < Phase::Closing {
+            match phase {
+                Phase::Serving | Phase::Draining => {}
+                Phase::Closing | Phase::Leaving => self.engine.close(now),
+            }
+        }
         if phase == Phase::Leaving {
             self.leave(now);
         }
@@ -202,15 +206,34 @@ impl Driver {
         1
     }
 
+    /// Says whether everything is done that belongs to this phase of a stop.
+    fn report_progress(&self) {
+        let is_done = match self.phase {
+            Phase::Draining => self.engine.is_drained(),
+            Phase::Closing => self.engine.is_stopped() && self.connections.is_empty(),
+            Phase::Serving | Phase::Leaving => return,
+        };
+        if !is_done || self.held_request.is_some() || !self.mesh.is_empty() {
+            self.lifecycle.resume(self.index);
+        } else if self.lifecycle.finish(self.index, self.phase) {
+            let _ = self.reports.send(Report::Finished);
+        }
+    }
+
     fn take_inbox(&mut self, now: Instant) -> usize {
         let mut count = 0;
-        while let Some(reply) = self.inbox.next_reply() {
-            if let StoreReply::Failed { reason } = &reply {
-                let reason = reason.clone();
-                let _ = self.reports.send(Report::StoreFailed { reason });
+        while let Some(replies) = self.inbox.next_replies() {
+            for reply in replies {
+                if let StoreReply::Failed { reason } = &reply {
+                    let reason = reason.clone();
+                    let _ = self.reports.send(Report::StoreFailed { reason });
+                }
+                self.engine.handle_store(reply, now);
+                count += 1;
             }
-            self.engine.handle_store(reply, now);
-            count += 1;
+        }
+        if self.phase != Phase::Serving && self.mesh.has_messages(self.index) {
+            self.lifecycle.resume(self.index);
         }
         for from in (0..self.mesh.shards()).filter(|&from| from != self.index) {
             for lane in LANES {
@@ -234,15 +257,13 @@ impl Driver {
             .take()
             .or_else(|| self.engine.poll_store())
         {
-            match self.store.try_send((self.index, request)) {
+            match self.store.try_send(request) {
                 Ok(()) => count += 1,
                 // Every request that is in the queue is answered, and the answer brings the next turn.
-                Err(TrySendError::Full((_, request))) => {
+                Err(request) => {
                     self.held_request = Some(request);
                     break;
                 }
-                // The committer has ended after a failure, which it has said.
-                Err(TrySendError::Disconnected(_)) => break,
             }
         }
         for to in (0..self.mesh.shards()).filter(|&to| to != self.index) {

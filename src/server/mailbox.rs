@@ -27,14 +27,14 @@ pub struct Handoff {
 /// The side of the senders.
 #[derive(Clone)]
 pub struct Mailbox {
-    replies: Sender<StoreReply>,
+    replies: Sender<Vec<StoreReply>>,
     handoffs: Sender<Handoff>,
     doorbell: Arc<Doorbell>,
 }
 
 /// The side of the shard.
 pub struct Inbox {
-    replies: Receiver<StoreReply>,
+    replies: Receiver<Vec<StoreReply>>,
     handoffs: Receiver<Handoff>,
 }
 
@@ -54,13 +54,10 @@ pub fn mailbox(doorbell: Arc<Doorbell>) -> (Mailbox, Inbox) {
 }
 
 impl Mailbox {
-    /// Ring when the batch is complete.
-    pub fn put_reply(&self, reply: StoreReply) {
+    /// The shard is woken once for all of them.
+    pub fn put_replies(&self, replies: Vec<StoreReply>) {
         // A shard that has left needs no replies.
-        let _ = self.replies.send(reply);
-    }
-
-    pub fn ring(&self) {
+        let _ = self.replies.send(replies);
         self.doorbell.ring();
     }
 
@@ -77,7 +74,7 @@ impl Mailbox {
 }
 
 impl Inbox {
-    pub fn next_reply(&self) -> Option<StoreReply> {
+    pub fn next_replies(&self) -> Option<Vec<StoreReply>> {
         self.replies.try_recv().ok()
     }
 

@@ -114,6 +114,11 @@ impl<M> Mesh<M> {
         count
     }
 
+    /// Whether nothing is on its way between any two shards.
+    pub fn is_empty(&self) -> bool {
+        (0..self.shards()).all(|to| !self.has_messages(to))
+    }
+
     /// Whether there is something for this shard.
     pub fn has_messages(&self, to: usize) -> bool {
         (0..self.shards()).any(|from| {

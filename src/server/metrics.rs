@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::engine::shard::Metrics;
+use crate::store::CountersSnapshot;
 
 /// What a shard's driver has counted since its start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -49,6 +50,7 @@ impl Gauge {
 /// Everything that there is to see of the process.
 pub struct Observed {
     pub gauges: Vec<Arc<Gauge>>,
+    pub store: Arc<crate::store::Counters>,
 }
 
 /// The name of a number, what it means, and whether it only rises.
@@ -170,6 +172,7 @@ impl fmt::Display for Observed {
                 )?;
             }
         }
+        write_store(f, &self.store.snapshot())?;
         writeln!(
             f,
             "# HELP process_resident_memory_bytes Memory of the process."
@@ -177,6 +180,51 @@ impl fmt::Display for Observed {
         writeln!(f, "# TYPE process_resident_memory_bytes gauge")?;
         writeln!(f, "process_resident_memory_bytes {}", resident_bytes())
     }
+}
+
+fn write_store(f: &mut fmt::Formatter<'_>, store: &CountersSnapshot) -> fmt::Result {
+    let counters = [
+        counter("store_commits", "Commits of the store.", store.commits),
+        counter("store_operations", "Operations stored.", store.operations),
+        counter(
+            "store_operation_bytes",
+            "Their bytes.",
+            store.operation_bytes,
+        ),
+        counter("store_snapshots", "Snapshots in place.", store.snapshots),
+        counter("store_snapshot_bytes", "Their bytes.", store.snapshot_bytes),
+        counter("store_reads", "Loads and reads answered.", store.reads),
+    ];
+    for (name, help, _, value) in counters {
+        writeln!(f, "# HELP corelay_{name}_total {help}")?;
+        writeln!(f, "# TYPE corelay_{name}_total counter")?;
+        writeln!(f, "corelay_{name}_total {value}")?;
+    }
+    let times = [
+        (
+            "store_commit",
+            "A batch, from its start to its answer.",
+            &store.commit_micros,
+        ),
+        (
+            "store_sync",
+            "The part of it that waits for the disk.",
+            &store.sync_micros,
+        ),
+    ];
+    for (name, help, micros) in times {
+        writeln!(f, "# HELP corelay_{name}_seconds {help}")?;
+        writeln!(f, "# TYPE corelay_{name}_seconds summary")?;
+        for quantile in [0.5, 0.9, 0.99, 0.999, 1.0] {
+            let seconds = micros.value_at_quantile(quantile) as f64 / 1e6;
+            writeln!(
+                f,
+                "corelay_{name}_seconds{{quantile=\"{quantile}\"}} {seconds}"
+            )?;
+        }
+        writeln!(f, "corelay_{name}_seconds_count {}", micros.len())?;
+    }
+    Ok(())
 }
 
 /// 0 where the system does not say.

@@ -56,9 +56,11 @@ pub enum ServerError {
         core: usize,
         reason: String,
     },
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
     #[error(
-        "the store failed, and nothing was acknowledged after that: {reason}. Everything acknowledged is kept; mend \
-         the disk and start again"
+        "the store failed: {reason}. Nothing was acknowledged after that, and everything acknowledged is kept: mend the \
+         disk and start again"
     )]
     StoreFailed { reason: String },
 }

@@ -1,0 +1,643 @@
+//! One client's side of the protocol: a connection at a time, any number of documents, no IO.
+//!
+//! # Driving a session
+//!
+//! `poll_connection` says when to connect or to drop the connection. While connected: bytes from the relay go into
+//! `handle_bytes`, what `poll_transmit` gives goes to the relay, and `handle_timeout` is called at `poll_timeout`
+//! at the latest. Whatever happens, `poll_event` tells the application. Bytes are frames: over TCP as they are,
+//! over WebSocket as the payload of binary messages, one message per call of `poll_transmit`.
+//!
+//! The session reads no clock and no random source. It holds no more than what the application submits and the
+//! relay has not acknowledged.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use prost::Message;
+
+use crate::codec::frame;
+use crate::codec::wire::{self, ErrorCode, Position, event::Body as Told, request::Body};
+use crate::engine::Instant;
+
+use super::document::{Document, OpenOptions};
+use super::event::{DocumentKey, Event, Refusal, Violation};
+use super::reconnect::Backoff;
+use super::settings::{Batching, Settings};
+use super::text::TextBatch;
+
+/// The version of `proto/corelay.proto` that the session speaks.
+pub const PROTOCOL_VERSION: u32 = 3;
+
+/// What the session wants of its driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionRequest {
+    /// Connect, then call `handle_connected` or `handle_disconnected`.
+    Connect,
+    /// Send what `poll_transmit` still has, then drop the connection. The session counts it as gone already.
+    Disconnect,
+}
+
+/// Why an operation was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    #[error("the document is closed")]
+    Closed,
+    #[error("too much waits for the relay")]
+    Full,
+    #[error("a batch is on its way, or the document is not caught up")]
+    NotReady,
+    #[error("the operation is larger than a message may be")]
+    TooLarge,
+}
+
+#[derive(Debug)]
+pub struct Session {
+    settings: Settings,
+    backoff: Backoff,
+    link: Link,
+    /// The driver has to drop the connection that it has.
+    drop_connection: bool,
+    /// Unless it comes back later than that, it comes back too early.
+    not_before: Option<Instant>,
+    client_id: u64,
+    message_bytes_max: usize,
+    ping_period: Duration,
+    heard_at: Instant,
+    pinged: bool,
+    /// The beginning of a frame.
+    input: Vec<u8>,
+    /// Frames that do not wait for a document.
+    control: Vec<u8>,
+    documents: Vec<Document>,
+    /// Documents that are open, by handle.
+    handles: Vec<(u64, usize)>,
+    events: VecDeque<Event>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Link {
+    Waiting {
+        until: Instant,
+    },
+    Connecting,
+    /// Hello is sent.
+    Greeting,
+    Live,
+    Stopped,
+}
+
+impl Session {
+    /// A session that wants to connect at once.
+    pub fn new(settings: Settings, now: Instant) -> Self {
+        Self {
+            backoff: Backoff::new(settings.reconnect.clone(), settings.seed),
+            settings,
+            link: Link::Waiting { until: now },
+            drop_connection: false,
+            not_before: None,
+            client_id: 0,
+            message_bytes_max: 1024 * 1024,
+            ping_period: Duration::from_secs(54),
+            heard_at: now,
+            pinged: false,
+            input: Vec::new(),
+            control: Vec::new(),
+            documents: Vec::new(),
+            handles: Vec::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    // ---- the application
+
+    /// Opens a document as soon as there is a connection, and again on every later one.
+    pub fn open(&mut self, options: OpenOptions) -> DocumentKey {
+        let key = DocumentKey(self.documents.len());
+        self.documents.push(Document::new(key, options));
+        key
+    }
+
+    /// Leaves the document. What was not acknowledged is given back; some of it may be applied all the same.
+    pub fn close(&mut self, document: DocumentKey) -> Vec<Bytes> {
+        if let Some(handle) = self.documents[document.0].handle() {
+            self.forget_handle(handle);
+            self.send(Body::Close(wire::Close {
+                document: handle,
+                ..wire::Close::default()
+            }));
+        }
+        self.documents[document.0].close()
+    }
+
+    /// Ends the connection, and makes no further one.
+    pub fn stop(&mut self) {
+        if self.link == Link::Live {
+            self.send(Body::Close(wire::Close::default()));
+        }
+        self.drop_connection = matches!(self.link, Link::Greeting | Link::Live);
+        self.link = Link::Stopped;
+    }
+
+    /// kind `log`: adds an operation, which is sent with others when a batch is due.
+    pub fn submit(
+        &mut self,
+        document: DocumentKey,
+        operation: Bytes,
+        now: Instant,
+    ) -> Result<(), SubmitError> {
+        self.check_size(operation.len())?;
+        let entry = &mut self.documents[document.0];
+        if entry.is_closed() {
+            return Err(SubmitError::Closed);
+        }
+        if !entry
+            .pending_mut()
+            .push(operation, &self.settings.batching, now)
+        {
+            return Err(SubmitError::Full);
+        }
+        Ok(())
+    }
+
+    /// kind `text`: sends a batch. One at a time; see `is_ready`.
+    pub fn submit_batch(
+        &mut self,
+        document: DocumentKey,
+        batch: TextBatch,
+    ) -> Result<(), SubmitError> {
+        self.check_size(batch.operations.iter().map(Bytes::len).sum())?;
+        let entry = &mut self.documents[document.0];
+        if entry.is_closed() {
+            return Err(SubmitError::Closed);
+        }
+        if !entry.is_ready() || batch.operations.is_empty() {
+            return Err(SubmitError::NotReady);
+        }
+        entry.pending_mut().push_batch(batch);
+        Ok(())
+    }
+
+    fn check_size(&self, bytes: usize) -> Result<(), SubmitError> {
+        if bytes + OPERATIONS_OVERHEAD_BYTES > self.message_bytes_max {
+            return Err(SubmitError::TooLarge);
+        }
+        Ok(())
+    }
+
+    /// Whether `submit_batch` takes a batch: open, caught up, and nothing on its way.
+    pub fn is_ready(&self, document: DocumentKey) -> bool {
+        self.link == Link::Live && self.documents[document.0].is_ready()
+    }
+
+    /// Sends what waits without waiting for its age.
+    pub fn flush(&mut self, document: DocumentKey) {
+        self.documents[document.0].pending_mut().flush();
+    }
+
+    /// Own operations on the document that are not acknowledged.
+    pub fn pending_operations(&self, document: DocumentKey) -> usize {
+        self.documents[document.0].pending().count()
+    }
+
+    /// What the application has been given of the document.
+    pub fn position(&self, document: DocumentKey) -> Option<Position> {
+        self.documents[document.0].have()
+    }
+
+    /// Sets the presence (its `document` is filled in), and keeps it alive until it is one with `leave`.
+    pub fn announce(&mut self, document: DocumentKey, presence: wire::Presence) {
+        self.documents[document.0].announce(presence);
+    }
+
+    /// Asks for the document again from `have`, or from its beginning.
+    pub fn request_sync(&mut self, document: DocumentKey, have: Option<Position>) {
+        let control = &mut self.control;
+        self.documents[document.0].request_sync(have, |body| append(control, body));
+    }
+
+    /// What the relay calls this client; 0 before the first answer.
+    pub fn client_id(&self) -> u64 {
+        self.client_id
+    }
+
+    /// As the relay allows it.
+    pub fn batching(&self) -> &Batching {
+        &self.settings.batching
+    }
+
+    pub fn is_live(&self) -> bool {
+        self.link == Link::Live
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.link == Link::Stopped
+    }
+
+    // ---- the connection
+
+    /// What the driver has to do about the connection.
+    pub fn poll_connection(&mut self, now: Instant) -> Option<ConnectionRequest> {
+        if self.drop_connection {
+            self.drop_connection = false;
+            return Some(ConnectionRequest::Disconnect);
+        }
+        match self.link {
+            Link::Waiting { until } if until <= now => {
+                self.link = Link::Connecting;
+                Some(ConnectionRequest::Connect)
+            }
+            Link::Waiting { .. }
+            | Link::Connecting
+            | Link::Greeting
+            | Link::Live
+            | Link::Stopped => None,
+        }
+    }
+
+    pub fn handle_connected(&mut self, now: Instant) {
+        if self.link != Link::Connecting {
+            return;
+        }
+        self.link = Link::Greeting;
+        self.heard_at = now;
+        self.pinged = false;
+        self.input.clear();
+        self.control.clear();
+        self.send(Body::Hello(wire::Hello {
+            protocol_version: PROTOCOL_VERSION,
+            client_uuid: Bytes::copy_from_slice(&self.settings.client_uuid),
+            token: self.settings.token.clone(),
+            user_id: self.settings.user_id.clone(),
+            user_name: self.settings.user_name.clone(),
+        }));
+    }
+
+    /// The connection is gone, or could not be made.
+    pub fn handle_disconnected(&mut self, now: Instant) {
+        match self.link {
+            Link::Connecting | Link::Greeting | Link::Live => self.lose_connection(now),
+            Link::Waiting { .. } | Link::Stopped => {}
+        }
+    }
+
+    fn lose_connection(&mut self, now: Instant) {
+        let delay = self.backoff.delay();
+        let until = self.not_before.take().map_or(now + delay, |at| at.max(now));
+        self.link = Link::Waiting { until };
+        self.handles.clear();
+        self.control.clear();
+        for document in &mut self.documents {
+            document.disconnect();
+        }
+        self.events.push_back(Event::Disconnected {
+            retry_at: Some(until),
+        });
+    }
+
+    fn fail(&mut self, violation: Violation, now: Instant) {
+        self.events.push_back(Event::Violation(violation));
+        self.drop_connection = true;
+        self.lose_connection(now);
+    }
+
+    fn refuse_for_ever(&mut self, refusal: Refusal) {
+        self.stop();
+        self.events.push_back(Event::Stopped { refusal });
+    }
+
+    /// Bytes from the relay, in any pieces.
+    pub fn handle_bytes(&mut self, bytes: &[u8], now: Instant) {
+        self.heard_at = now;
+        self.pinged = false;
+        let mut kept = std::mem::take(&mut self.input);
+        let mut rest = bytes;
+        if !kept.is_empty() {
+            kept.extend_from_slice(bytes);
+            rest = &kept;
+        }
+        while matches!(self.link, Link::Greeting | Link::Live) {
+            let told = match frame::split(&mut rest, self.settings.frame_bytes_max) {
+                Ok(None) => {
+                    if rest.len() == kept.len() {
+                        self.input = if kept.is_empty() { Vec::new() } else { kept };
+                    } else {
+                        self.input.extend_from_slice(rest);
+                    }
+                    return;
+                }
+                Ok(Some(message)) => match wire::Event::decode(Bytes::copy_from_slice(message)) {
+                    Ok(event) => event
+                        .body
+                        .map_or(Ok(()), |told| self.handle_event(told, now)),
+                    Err(error) => Err(Violation::Message(error.to_string())),
+                },
+                Err(error) => Err(error.into()),
+            };
+            if let Err(violation) = told {
+                self.fail(violation, now);
+            }
+        }
+    }
+
+    fn handle_event(&mut self, told: Told, now: Instant) -> Result<(), Violation> {
+        match told {
+            Told::Connected(connected) => return self.handle_hello_answer(connected),
+            Told::Opened(opened) => return self.handle_opened(opened),
+            Told::RemoteOps(operations) => {
+                if let Some(index) = self.index(operations.document) {
+                    let (document, events) = (&mut self.documents[index], &mut self.events);
+                    return document.operations(operations, self.client_id, events);
+                }
+            }
+            Told::Ack(ack) => {
+                if let Some(index) = self.index(ack.document) {
+                    return self.documents[index].acknowledged(&ack, &mut self.events);
+                }
+            }
+            Told::Nack(nack) => return self.handle_nack(&nack, now),
+            Told::SyncResponse(page) => {
+                if let Some(index) = self.index(page.document) {
+                    let (document, events) = (&mut self.documents[index], &mut self.events);
+                    return document.page(page, self.client_id, events);
+                }
+            }
+            Told::Resync(resync) => {
+                if let Some(index) = self.index(resync.document) {
+                    return self.documents[index].resync(resync, &mut self.events);
+                }
+            }
+            Told::PresenceUpdate(update) => {
+                if let Some(index) = self.index(update.document) {
+                    self.events.push_back(Event::Presence {
+                        document: DocumentKey(index),
+                        presences: update.presences,
+                        full: update.full,
+                    });
+                }
+            }
+            Told::Warning(warning) => {
+                if let Some(index) = self.index(warning.document) {
+                    self.events.push_back(Event::Warning {
+                        document: DocumentKey(index),
+                        pending_operations: warning.pending_operations,
+                        pending_bytes: warning.pending_bytes,
+                    });
+                }
+            }
+            Told::Error(error) => self.handle_error(error, now),
+            Told::Ping(ping) => self.send(Body::Pong(wire::Pong {
+                nonce: ping.nonce,
+                server_time_ms: 0,
+            })),
+            Told::Pong(_) => {}
+            Told::Goaway(goaway) => {
+                let reconnect_after = Duration::from_millis(goaway.reconnect_after_ms.into());
+                let jitter = Duration::from_millis(goaway.jitter_ms.into());
+                self.not_before = Some(now + self.backoff.between(reconnect_after, jitter));
+                self.events.push_back(Event::Goaway {
+                    reason: goaway.reason,
+                    reconnect_after,
+                    jitter,
+                });
+            }
+            Told::Close(close) => self.handle_close(close, now),
+        }
+        Ok(())
+    }
+
+    fn handle_hello_answer(&mut self, connected: wire::Connected) -> Result<(), Violation> {
+        if self.link != Link::Greeting {
+            return Err(Violation::Unexpected("Connected"));
+        }
+        self.link = Link::Live;
+        self.backoff.reset();
+        self.client_id = connected.client_id;
+        if connected.message_bytes_max > 0 {
+            self.message_bytes_max = connected.message_bytes_max as usize;
+            let batching = &mut self.settings.batching;
+            let payload_max = self
+                .message_bytes_max
+                .saturating_sub(OPERATIONS_OVERHEAD_BYTES);
+            batching.bytes_max = batching.bytes_max.min(payload_max);
+        }
+        if connected.batch_operations_max > 0 {
+            let batching = &mut self.settings.batching;
+            batching.operations_max = batching
+                .operations_max
+                .min(connected.batch_operations_max as usize);
+        }
+        if connected.ping_period_ms > 0 {
+            self.ping_period = Duration::from_millis(connected.ping_period_ms.into());
+        }
+        self.events.push_back(Event::Connected {
+            client_id: connected.client_id,
+            server_time_ms: connected.server_time_ms,
+        });
+        Ok(())
+    }
+
+    fn handle_opened(&mut self, opened: wire::Opened) -> Result<(), Violation> {
+        let index = index_of_request(opened.request_id);
+        let Some(document) = self.documents.get_mut(index) else {
+            return Err(Violation::Unexpected("Opened"));
+        };
+        if document.is_closed() {
+            // It was closed while it was being opened.
+            self.send(Body::Close(wire::Close {
+                document: opened.document,
+                ..wire::Close::default()
+            }));
+            return Ok(());
+        }
+        if !document.is_opening() {
+            return Err(Violation::Unexpected("Opened"));
+        }
+        self.handles.push((opened.document, index));
+        document.opened(opened, &mut self.events)
+    }
+
+    fn handle_nack(&mut self, nack: &wire::Nack, now: Instant) -> Result<(), Violation> {
+        let Some(index) = self.index(nack.document) else {
+            return Ok(());
+        };
+        let control = &mut self.control;
+        let document = &mut self.documents[index];
+        document.refused(nack, now, &mut self.events, |body| {
+            append(control, body);
+        })?;
+        if document.handle().is_none() {
+            self.forget_handle(nack.document);
+        }
+        Ok(())
+    }
+
+    fn handle_error(&mut self, error: wire::Error, now: Instant) {
+        let (request_id, handle) = (error.request_id, error.document);
+        let index = if handle == 0 {
+            let index = index_of_request(request_id);
+            let document = self.documents.get(index);
+            document.is_some_and(Document::is_opening).then_some(index)
+        } else {
+            self.index(handle)
+        };
+        let refusal = Refusal::from(error);
+        match index {
+            _ if self.link == Link::Greeting && !refusal.retryable => self.refuse_for_ever(refusal),
+            Some(index) if self.documents[index].is_opening() => {
+                self.refuse_document(index, refusal, now);
+            }
+            Some(index) if refusal.is(ErrorCode::DocumentNotOpen) => {
+                self.forget_handle(handle);
+                self.documents[index].reopen(None);
+            }
+            Some(index) if refusal.is(ErrorCode::SnapshotRequired) => {
+                self.request_sync(DocumentKey(index), None);
+            }
+            index => self.events.push_back(Event::Error {
+                document: index.map(DocumentKey),
+                refusal,
+            }),
+        }
+    }
+
+    /// The document is not open, now or for ever.
+    fn refuse_document(&mut self, index: usize, refusal: Refusal, now: Instant) {
+        let document = DocumentKey(index);
+        if refusal.retryable {
+            let delay = refusal.retry_after.max(self.settings.reconnect.delay);
+            self.documents[index].reopen(Some(now + delay));
+            self.events.push_back(Event::Error {
+                document: Some(document),
+                refusal,
+            });
+            return;
+        }
+        let operations = self.documents[index].close();
+        if !operations.is_empty() {
+            self.events.push_back(Event::Refused {
+                document,
+                operations,
+                refusal: refusal.clone(),
+            });
+        }
+        self.events.push_back(Event::Closed { document, refusal });
+    }
+
+    fn handle_close(&mut self, close: wire::Close, now: Instant) {
+        let handle = close.document;
+        let refusal = Refusal::from(close);
+        if handle != 0 {
+            if let Some(index) = self.index(handle) {
+                self.forget_handle(handle);
+                self.refuse_document(index, refusal, now);
+            }
+        } else if refusal.retryable {
+            let at = now + refusal.retry_after;
+            if refusal.retry_after > Duration::ZERO {
+                self.not_before = Some(self.not_before.map_or(at, |earlier| earlier.max(at)));
+            }
+            self.events.push_back(Event::Error {
+                document: None,
+                refusal,
+            });
+            self.drop_connection = true;
+            self.lose_connection(now);
+        } else {
+            self.refuse_for_ever(refusal);
+        }
+    }
+
+    // ---- time and sending
+
+    /// Call it at `poll_timeout`, or whenever convenient.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if !matches!(self.link, Link::Greeting | Link::Live) {
+            return;
+        }
+        if self.ping_at() <= now {
+            if self.pinged {
+                self.fail(Violation::PongMissing, now);
+                return;
+            }
+            self.pinged = true;
+            self.send(Body::Ping(wire::Ping { nonce: 1 }));
+        }
+        for document in &mut self.documents {
+            document.handle_timeout(now, &mut self.events);
+        }
+    }
+
+    /// When the next Ping of ours is due, or its answer.
+    fn ping_at(&self) -> Instant {
+        let wait = if self.pinged {
+            self.settings.pong_timeout
+        } else {
+            Duration::ZERO
+        };
+        self.heard_at + self.ping_period + wait
+    }
+
+    /// Appends what is to be sent now: whole frames.
+    pub fn poll_transmit(&mut self, out: &mut Vec<u8>, now: Instant) {
+        out.append(&mut self.control);
+        if self.link != Link::Live {
+            return;
+        }
+        for (index, document) in self.documents.iter_mut().enumerate() {
+            let request_id = request_of_index(index);
+            document.transmit(&self.settings, request_id, now, |body| append(out, body));
+        }
+    }
+
+    /// When to call `poll_connection`, `handle_timeout` and `poll_transmit` at the latest.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match self.link {
+            _ if self.drop_connection => Some(Instant::default()),
+            Link::Waiting { until } => Some(until),
+            Link::Connecting | Link::Stopped => None,
+            Link::Greeting => Some(self.ping_at()),
+            Link::Live => self
+                .documents
+                .iter()
+                .filter_map(|document| document.timeout(&self.settings))
+                .chain([self.ping_at()])
+                .min(),
+        }
+    }
+
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    fn index(&self, handle: u64) -> Option<usize> {
+        let mut handles = self.handles.iter();
+        handles
+            .find(|(open, _)| *open == handle)
+            .map(|(_, index)| *index)
+    }
+
+    fn forget_handle(&mut self, handle: u64) {
+        self.handles.retain(|(open, _)| *open != handle);
+    }
+
+    fn send(&mut self, body: Body) {
+        append(&mut self.control, body);
+    }
+}
+
+/// What an Operations request is longer than its payloads, for a batch of any size that is allowed.
+const OPERATIONS_OVERHEAD_BYTES: usize = 16 * 1024;
+
+/// Requests to open are numbered from 1: in an Error, 0 means that it answers none.
+fn request_of_index(index: usize) -> u64 {
+    index as u64 + 1
+}
+
+fn index_of_request(request_id: u64) -> usize {
+    usize::try_from(request_id.wrapping_sub(1)).unwrap_or(usize::MAX)
+}
+
+fn append(out: &mut Vec<u8>, body: Body) {
+    frame::append(&wire::Request { body: Some(body) }, out);
+}

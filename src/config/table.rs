@@ -130,6 +130,8 @@ tables! {
         ttl: Duration = Duration::from_secs(30), Time(100..=HOUR_MS);
         /// The largest presence of one client. The relay keeps one for every client of an open document.
         bytes_max: usize = size(64 * KIB), Bytes(64..=MIB);
+        /// All presences of one document. A client that joins gets them in one message.
+        document_bytes_max: usize = size(MIB), Bytes(64 * KIB..=64 * MIB);
     }
 
     /// What each shard may hold, in bytes. Their sum over the shards, and what the store holds, is the budget that is
@@ -158,7 +160,7 @@ tables! {
     /// What the relay says of itself, on standard error.
     log: Log {
         /// What is logged.
-        filter: String = "info".to_owned(), Filter;
+        filter: String = "warn,corelay=info".to_owned(), Filter;
         /// How a line is written: for people, or as one JSON object.
         format: LogFormat = LogFormat::Text, Word;
     }

@@ -18,6 +18,8 @@ use super::shard::Shard;
 use super::time::Instant;
 
 const FEATURES: [&str; 5] = ["log", "text", "presence", "resume", "paging"];
+/// Requests that the store has not taken, past which no connection is read.
+const STORE_REQUESTS_MAX: usize = 4096;
 /// A partial frame of this size is never the reason that its connection is closed.
 const INPUT_BYTES_FREE: usize = 4096;
 
@@ -316,6 +318,7 @@ impl Shard {
                 .is_some_and(|open| open.is_pending_full(&self.settings.fanout))
         });
         self.ledger.pending_bytes > memory.pending_bytes_max
+            || self.store.len() > STORE_REQUESTS_MAX
             || session.inflight_bytes > self.settings.connection.inflight_bytes_max
             || unread > memory.catch_up_page_bytes
             || is_forwarding_too_much

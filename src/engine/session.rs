@@ -19,6 +19,8 @@ pub struct Session {
     pub carrier: Carrier,
     pub phase: Phase,
     pub subscriptions: Vec<Subscription>,
+    /// Open requests that wait for their document to be loaded.
+    pub joining: usize,
     /// Which subscription is served first at the next flush, so that a busy one starves no other.
     pub served_first: usize,
     /// Whole frames that answer this client alone.
@@ -158,6 +160,7 @@ impl Session {
             carrier,
             phase,
             subscriptions: Vec::new(),
+            joining: 0,
             served_first: 0,
             replies: Vec::new(),
             inflight_bytes: 0,

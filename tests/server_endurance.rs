@@ -4,6 +4,7 @@ mod common;
 
 use common::Server;
 use common::client::{Client, stream};
+use corelay::codec::wire::{Ping, event, request};
 use std::io::{Read, Write};
 
 /// Waits until the relay has let go of all connections, and returns its descriptors.
@@ -83,6 +84,36 @@ fn a_thousand_idle_connections_cost_little_and_all_answer() {
         client.open("everybody");
     }
     clients[0].open("everybody");
+}
+
+#[test]
+fn sleeping_and_waking_leaves_nothing_behind() {
+    let server = Server::spawn(&[]);
+    let mut client = Client::tcp(&server);
+    client.hello(1);
+    let mut pings = |count: u64| {
+        for nonce in 0..count {
+            client.request(request::Body::Ping(Ping { nonce }));
+            let pong = client.expect("a Pong", |event| match event {
+                event::Body::Pong(pong) => Some(pong.nonce),
+                _ => None,
+            });
+            assert_eq!(pong, nonce);
+        }
+    };
+    pings(2000);
+    let before = server.resident_bytes();
+    pings(20_000);
+    let after = server.resident_bytes();
+    let parks = server.wait_for("the publication of the parks", || {
+        let parks = server.metric("parks_total");
+        (parks > 10_000).then_some(parks)
+    });
+    // The executor's smallest trace of a wait is some 200 bytes.
+    assert!(
+        after < before + 2 * 1024 * 1024,
+        "{before} {after} after {parks} parks"
+    );
 }
 
 #[test]

@@ -1,1 +1,2 @@
 //! load
+pub mod trace;

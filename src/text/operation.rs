@@ -79,6 +79,16 @@ impl Operation {
             .sum()
     }
 
+    /// Whether two operations on one document change places that overlap or meet.
+    pub fn touches(&self, other: &Self) -> bool {
+        let start = |operation: &Self| match operation.parts.first() {
+            Some(Part::Retain(length)) => *length,
+            Some(Part::Insert { .. } | Part::Delete(_)) | None => 0,
+        };
+        let changes = !self.is_identity() && !other.is_identity();
+        changes && start(self) <= other.reach() && start(other) <= self.reach()
+    }
+
     /// All the text that it inserts, in bytes.
     pub fn inserted_bytes(&self) -> usize {
         self.text.len()

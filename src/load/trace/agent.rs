@@ -1,8 +1,8 @@
 //! One author of a history, at work again.
 //!
 //! The driver gives it what the session receives, in order, and takes batches from it. Two things are kept apart:
-//! the *view*, which has exactly the transactions that the author had seen, and the text client, which is where the
-//! protocol stands. What arrives and was not yet seen waits, if it can, in front of the text client: so edits are sent
+//! the *view*, the text with exactly the transactions that the author had seen, and the text client, which is where
+//! the protocol stands. The view is only a place in the history: nobody looks at its text. What arrives and was not yet seen waits, if it can, in front of the text client: so edits are sent
 //! with the oldest base that the protocol allows, and it is the relay that transforms them. It cannot wait there when
 //! an acknowledgement stands behind it; then the text client takes it, and it waits in front of the view.
 
@@ -13,7 +13,8 @@ use bytes::Bytes;
 use crate::client::text::{TextBatch, TextClient, TextClientError};
 use crate::text::{Operation, Side, Text, TextError, cross};
 
-use super::history::{History, Transaction, covers};
+use super::history::{History, Transaction};
+use super::plan::covers;
 
 /// An author who has the next transaction to make.
 #[derive(Debug)]
@@ -28,8 +29,7 @@ pub struct Agent {
     seen: Vec<usize>,
     /// How many of each other agent the text client has.
     taken: Vec<usize>,
-    view: Text,
-    /// What the text client has and the view has not, in sequence, the first to be applied to the view.
+    /// What the text client has and the view has not, in sequence, the first made against the view.
     held: VecDeque<(usize, Operation)>,
     client: TextClient,
     /// What has arrived and the text client does not have.
@@ -65,10 +65,8 @@ pub enum ReplayError {
         agent: usize,
         source: TextClientError,
     },
-    #[error(
-        "agent {agent}, its transaction {transaction}: a patch does not fit the text: {source}"
-    )]
-    Patch {
+    #[error("agent {agent}: its transaction {transaction} does not fit the text: {source}")]
+    Edit {
         agent: usize,
         transaction: usize,
         source: TextError,
@@ -103,7 +101,6 @@ impl Agent {
             totals: history.agents.iter().map(Vec::len).collect(),
             seen: vec![0; agents],
             taken: vec![0; agents],
-            view: Text::default(),
             held: VecDeque::new(),
             client: TextClient::new(client_ids[index], usize::MAX),
             arrived: VecDeque::new(),
@@ -238,45 +235,23 @@ impl Agent {
         if !covers(&self.seen, &transaction.seen) || !covers(&self.received, &transaction.after) {
             return Ok(false);
         }
-        let mut operation = self
-            .operation(transaction)
-            .map_err(|source| ReplayError::Patch {
+        let number = self.seen[self.index];
+        let mut operation = transaction.operation.clone();
+        let id = self.client_ids[self.index];
+        for (agent, held) in &mut self.held {
+            let side = Side::of(self.client_ids[*agent], id);
+            cross([held], &mut operation, side);
+        }
+        self.client
+            .edit(operation)
+            .map_err(|source| ReplayError::Edit {
                 agent: self.index,
-                transaction: self.seen[self.index],
+                transaction: number,
                 source,
             })?;
         self.transactions.pop_front();
         self.seen[self.index] += 1;
-        self.view
-            .apply(&operation)
-            .expect("its patches were tried on the view");
-        let id = self.client_ids[self.index];
-        for (agent, held) in &mut self.held {
-            let side = Side::of(id, self.client_ids[*agent]);
-            cross([held], &mut operation, side.opposite());
-        }
-        self.client
-            .edit(operation)
-            .expect("the client has the view and what is held back");
         Ok(true)
-    }
-
-    /// The patches as one operation on the view.
-    fn operation(&self, transaction: &Transaction) -> Result<Operation, TextError> {
-        let mut text = self.view.clone();
-        let mut operation = Operation::default();
-        for patch in &transaction.patches {
-            let position = |index| {
-                text.position_of_character(index)
-                    .ok_or(TextError::OutOfBounds)
-            };
-            let start = position(patch.position)?;
-            let end = position(patch.position + patch.deleted)?;
-            let edit = Operation::splice(start, end - start, &patch.inserted);
-            text.apply(&edit)?;
-            operation = operation.compose(&edit)?;
-        }
-        Ok(operation)
     }
 
     /// Gives the text client what it must have, and the view what its author saw before the next transaction.
@@ -332,16 +307,13 @@ impl Agent {
         }
     }
 
-    /// Applies what is held back to the view, as far as the author of the next transaction had seen it.
+    /// Moves the view on, as far as the author of the next transaction had seen the text.
     fn see(&mut self) {
-        while let Some((agent, operation)) = self
+        while let Some((agent, _)) = self
             .held
             .pop_front_if(|(agent, _)| wanted(self.transactions.front(), &self.seen, *agent))
         {
             self.seen[agent] += 1;
-            self.view
-                .apply(&operation)
-                .expect("what is held back fits the view");
         }
     }
 

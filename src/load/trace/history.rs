@@ -11,7 +11,11 @@ use flate2::read::GzDecoder;
 use serde::Deserialize;
 use smallvec::SmallVec;
 
-/// What each agent did, and what the text was in the end.
+use crate::text::{Operation, TextError};
+
+use super::plan;
+
+/// What each agent did, ready to be done again, and what the text was in the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
     pub end: String,
@@ -22,21 +26,16 @@ pub struct History {
 /// One edit, and when it may be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transaction {
-    pub patches: SmallVec<[Patch; 1]>,
+    /// Made against what its author had seen.
+    pub operation: Operation,
     /// How many transactions of each agent its author had seen, its own included.
-    pub seen: SmallVec<[usize; 2]>,
-    /// How many transactions of each agent must stand before it in the relay's order. Somebody saw those without
-    /// seeing this one, and clients of one order can only see beginnings of it.
-    pub after: SmallVec<[usize; 2]>,
+    pub seen: Counts,
+    /// How many transactions of each agent must stand before it in the relay's order.
+    pub after: Counts,
 }
 
-/// At `position`, `deleted` characters are replaced by `inserted`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Patch {
-    pub position: usize,
-    pub deleted: usize,
-    pub inserted: String,
-}
+/// A number of transactions of each agent.
+pub type Counts = SmallVec<[usize; 2]>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
@@ -52,11 +51,31 @@ pub enum HistoryError {
     },
     #[error("transaction {transaction}: its parent {parent} does not come before it")]
     Parent { transaction: usize, parent: usize },
-    #[error("transaction {transaction}: its agent has not seen its own transaction before it")]
+    #[error("transaction {transaction}: its agent had not seen its own transaction before it")]
     Branch { transaction: usize },
-    #[error("no one order of the transactions lets everybody see what they had seen")]
+    #[error("transaction {transaction}: a patch does not fit the text: {source}")]
+    Patch {
+        transaction: usize,
+        source: TextError,
+    },
+    #[error("there is no one order of the transactions in which everybody sees what they had seen")]
     Order,
+    #[error(
+        "the transactions do not end with the file's text where the first agent's inserts stand left"
+    )]
+    End,
 }
+
+/// A transaction as the file has it, and what its author had seen.
+#[derive(Debug)]
+pub(super) struct Recorded {
+    pub agent: usize,
+    pub seen: Counts,
+    pub patches: Vec<Patch>,
+}
+
+/// At a position, so many characters are replaced by a text.
+pub(super) type Patch = (usize, usize, String);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -75,7 +94,7 @@ struct FileTransaction {
     agent: usize,
     #[serde(default)]
     parents: Vec<usize>,
-    patches: Vec<(usize, usize, String)>,
+    patches: Vec<Patch>,
 }
 
 impl History {
@@ -83,130 +102,81 @@ impl History {
     pub fn read(gzip: &[u8]) -> Result<Self, HistoryError> {
         let mut json = Vec::new();
         GzDecoder::new(gzip).read_to_end(&mut json)?;
-        let file: File = serde_json::from_slice(&json)?;
-        let concurrent = file.num_agents.is_some();
-        let agents = file.num_agents.unwrap_or(1);
-
-        let mut history = Self {
-            end: file.end_content,
-            agents: vec![Vec::new(); agents],
+        let mut file: File = serde_json::from_slice(&json)?;
+        let agents = match file.num_agents {
+            Some(agents) => agents,
+            None => {
+                file.make_concurrent();
+                1
+            }
         };
-        if !file.start_content.is_empty() && agents > 0 {
-            // The relay's documents start empty: the first agent writes what was there.
-            history.push(
-                0,
-                vec![(0, 0, file.start_content)],
-                SmallVec::from_elem(0, agents),
-            );
-        }
-        let first = history.agents.first().map_or(0, Vec::len);
-
-        // What has been seen with each transaction.
-        let mut seen: Vec<SmallVec<[usize; 2]>> = Vec::with_capacity(file.txns.len());
-        for (transaction, entry) in file.txns.into_iter().enumerate() {
-            let agent = entry.agent;
-            if agent >= agents {
-                return Err(HistoryError::Agent {
-                    transaction,
-                    agent,
-                    agents,
-                });
-            }
-            let mut before = SmallVec::<[usize; 2]>::from_elem(0, agents);
-            before[0] = first;
-            let implied = (!concurrent && transaction > 0).then(|| transaction - 1);
-            for parent in entry.parents.into_iter().chain(implied) {
-                let parent_seen = seen.get(parent).ok_or(HistoryError::Parent {
-                    transaction,
-                    parent,
-                })?;
-                for (before, parent_seen) in before.iter_mut().zip(parent_seen) {
-                    *before = (*before).max(*parent_seen);
-                }
-            }
-            let own = history.agents[agent].len();
-            if before[agent] != own {
-                return Err(HistoryError::Branch { transaction });
-            }
-            let mut with = before.clone();
-            with[agent] += 1;
-            seen.push(with);
-            history.push(agent, entry.patches, before);
-        }
-        history.order()?;
-        Ok(history)
+        let recorded = recorded(file.txns, agents)?;
+        let agents = plan::plan(recorded, agents, &file.end_content)?;
+        Ok(Self {
+            end: file.end_content,
+            agents,
+        })
     }
 
     /// All transactions: the revision of the document in the end.
     pub fn transactions(&self) -> usize {
         self.agents.iter().map(Vec::len).sum()
     }
+}
 
-    fn push(
-        &mut self,
-        agent: usize,
-        patches: Vec<(usize, usize, String)>,
-        seen: SmallVec<[usize; 2]>,
-    ) {
-        let patches = patches
-            .into_iter()
-            .map(|(position, deleted, inserted)| Patch {
-                position,
-                deleted,
-                inserted,
-            });
-        self.agents[agent].push(Transaction {
-            patches: patches.collect(),
-            after: SmallVec::from_elem(0, seen.len()),
-            seen,
-        });
-    }
-
-    /// Finds out what has to stand before what, and whether it can.
-    fn order(&mut self) -> Result<(), HistoryError> {
-        let agents = self.agents.len();
-        for author in 0..agents {
-            for index in 0..self.agents[author].len() {
-                let seen = self.agents[author][index].seen.clone();
-                // Of everybody else: what was seen comes before what was not.
-                for other in (0..agents).filter(|other| *other != author) {
-                    let Some(unseen) = self.agents[other].get_mut(seen[other]) else {
-                        continue;
-                    };
-                    for before in (0..agents).filter(|before| ![author, other].contains(before)) {
-                        unseen.after[before] = unseen.after[before].max(seen[before]);
-                    }
-                }
-            }
+impl File {
+    /// Makes the sequential form into the concurrent one, of one agent who also wrote what was there at the start.
+    fn make_concurrent(&mut self) {
+        if !self.start_content.is_empty() {
+            let start = FileTransaction {
+                agent: 0,
+                parents: Vec::new(),
+                patches: vec![(0, 0, std::mem::take(&mut self.start_content))],
+            };
+            self.txns.insert(0, start);
         }
-        let mut done = vec![0; agents];
-        loop {
-            let mut progress = false;
-            for agent in 0..agents {
-                while let Some(transaction) = self.agents[agent].get(done[agent])
-                    && covers(&done, &transaction.seen)
-                    && covers(&done, &transaction.after)
-                {
-                    done[agent] += 1;
-                    progress = true;
-                }
-            }
-            if !progress {
-                break;
-            }
+        for (before, transaction) in self.txns.iter_mut().skip(1).enumerate() {
+            transaction.parents = vec![before];
         }
-        let finished = done
-            .iter()
-            .zip(&self.agents)
-            .all(|(done, all)| *done == all.len());
-        finished.then_some(()).ok_or(HistoryError::Order)
     }
 }
 
-/// Whether there are at least so many of each.
-pub(super) fn covers(counts: &[usize], needed: &[usize]) -> bool {
-    counts
-        .iter()
-        .zip(needed)
-        .all(|(count, needed)| count >= needed)
+fn recorded(
+    transactions: Vec<FileTransaction>,
+    agents: usize,
+) -> Result<Vec<Recorded>, HistoryError> {
+    let mut made: Counts = SmallVec::from_elem(0, agents);
+    let mut recorded = Vec::<Recorded>::with_capacity(transactions.len());
+    for (transaction, entry) in transactions.into_iter().enumerate() {
+        let agent = entry.agent;
+        if agent >= agents {
+            return Err(HistoryError::Agent {
+                transaction,
+                agent,
+                agents,
+            });
+        }
+        let mut seen: Counts = SmallVec::from_elem(0, agents);
+        for parent in entry.parents {
+            let before = recorded.get(parent).ok_or(HistoryError::Parent {
+                transaction,
+                parent,
+            })?;
+            for (seen, before) in seen.iter_mut().zip(&before.seen) {
+                *seen = (*seen).max(*before);
+            }
+            // A parent's agent has seen all its own transactions before it.
+            seen[before.agent] = seen[before.agent].max(before.seen[before.agent] + 1);
+        }
+        if seen[agent] != made[agent] {
+            return Err(HistoryError::Branch { transaction });
+        }
+        made[agent] += 1;
+        recorded.push(Recorded {
+            agent,
+            seen,
+            patches: entry.patches,
+        });
+    }
+    Ok(recorded)
 }

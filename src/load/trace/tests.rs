@@ -165,3 +165,24 @@ fn histories_from_elsewhere_end_with_their_text() {
         }
     }
 }
+
+fn own_history() -> History {
+    read_history(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/three_authors.json.gz"))
+}
+
+#[test]
+fn the_own_history_ends_with_its_text_in_every_order() {
+    let history = own_history();
+    assert_eq!(history.agents.len(), 3);
+    assert!(
+        history
+            .end
+            .chars()
+            .any(|character| character.len_utf16() == 2)
+    );
+    for seed in 0..30 {
+        let transformed = replay(&history, seed, seed % 2 == 1);
+        println!("{transformed}");
+        assert!(transformed > 100, "the relay transforms");
+    }
+}

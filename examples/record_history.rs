@@ -41,6 +41,16 @@ const WORDS: [&str; 16] = [
 ];
 
 fn main() -> std::io::Result<()> {
+    // Without a time in its head, so that the file is the same every time.
+    let mut gzip = GzBuilder::new()
+        .mtime(0)
+        .write(std::io::stdout(), Compression::best());
+    serde_json::to_writer(&mut gzip, &history())?;
+    gzip.finish()?.flush()
+}
+
+/// The content of the file.
+pub fn history() -> Value {
     let mut chance = Chance(SEED);
     let mut order = Order::default();
     let mut authors: Vec<Author> = (0..DELAYS.len()).map(Author::new).collect();
@@ -56,27 +66,18 @@ fn main() -> std::io::Result<()> {
             author.receive(&order);
         }
     }
-    loop {
+    while authors.iter().any(|author| !author.made.is_empty()) {
         for author in &mut authors {
             author.receive(&order);
             author.send(&mut order);
         }
-        if authors.iter().all(|author| author.made.is_empty()) {
-            break;
-        }
     }
-    let history = json!({
+    json!({
         "kind": "concurrent",
         "endContent": order.text.to_string(),
         "numAgents": authors.len(),
         "txns": order.transactions,
-    });
-    // Without a time in its head, so that the file is the same every time.
-    let mut gzip = GzBuilder::new()
-        .mtime(0)
-        .write(std::io::stdout(), Compression::best());
-    serde_json::to_writer(&mut gzip, &history)?;
-    gzip.finish()?.flush()
+    })
 }
 
 /// One order of all edits, and the record of it.

@@ -219,6 +219,15 @@ mod tests {
     }
 
     #[test]
+    fn operations_touch_where_their_places_overlap_or_meet() {
+        let delete = Operation::splice(3, 2, "");
+        let touching =
+            [2, 3, 4, 5, 6].map(|place| Operation::splice(place, 0, "a").touches(&delete));
+        assert_eq!(touching, [false, true, true, true, false]);
+        assert!(!Operation::default().touches(&delete));
+    }
+
+    #[test]
     fn an_operation_that_only_retains_is_the_identity() {
         let operation = Operation::builder().retain(5).build();
         assert!(operation.is_identity());

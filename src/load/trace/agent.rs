@@ -113,18 +113,28 @@ impl Agent {
     }
 
     /// The next batch to send, of the transactions that can be made, up to `operations_max` of them and of together
-    /// up to `bytes_max` bytes (one at least).
+    /// up to `bytes_max` bytes (one at least). Ask again whenever something was handled.
     pub fn poll_batch(
         &mut self,
         operations_max: usize,
         bytes_max: usize,
     ) -> Result<Option<TextBatch>, ReplayError> {
-        while self.client.pending_operations() < operations_max && self.make_transaction()? {}
-        let batch = self.client.take_batch(operations_max, bytes_max);
-        if let Some(batch) = &batch {
-            self.base_revision = batch.base_revision;
+        loop {
+            while self.client.pending_operations() < operations_max && self.make_transaction()? {}
+            if let Some(batch) = self.client.take_batch(operations_max, bytes_max) {
+                self.base_revision = batch.base_revision;
+                return Ok(Some(batch));
+            }
+            // Only with nothing left to send: what the next transaction's author had seen moves its base.
+            if !self
+                .arrived
+                .front()
+                .is_some_and(|next| self.is_wanted(next))
+            {
+                return Ok(None);
+            }
+            self.take_next()?;
         }
-        Ok(batch)
     }
 
     /// Operations of the document's history, the first at `first_revision`. What has arrived before is passed over.
@@ -152,7 +162,7 @@ impl Agent {
                 operation: operation.clone(),
             });
         }
-        self.take_arrived()
+        self.settle()
     }
 
     /// The batch on its way is in the history.
@@ -170,7 +180,7 @@ impl Agent {
             first_revision,
             count,
         });
-        self.take_arrived()
+        self.settle()
     }
 
     /// The batch on its way was refused, but not for ever: it is sent again, on top of all that has arrived.
@@ -179,7 +189,6 @@ impl Agent {
             self.take_next()?;
         }
         self.client.nacked();
-        self.see();
         Ok(())
     }
 
@@ -228,7 +237,7 @@ impl Agent {
 
     /// Makes the next transaction, if the view is what its author saw and everything stands before it that must.
     fn make_transaction(&mut self) -> Result<bool, ReplayError> {
-        self.take_arrived()?;
+        self.see();
         let Some(transaction) = self.transactions.front() else {
             return Ok(false);
         };
@@ -254,15 +263,17 @@ impl Agent {
         Ok(true)
     }
 
-    /// Gives the text client what it must have, and the view what its author saw before the next transaction.
-    fn take_arrived(&mut self) -> Result<(), ReplayError> {
-        while let Some(arrival) = self.arrived.front()
-            && (self.urgent > 0 || self.is_wanted(arrival))
-        {
+    /// Gives the text client what it must have: all that stands before an acknowledgement, and everything when there is
+    /// nothing left to do.
+    fn settle(&mut self) -> Result<(), ReplayError> {
+        while self.urgent > 0 || self.is_done() && !self.arrived.is_empty() {
             self.take_next()?;
         }
-        self.see();
         Ok(())
+    }
+
+    fn is_done(&self) -> bool {
+        self.transactions.is_empty() && self.client.pending_operations() == 0
     }
 
     /// Gives the text client the next of what has arrived.
@@ -297,7 +308,7 @@ impl Agent {
                     .map_err(client_error)?;
                 if agent == self.index {
                     self.urgent -= 1;
-                } else {
+                } else if !self.transactions.is_empty() {
                     self.taken[agent] += 1;
                     self.held
                         .extend(changes.into_iter().map(|change| (agent, change)));
@@ -327,7 +338,7 @@ impl Agent {
     }
 }
 
-/// Whether the author of the next transaction had seen more of that agent. After the last, everything is wanted.
+/// Whether the author of the next transaction had seen more of that agent.
 fn wanted(next: Option<&Transaction>, had: &[usize], agent: usize) -> bool {
-    next.is_none_or(|transaction| had[agent] < transaction.seen[agent])
+    next.is_some_and(|transaction| had[agent] < transaction.seen[agent])
 }

@@ -15,6 +15,9 @@ use crate::text::{Operation, TextError};
 
 use super::plan;
 
+/// More authors than a text has, and than a replay has connections.
+const AGENTS_MAX: usize = 1000;
+
 /// What each agent did, ready to be done again, and what the text was in the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
@@ -43,6 +46,8 @@ pub enum HistoryError {
     Gzip(#[from] std::io::Error),
     #[error("the file is no history: {0}")]
     Json(#[from] serde_json::Error),
+    #[error("{agents} agents are more than {AGENTS_MAX}")]
+    TooManyAgents { agents: usize },
     #[error("transaction {transaction}: its agent {agent} is not one of {agents}")]
     Agent {
         transaction: usize,
@@ -110,6 +115,9 @@ impl History {
                 1
             }
         };
+        if agents > AGENTS_MAX {
+            return Err(HistoryError::TooManyAgents { agents });
+        }
         let recorded = recorded(file.txns, agents)?;
         let agents = plan::plan(recorded, agents, &file.end_content)?;
         Ok(Self {

@@ -1,5 +1,7 @@
 //! load
 
+pub mod trace;
+
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]

@@ -77,7 +77,7 @@ impl Text {
     }
 
     /// The bytes of the document from `offset`, at most `bytes_max` of them, never ending inside a character; one
-    /// character at least, unless the document ends at `offset`. `None`: `offset` is past the end or inside a character.
+    /// character at least, unless the document ends at `offset`. `None`: `offset` is past the end or in a character.
     pub fn page(&self, offset: usize, bytes_max: usize) -> Option<Vec<u8>> {
         let length = self.len_bytes();
         if offset > length || self.boundary(offset) != offset {

@@ -106,6 +106,21 @@ impl Operation {
         self.text.len()
     }
 
+    /// How many components it has. Transforming two operations costs time in proportion to the sum of theirs.
+    pub fn components_count(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// What keeping it costs, in bytes of memory.
+    pub fn memory_bytes(&self) -> usize {
+        let spilled = if self.parts.spilled() {
+            self.parts.capacity() * size_of::<Part>()
+        } else {
+            0
+        };
+        size_of::<Self>() + spilled + self.text.capacity()
+    }
+
     pub(super) fn parts(&self) -> &[Part] {
         &self.parts
     }
@@ -227,6 +242,7 @@ mod tests {
             [Retain(3), Insert("a💡"), Delete(4)]
         );
         assert_eq!(operation.reach(), 7);
+        assert_eq!(operation.components_count(), 3);
         assert_eq!(operation.inserted_bytes(), 5);
     }
 

@@ -1,10 +1,12 @@
 //! One author of a history, at work again.
 //!
-//! The driver gives it what the session receives, in order, and takes batches from it. Two things are kept apart:
-//! the *view*, the text with exactly the transactions that the author had seen, and the text client, which is where
-//! the protocol stands. The view is only a place in the history: nobody looks at its text. What arrives and was not yet seen waits, if it can, in front of the text client: so edits are sent
-//! with the oldest base that the protocol allows, and it is the relay that transforms them. It cannot wait there when
-//! an acknowledgement stands behind it; then the text client takes it, and it waits in front of the view.
+//! The driver gives it what the session receives, in order, and takes batches from it. Two things are kept apart: the
+//! *view*, the text with exactly the transactions that the author had seen, and the text client, which is where the
+//! protocol stands. The view is only a place in the history: nobody looks at its text.
+//!
+//! What arrives and was not yet seen waits, if it can, in front of the text client: so edits are sent with the oldest
+//! base that the protocol allows, and it is the relay that transforms them. It cannot wait there when an
+//! acknowledgement stands behind it; then the text client takes it, and it waits in front of the view.
 
 use std::collections::VecDeque;
 

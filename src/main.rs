@@ -2,12 +2,13 @@
 
 mod cli;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
 use corelay::config::{Budget, Config, Log, LogFormat};
+use corelay::load;
 use corelay::server::{self, preflight};
-use corelay::{config, load};
 use tracing_subscriber::EnvFilter;
 
 use cli::{Command, CommandLine, Serve, SourceError};
@@ -45,10 +46,12 @@ fn run(serve: &Serve, config: Config) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if serve.check {
+        let budget = Budget::new(&config, preflight::shard_count(&config.shards.cores));
         print!("{}", config.to_toml());
-        for line in budget(&config).to_string().lines() {
-            println!("# {line}");
-        }
+        budget
+            .to_string()
+            .lines()
+            .for_each(|line| println!("# {line}"));
         return ExitCode::SUCCESS;
     }
     start_log(&config.log);
@@ -58,9 +61,6 @@ fn run(serve: &Serve, config: Config) -> ExitCode {
     }
     if report.is_fatal() {
         return ExitCode::FAILURE;
-    }
-    for line in budget(&config).to_string().lines() {
-        tracing::info!("{line}");
     }
     match server::run(config) {
         Ok(()) => ExitCode::SUCCESS,
@@ -81,16 +81,15 @@ fn doctor(config: &Config) -> ExitCode {
     }
 }
 
-fn budget(config: &Config) -> Budget {
-    Budget::new(config, preflight::shard_count(&config.shards.cores))
-}
-
-fn start_log(log: &config::Log) {
-    let log_lines = tracing_subscriber::fmt()
+/// From here on the process logs, to standard error.
+fn start_log(log: &Log) {
+    let lines = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(&log.filter))
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
     match log.format {
-        LogFormat::Text => log_lines.init(),
-        LogFormat::Json => log_lines.json().init(),
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().init(),
     }
 }

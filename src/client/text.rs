@@ -225,9 +225,18 @@ impl TextClient {
         self.caught_up = false;
     }
 
+    /// The document has another epoch: what was seen of its history counts for nothing, and a snapshot follows.
+    pub fn epoch_changed(&mut self) {
+        self.revision = 0;
+    }
+
     /// A whole snapshot: the document is `document` at `revision`, with all of the client's operations below the clock
-    /// `next_clock` in it. Returns what that does to the view.
+    /// `next_clock` in it. One from before what was seen, the answer to a question that another answer overtook, is
+    /// passed over. Returns what that does to the view.
     pub fn snapshot(&mut self, revision: u64, next_clock: u64, document: Text) -> Operation {
+        if revision < self.revision {
+            return Operation::default();
+        }
         while self.clock < next_clock
             && let Some(own) = self.pending.pop_front()
         {

@@ -88,6 +88,11 @@ impl Budget {
                 "store.cache_bytes",
                 config.store.cache_bytes,
             ),
+            once(
+                "the store's buffers",
+                "store.write_buffer_bytes",
+                config.store.write_buffer_bytes,
+            ),
         ];
         Self { shards, shares }
     }

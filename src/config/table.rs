@@ -51,9 +51,12 @@ tables! {
         queue_requests_max: usize = 4096, Count(16..=1_048_576);
         /// The block cache of the embedded store. More of it spares reads from disk when documents open.
         cache_bytes: usize = size(64 * MIB), Bytes(MIB..=1024 * GIB);
+        /// What the embedded store holds of what it has written before that goes to its tables: one buffer that fills and
+        /// four that wait. Writes stop while all four wait for the disk.
+        write_buffer_bytes: usize = size(320 * MIB), Bytes(20 * MIB..=64 * GIB);
     }
 
-    /// One client's connection. Limits named per process are divided evenly among the shards.
+    /// One client's connection.
     connection: Connection {
         /// Connections per shard; of more, each is refused. Each needs a file descriptor (LimitNOFILE).
         count_max: usize = 20_000, Count(1..=1_000_000);
@@ -92,10 +95,10 @@ tables! {
         history_bytes_max: usize = size(4 * MIB), Bytes(4 * KIB..=GIB);
         /// How long a document stays in memory after its last subscriber left. Longer spares loading it again.
         idle_timeout: Duration = Duration::from_secs(300), Time(100..=DAY_MS);
-        /// A snapshot is stored after this many operations. More often shortens what is replayed when a document opens, and
-        /// writes more.
+        /// A snapshot is stored after this many operations, or later where it would be larger than they were. More often
+        /// shortens what is replayed when a document opens, and writes more.
         snapshot_operations: u64 = 100, Count(1..=1_000_000_000);
-        /// A changed document has its snapshot stored after this long at the latest.
+        /// A snapshot is stored after this long too, if there were any operations and it is not larger than they were.
         snapshot_period: Duration = Duration::from_secs(300), Time(SECOND_MS..=DAY_MS);
     }
 
@@ -127,23 +130,28 @@ tables! {
         ttl: Duration = Duration::from_secs(30), Time(100..=HOUR_MS);
         /// The largest presence of one client. The relay keeps one for every client of an open document.
         bytes_max: usize = size(64 * KIB), Bytes(64..=MIB);
+        /// All presences of one document. A client that joins gets them in one message.
+        document_bytes_max: usize = size(MIB), Bytes(64 * KIB..=64 * MIB);
     }
 
     /// What each shard may hold, in bytes. Their sum over the shards, and what the store holds, is the budget that is
     /// printed at start.
     memory: Memory {
-        /// Pieces of frames that have not arrived whole.
+        /// Pieces of frames that have not arrived whole. When it is used up, a client whose frame does not arrive in one
+        /// piece is refused.
         input_bytes_max: usize = size(64 * MIB), Bytes(64 * KIB..=1024 * GIB);
-        /// What sockets have not taken: unsent rests, replies, pages, frames from other shards.
+        /// What sockets have not taken: unsent rests, replies, pages, frames from other shards. When it is used up, a client
+        /// that does not take what it is sent is closed.
         output_bytes_max: usize = size(128 * MIB), Bytes(64 * KIB..=1024 * GIB);
-        /// Open documents: state, history, rings, presence, tables of clients. When it is used up no further document
-        /// opens.
+        /// Open documents: state, history, rings, presence, tables of clients. When it is used up, idle documents are
+        /// dropped; when that is not enough, operations and further documents are refused for the time being.
         document_bytes_max: usize = size(1024 * MIB), Bytes(MIB..=1024 * GIB);
         /// Operations that are on their way to the disk, past which no connection is read.
         pending_bytes_max: usize = size(64 * MIB), Bytes(64 * KIB..=1024 * GIB);
         /// Reads from the store at one time, each up to memory.catch_up_page_bytes. Further ones wait.
         catch_up_reads_max: usize = 64, Count(1..=65_536);
-        /// What one read from the store brings to a client that catches up.
+        /// What one read from the store brings to a client that catches up. A client that leaves more than this unread is
+        /// not read either.
         catch_up_page_bytes: usize = size(256 * KIB), Bytes(4 * KIB..=16 * MIB);
         /// Bytes on their way between two shards for one connection, in each direction.
         lane_window_bytes: usize = size(256 * KIB), Bytes(4 * KIB..=16 * MIB);
@@ -152,7 +160,7 @@ tables! {
     /// What the relay says of itself, on standard error.
     log: Log {
         /// What is logged.
-        filter: String = "info".to_owned(), Filter;
+        filter: String = "warn,corelay=info".to_owned(), Filter;
         /// How a line is written: for people, or as one JSON object.
         format: LogFormat = LogFormat::Text, Word;
     }

@@ -215,7 +215,8 @@ impl Unit<Option<SocketAddr>> for Address {
     }
 
     fn range(&self) -> String {
-        "an IP address and a port as in \"0.0.0.0:7400\" or \"[::]:7400\", or \"off\"".to_owned()
+        "an IP address and a port (0: any free one) as in \"0.0.0.0:7400\" or \"[::]:7400\", or \"off\""
+            .to_owned()
     }
 
     fn parse(&self, text: &str) -> Result<Option<SocketAddr>, String> {

@@ -4,32 +4,17 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use slotmap::{Key, KeyData, new_key_type};
 
 use crate::store::DocumentRef;
 
 use super::dedupe::Dedupe;
+use super::key::{DocumentKey, SessionKey};
 use super::kind::Kind;
 use super::presence::Presence;
 use super::ring::Ring;
-use super::session::SessionKey;
+
 use super::time::Instant;
 use super::timer::Alarm;
-
-new_key_type! {
-    /// An open document of this shard. Never given twice.
-    pub struct DocumentKey;
-}
-
-impl DocumentKey {
-    pub fn from_token(token: u64) -> Self {
-        KeyData::from_ffi(token).into()
-    }
-
-    pub fn token(self) -> u64 {
-        self.data().as_ffi()
-    }
-}
 
 #[derive(Debug)]
 pub struct Document {

@@ -4,10 +4,12 @@ use crate::codec::frame;
 use crate::codec::wire::{self, Event, event};
 
 use super::document::{Document, Open};
+use super::key::SessionKey;
+use super::metrics::Metrics;
 use super::operations::durability_on_wire;
 use super::ring::Slot;
-use super::session::{SessionKey, Stage, Subscription};
-use super::shard::{Metrics, Settings};
+use super::session::{Stage, Subscription};
+use super::settings::Settings;
 
 /// What a snapshot chunk takes beside its data.
 const CHUNK_OVERHEAD_BYTES: usize = 64;

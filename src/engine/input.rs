@@ -9,17 +9,17 @@ use crate::codec::request;
 use crate::codec::websocket::{self, Incoming};
 use crate::codec::wire::{self, event, request::Body};
 
+use super::identity::Identity;
+use super::key::SessionKey;
 use super::refusal::{PROTOCOL_VERSIONS, Refusal};
-use super::session::{Carrier, Identity, Phase, SessionKey};
-use super::shard::{Shard, Transport};
+use super::session::Transport;
+use super::session::{Carrier, Phase};
+use super::shard::Shard;
 use super::time::Instant;
 
-/// The most bytes of a user id and of a user name.
-const USER_BYTES_MAX: usize = 128;
-const UUID_BYTES: usize = 16;
-/// Client ids are exact as a JavaScript number.
-const CLIENT_ID_MASK: u64 = (1 << 53) - 1;
 const FEATURES: [&str; 5] = ["log", "text", "presence", "resume", "paging"];
+/// Requests that the store has not taken, past which no connection is read.
+const STORE_REQUESTS_MAX: usize = 4096;
 /// A partial frame of this size is never the reason that its connection is closed.
 const INPUT_BYTES_FREE: usize = 4096;
 
@@ -234,19 +234,16 @@ impl Shard {
         let Some(protocol_version) = version else {
             return Err(Refusal::VersionMismatch { offered });
         };
-        if let Err(refusal) = check_hello(&hello) {
-            self.reply(key, refusal.error(0, 0));
-            return Ok(());
-        }
-        let client_id = client_id(
-            &self.settings.identity_key,
-            "",
-            &hello.user_id,
-            &hello.client_uuid,
-        );
+        let identity = match Identity::new(&self.settings.identity_key, hello) {
+            Ok(identity) => identity,
+            Err(refusal) => {
+                self.reply(key, refusal.error(0, 0));
+                return Ok(());
+            }
+        };
         let connection = &self.settings.connection;
         let connected = wire::Connected {
-            client_id,
+            client_id: identity.client_id,
             server_time_ms: self.unix_ms(now),
             protocol_version,
             features: FEATURES.map(str::to_owned).into(),
@@ -255,11 +252,7 @@ impl Shard {
             ping_period_ms: limit_on_wire(connection.ping_period.as_millis()),
             presence_ttl_ms: limit_on_wire(self.settings.presence.ttl.as_millis()),
         };
-        self.sessions[key].phase = Phase::Ready(Arc::new(Identity {
-            client_id,
-            user_id: hello.user_id,
-            user_name: hello.user_name,
-        }));
+        self.sessions[key].phase = Phase::Ready(Arc::new(identity));
         self.reply(key, event::Body::Connected(connected));
         Ok(())
     }
@@ -301,7 +294,7 @@ impl Shard {
             session.is_paused = false;
             match &session.carrier {
                 Carrier::Socket(_) => self.resumed.push_back(key),
-                Carrier::Lane(_) => self.confirm_processed(key),
+                Carrier::Link(_) => self.confirm_processed(key),
             }
         }
     }
@@ -325,6 +318,7 @@ impl Shard {
                 .is_some_and(|open| open.is_pending_full(&self.settings.fanout))
         });
         self.ledger.pending_bytes > memory.pending_bytes_max
+            || self.store.len() > STORE_REQUESTS_MAX
             || session.inflight_bytes > self.settings.connection.inflight_bytes_max
             || unread > memory.catch_up_page_bytes
             || is_forwarding_too_much
@@ -336,30 +330,6 @@ pub(super) fn decode(message: Bytes, operations_max: usize) -> Result<Body, Refu
     let request = request::decode(message, operations_max)
         .map_err(|error| Refusal::MalformedFrame(error.to_string()))?;
     Ok(request.body.expect("a request without one is not decoded"))
-}
-
-fn check_hello(hello: &wire::Hello) -> Result<(), Refusal> {
-    if hello.client_uuid.len() != UUID_BYTES {
-        return Err(Refusal::HelloInvalid("client_uuid must have 16 bytes"));
-    }
-    if hello.user_id.len() > USER_BYTES_MAX || hello.user_name.len() > USER_BYTES_MAX {
-        return Err(Refusal::HelloInvalid(
-            "user_id and user_name have at most 128 bytes",
-        ));
-    }
-    Ok(())
-}
-
-/// The same for the same client for ever, and nobody can choose another's: a keyed hash.
-fn client_id(key: &[u8; 32], tenant: &str, user_id: &str, client_uuid: &[u8]) -> u64 {
-    let mut hasher = blake3::Hasher::new_keyed(key);
-    for part in [tenant.as_bytes(), user_id.as_bytes(), client_uuid] {
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part);
-    }
-    let hash = hasher.finalize();
-    let first = hash.as_bytes().first_chunk().expect("a hash has 32 bytes");
-    (u64::from_le_bytes(*first) & CLIENT_ID_MASK).max(1)
 }
 
 fn request_id(body: &Body) -> u64 {

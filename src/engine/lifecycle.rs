@@ -4,10 +4,13 @@ use crate::codec::record::{self, SnapshotRecord};
 use crate::codec::wire::{self, event};
 use crate::store::StoreRequest;
 
-use super::document::{DocumentKey, Open};
+use super::document::Open;
+use super::key::DocumentKey;
+use super::key::SessionKey;
 use super::refusal::Refusal;
-use super::session::{Carrier, Phase, SessionKey, Socket};
-use super::shard::{Shard, Transport};
+use super::session::Transport;
+use super::session::{Carrier, Phase, Socket};
+use super::shard::Shard;
 use super::time::Instant;
 use super::timer::Owner;
 
@@ -55,8 +58,8 @@ impl Shard {
         self.release(key, now);
         if let Some(session) = self.sessions.remove(key) {
             self.ledger.output_bytes -= session.counted_output_bytes;
-            if let Carrier::Lane(lane) = session.carrier {
-                self.links.remove(&(lane.shard, lane.connection));
+            if let Carrier::Link(link) = session.carrier {
+                self.links.remove(&(link.shard, link.connection));
             }
         }
     }

@@ -7,64 +7,18 @@
 //! connection when they are too many; frames are only made as far as the home has given credit.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::input;
-use super::session::{Carrier, Forward, Identity, Lane, Phase, Session, SessionKey};
-use super::shard::{ConnectionId, Shard};
+use super::key::SessionKey;
+use super::lane::MeshMessage;
+use super::session::{Carrier, Forward, Link, Phase, Session};
+use super::shard::Shard;
 use super::time::Instant;
 
 /// What a forwarded request counts beside its bytes.
 const REQUEST_OVERHEAD_BYTES: usize = 64;
-
-/// A message from one shard to another. What it says is between the engines.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MeshMessage {
-    /// Home to other: this client is here.
-    Attach {
-        connection: ConnectionId,
-        identity: Arc<Identity>,
-    },
-    /// Home to other: a request of it.
-    Request {
-        connection: ConnectionId,
-        message: Bytes,
-    },
-    /// Home to other: so many more bytes of frames may come.
-    Credit {
-        connection: ConnectionId,
-        bytes: usize,
-    },
-    /// Home to other: the connection is gone.
-    Detach { connection: ConnectionId },
-    /// Other to home: so many bytes of requests are done with.
-    Processed {
-        connection: ConnectionId,
-        bytes: usize,
-    },
-    /// Other to home: whole frames for the client.
-    Frames {
-        connection: ConnectionId,
-        frames: Bytes,
-    },
-}
-
-/// What waits for another shard to take it.
-#[derive(Debug, Default)]
-pub(super) struct Outbox {
-    pub requests: VecDeque<MeshMessage>,
-    pub replies: VecDeque<MeshMessage>,
-    /// Sessions with their home there that have something to send.
-    pub writable: VecDeque<SessionKey>,
-}
-
-impl Outbox {
-    pub fn is_empty(&self) -> bool {
-        self.requests.is_empty() && self.replies.is_empty() && self.writable.is_empty()
-    }
-}
 
 impl Shard {
     /// Passes a request of a connection of this shard to another.
@@ -110,13 +64,13 @@ impl Shard {
                 identity,
             } => {
                 let window = self.settings.memory.lane_window_bytes;
-                let lane = Lane {
+                let link = Link {
                     shard: from,
                     connection,
                     credit_bytes: window as i64,
                     processed_bytes: 0,
                 };
-                let session = Session::new(Carrier::Lane(lane), Phase::Ready(identity));
+                let session = Session::new(Carrier::Link(link), Phase::Ready(identity));
                 let key = self.sessions.insert(session);
                 self.links.insert((from, connection), key);
             }
@@ -130,8 +84,8 @@ impl Shard {
             }
             MeshMessage::Credit { connection, bytes } => {
                 if let Some(key) = self.links.get(&(from, connection)).copied() {
-                    if let Carrier::Lane(lane) = &mut self.sessions[key].carrier {
-                        lane.credit_bytes += bytes as i64;
+                    if let Carrier::Link(link) = &mut self.sessions[key].carrier {
+                        link.credit_bytes += bytes as i64;
                     }
                     self.mark_writable(key);
                 }
@@ -166,12 +120,12 @@ impl Shard {
         let operations_max = self.settings.connection.batch_operations_max;
         let body = input::decode(message, operations_max).expect("its home has decoded it");
         self.handle_request(key, body, now);
-        if let Some(Carrier::Lane(lane)) = self
+        if let Some(Carrier::Link(link)) = self
             .sessions
             .get_mut(key)
             .map(|session| &mut session.carrier)
         {
-            lane.processed_bytes += bytes;
+            link.processed_bytes += bytes;
         }
         self.check_pause(key);
         if self
@@ -186,12 +140,12 @@ impl Shard {
     /// Tells the home of a session which of its requests are done with, a few at a time.
     pub(super) fn confirm_processed(&mut self, key: SessionKey) {
         let batch_bytes = self.settings.memory.lane_window_bytes / 4;
-        if let Carrier::Lane(lane) = &mut self.sessions[key].carrier
-            && lane.processed_bytes >= batch_bytes
+        if let Carrier::Link(link) = &mut self.sessions[key].carrier
+            && link.processed_bytes >= batch_bytes
         {
-            let bytes = std::mem::take(&mut lane.processed_bytes);
-            let connection = lane.connection;
-            let replies = &mut self.outboxes[lane.shard].replies;
+            let bytes = std::mem::take(&mut link.processed_bytes);
+            let connection = link.connection;
+            let replies = &mut self.outboxes[link.shard].replies;
             replies.push_back(MeshMessage::Processed { connection, bytes });
         }
     }
@@ -212,12 +166,12 @@ impl Shard {
             let mut frames = Vec::new();
             let has_more = self.gather(key, &mut frames);
             let session = &mut self.sessions[key];
-            let Carrier::Lane(lane) = &mut session.carrier else {
+            let Carrier::Link(link) = &mut session.carrier else {
                 continue;
             };
-            lane.credit_bytes -= frames.len() as i64;
-            session.was_blocked = lane.credit_bytes <= 0;
-            let connection = lane.connection;
+            link.credit_bytes -= frames.len() as i64;
+            session.was_blocked = link.credit_bytes <= 0;
+            let connection = link.connection;
             if has_more {
                 self.mark_writable(key);
             }

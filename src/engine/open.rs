@@ -8,14 +8,17 @@ use crate::codec::wire::{self, SyncMode, event};
 use crate::store::{LoadedDocument, ReadError, StoreRequest};
 
 use super::dedupe::Dedupe;
-use super::document::{Document, DocumentKey, Have, Joiner, Open, SnapshotPolicy, State};
+use super::document::{Document, Have, Joiner, Open, SnapshotPolicy, State};
+use super::key::DocumentKey;
+use super::key::SessionKey;
 use super::kind::{self, Kind, StateError};
 use super::presence::Presence;
 use super::refusal::Refusal;
 use super::ring::Ring;
 use super::route;
-use super::session::{SessionKey, Stage, Subscription};
-use super::shard::{Settings, Shard};
+use super::session::{Stage, Subscription};
+use super::settings::Settings;
+use super::shard::Shard;
 use super::time::Instant;
 use super::timer::Alarm;
 
@@ -45,7 +48,10 @@ impl Shard {
             return self.begin_load(name, joiner);
         };
         match &mut self.documents[document_key].state {
-            State::Loading { waiting } => waiting.push(joiner),
+            State::Loading { waiting } => {
+                waiting.push(joiner);
+                self.sessions[key].joining += 1;
+            }
             State::Open(_) => self.admit(document_key, joiner, now),
         }
     }
@@ -66,7 +72,7 @@ impl Shard {
             let mut subscriptions = session.subscriptions.iter();
             subscriptions.any(|subscription| subscription.document == *document)
         });
-        if session.subscriptions.len() >= documents_max && !has_it_open {
+        if session.subscriptions.len() + session.joining >= documents_max && !has_it_open {
             return Err(Refusal::TooManyDocuments { documents_max });
         }
         Ok(())
@@ -97,6 +103,7 @@ impl Shard {
             let refusal = Refusal::Unavailable("no memory for another document".to_owned());
             return self.reply(joiner.session, refusal.error(joiner.request_id, 0));
         }
+        self.sessions[joiner.session].joining += 1;
         self.opened += 1;
         let document = Document {
             name: name.clone(),
@@ -128,8 +135,12 @@ impl Shard {
         let State::Loading { waiting } = &mut document.state else {
             return;
         };
-        let waiting = std::mem::take(waiting);
+        let mut waiting = std::mem::take(waiting);
         let handle = document.handle;
+        waiting.retain(|joiner| self.sessions.contains_key(joiner.session));
+        for joiner in &waiting {
+            self.sessions[joiner.session].joining -= 1;
+        }
         let opened = result
             .map_err(|error| Refusal::Unavailable(error.to_string()))
             .and_then(|loaded| match loaded {
@@ -143,9 +154,7 @@ impl Shard {
             Ok(Some(open)) => {
                 self.documents[document_key].state = State::Open(Box::new(open));
                 for joiner in waiting {
-                    if self.sessions.contains_key(joiner.session) {
-                        self.admit(document_key, joiner, now);
-                    }
+                    self.admit(document_key, joiner, now);
                 }
                 self.count_document(document_key);
                 self.check_idle(document_key, now);
@@ -162,9 +171,7 @@ impl Shard {
     fn refuse_waiting(&mut self, document: DocumentKey, waiting: Vec<Joiner>, refusal: &Refusal) {
         self.forget_document(document);
         for joiner in waiting {
-            if self.sessions.contains_key(joiner.session) {
-                self.reply(joiner.session, refusal.error(joiner.request_id, 0));
-            }
+            self.reply(joiner.session, refusal.error(joiner.request_id, 0));
         }
     }
 

@@ -8,16 +8,20 @@ use crate::config::Durability;
 use crate::store::StoreRequest;
 
 use super::dedupe::Novelty;
-use super::document::{DocumentKey, Open, PendingBatch, RepeatedBatch};
+use super::document::{Open, PendingBatch, RepeatedBatch};
+use super::key::DocumentKey;
+use super::key::SessionKey;
 use super::kind::{Batch, StateError};
 use super::refusal::Refusal;
 use super::ring::Slot;
-use super::session::SessionKey;
 use super::shard::Shard;
 use super::time::Instant;
 
 /// What a batch costs beside its payload while it is on its way.
 const PENDING_OVERHEAD_BYTES: usize = size_of::<PendingBatch>() + 128;
+
+/// Repeated batches of one document that wait for their first copy to be durable.
+const REPEATED_BATCHES_MAX: usize = 1024;
 
 impl Shard {
     /// A client's batch for a document of this shard.
@@ -77,8 +81,7 @@ impl Shard {
         {
             Novelty::Duplicate { first_revision } => {
                 self.metrics.duplicates += 1;
-                self.repeat_ack(key, document_key, batch, count, first_revision, now);
-                return Ok(());
+                return self.repeat_ack(key, document_key, batch, count, first_revision, now);
             }
             Novelty::Fresh => (),
         }
@@ -137,7 +140,7 @@ impl Shard {
         count: u32,
         first_revision: Option<u64>,
         now: Instant,
-    ) {
+    ) -> Result<(), Refusal> {
         let open = self.documents[document_key]
             .open_mut()
             .expect("subscribed to");
@@ -149,12 +152,17 @@ impl Shard {
             durable_at_revision: first_revision
                 .map_or(open.head_revision, |first| first + u64::from(count) - 1),
         };
-        if repeated.durable_at_revision > open.durable_revision {
-            open.repeated.push(repeated);
-        } else {
+        if repeated.durable_at_revision <= open.durable_revision {
             let persisted_at_ms = self.unix_ms(now);
             self.acknowledge_repeated(document_key, &repeated, persisted_at_ms);
+        } else if open.repeated.len() < REPEATED_BATCHES_MAX {
+            open.repeated.push(repeated);
+        } else {
+            return Err(Refusal::Unavailable(
+                "too many batches are repeated".to_owned(),
+            ));
         }
+        Ok(())
     }
 
     fn acknowledge_repeated(

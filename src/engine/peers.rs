@@ -2,10 +2,10 @@
 
 use crate::codec::wire;
 
-use super::document::DocumentKey;
+use super::key::DocumentKey;
+use super::key::SessionKey;
 use super::presence::Update;
 use super::refusal::Refusal;
-use super::session::SessionKey;
 use super::shard::Shard;
 use super::time::Instant;
 use super::timer::Owner;

@@ -13,8 +13,9 @@ use crate::codec::frame;
 use crate::codec::wire::{self, Event, event};
 use crate::config;
 
+use super::identity::Identity;
+use super::key::SessionKey;
 use super::refusal::Refusal;
-use super::session::{Identity, SessionKey};
 use super::time::Instant;
 
 const COLORS: [&str; 16] = [
@@ -63,7 +64,9 @@ pub struct Presence {
     /// How many changes there have been.
     sequence: u64,
     colors: BTreeMap<u64, &'static str>,
-    bytes: usize,
+    /// The bytes of all states, published and waiting.
+    state_bytes: usize,
+    change_bytes: usize,
 }
 
 impl Presence {
@@ -84,7 +87,8 @@ impl Presence {
             changes: VecDeque::new(),
             sequence: 0,
             colors: BTreeMap::new(),
-            bytes: 0,
+            state_bytes: 0,
+            change_bytes: 0,
         }
     }
 
@@ -111,7 +115,7 @@ impl Presence {
     ///
     /// # Errors
     ///
-    /// [`Refusal::PresenceTooLarge`].
+    /// [`Refusal::PresenceTooLarge`]; [`Refusal::Unavailable`] if all presences together would be.
     pub fn update(
         &mut self,
         session: SessionKey,
@@ -124,6 +128,10 @@ impl Presence {
         if bytes > bytes_max {
             return Err(Refusal::PresenceTooLarge { bytes, bytes_max });
         }
+        if self.state_bytes + bytes > self.limits.document_bytes_max {
+            let reason = "the document has as much presence as it may";
+            return Err(Refusal::Unavailable(reason.to_owned()));
+        }
         let client_id = identity.client_id;
         let Some(entry) = self.entries.get_mut(&client_id) else {
             let state = wire::UserPresence {
@@ -133,7 +141,7 @@ impl Presence {
                 color: self.assign_color(client_id).to_owned(),
                 ..Default::default()
             };
-            self.bytes += state.encoded_len();
+            self.state_bytes += state.encoded_len();
             let entry = Entry {
                 session,
                 state,
@@ -153,9 +161,9 @@ impl Presence {
             self.publish(client_id, presence, now);
             return Ok(Update::Published);
         }
-        self.bytes += bytes;
+        self.state_bytes += bytes;
         if let Some(replaced) = entry.waiting.replace(presence) {
-            self.bytes -= replaced.encoded_len();
+            self.state_bytes -= replaced.encoded_len();
         }
         self.due.insert((allowed_at, client_id));
         Ok(Update::WaitsUntil(allowed_at))
@@ -200,7 +208,7 @@ impl Presence {
                 .get_mut(&client_id)
                 .and_then(|entry| entry.waiting.take());
             if let Some(presence) = waiting {
-                self.bytes -= presence.encoded_len();
+                self.state_bytes -= presence.encoded_len();
                 self.publish(client_id, presence, now);
             }
         }
@@ -257,12 +265,12 @@ impl Presence {
     }
 
     pub fn footprint_bytes(&self) -> usize {
-        self.bytes
+        self.state_bytes + self.change_bytes
     }
 
     fn publish(&mut self, client_id: u64, presence: wire::Presence, now: Instant) {
         let entry = self.entries.get_mut(&client_id).expect("the caller has it");
-        self.bytes -= entry.state.encoded_len();
+        self.state_bytes -= entry.state.encoded_len();
         entry.state.cursor = presence.cursor;
         entry.state.selection = presence.selection;
         entry.state.is_typing = presence.is_typing;
@@ -270,7 +278,7 @@ impl Presence {
         entry.state.last_seen_ms = self.started_at_ms + entry.last_seen.as_millis();
         entry.published_at = now;
         entry.sequence = self.sequence;
-        self.bytes += entry.state.encoded_len();
+        self.state_bytes += entry.state.encoded_len();
         let state = entry.state.clone();
         self.change(client_id, state);
     }
@@ -279,9 +287,9 @@ impl Presence {
         let Some(entry) = self.entries.remove(&client_id) else {
             return;
         };
-        self.bytes -= entry.state.encoded_len();
+        self.state_bytes -= entry.state.encoded_len();
         if let Some(waiting) = entry.waiting {
-            self.bytes -= waiting.encoded_len();
+            self.state_bytes -= waiting.encoded_len();
         }
         let gone = wire::UserPresence {
             client_id,
@@ -298,12 +306,12 @@ impl Presence {
             full: false,
         });
         let frame = frame::encode(&Event { body: Some(update) });
-        self.bytes += frame.len();
+        self.change_bytes += frame.len();
         self.changes.push_back(Change { client_id, frame });
         self.sequence += 1;
         if self.changes.len() > self.slots_max {
             let oldest = self.changes.pop_front().expect("longer than its limit");
-            self.bytes -= oldest.frame.len();
+            self.change_bytes -= oldest.frame.len();
         }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::session::SessionKey;
+use super::key::SessionKey;
 
 /// One batch, as its subscribers get it.
 #[derive(Debug, Clone)]

@@ -4,47 +4,23 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use slotmap::{Key, KeyData, new_key_type};
 
 use crate::codec::websocket;
 
-use super::document::DocumentKey;
+use super::identity::Identity;
+use super::key::{ConnectionId, DocumentKey};
 use super::kind::Snapshot;
 use super::ring::Cursor;
-use super::shard::{ConnectionId, Transport};
 use super::time::Instant;
 use super::timer::Alarm;
-
-new_key_type! {
-    /// A session of this shard. Never given twice.
-    pub struct SessionKey;
-}
-
-impl From<SessionKey> for ConnectionId {
-    fn from(key: SessionKey) -> Self {
-        Self(key.data().as_ffi())
-    }
-}
-
-impl From<ConnectionId> for SessionKey {
-    fn from(connection: ConnectionId) -> Self {
-        KeyData::from_ffi(connection.0).into()
-    }
-}
-
-/// Who a client is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    pub client_id: u64,
-    pub user_id: String,
-    pub user_name: String,
-}
 
 #[derive(Debug)]
 pub struct Session {
     pub carrier: Carrier,
     pub phase: Phase,
     pub subscriptions: Vec<Subscription>,
+    /// Open requests that wait for their document to be loaded.
+    pub joining: usize,
     /// Which subscription is served first at the next flush, so that a busy one starves no other.
     pub served_first: usize,
     /// Whole frames that answer this client alone.
@@ -62,6 +38,15 @@ pub struct Session {
     pub alarm: Alarm,
 }
 
+/// What the bytes of a connection are wrapped in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// A WebSocket, after its handshake, as seen from the server.
+    WebSocket,
+    /// Frames and nothing else.
+    Tcp,
+}
+
 #[derive(Debug)]
 pub enum Phase {
     /// Hello has not come.
@@ -76,7 +61,7 @@ pub enum Phase {
 #[derive(Debug)]
 pub enum Carrier {
     Socket(Box<Socket>),
-    Lane(Lane),
+    Link(Link),
 }
 
 /// A connection of this shard.
@@ -119,7 +104,7 @@ pub struct Forward {
 
 /// The tie as seen from the other shard: a session whose socket is elsewhere.
 #[derive(Debug)]
-pub struct Lane {
+pub struct Link {
     pub shard: usize,
     /// The connection there.
     pub connection: ConnectionId,
@@ -175,6 +160,7 @@ impl Session {
             carrier,
             phase,
             subscriptions: Vec::new(),
+            joining: 0,
             served_first: 0,
             replies: Vec::new(),
             inflight_bytes: 0,
@@ -189,14 +175,14 @@ impl Session {
     pub fn socket(&self) -> Option<&Socket> {
         match &self.carrier {
             Carrier::Socket(socket) => Some(socket),
-            Carrier::Lane(_) => None,
+            Carrier::Link(_) => None,
         }
     }
 
     pub fn socket_mut(&mut self) -> Option<&mut Socket> {
         match &mut self.carrier {
             Carrier::Socket(socket) => Some(socket),
-            Carrier::Lane(_) => None,
+            Carrier::Link(_) => None,
         }
     }
 
@@ -215,7 +201,7 @@ impl Session {
     pub fn is_blocked(&self) -> bool {
         match &self.carrier {
             Carrier::Socket(socket) => socket.is_full,
-            Carrier::Lane(lane) => lane.credit_bytes <= 0,
+            Carrier::Link(link) => link.credit_bytes <= 0,
         }
     }
 
@@ -234,7 +220,7 @@ impl Session {
                     + socket.unsent.capacity()
                     + forwarded.map(Bytes::len).sum::<usize>()
             }
-            Carrier::Lane(_) => 0,
+            Carrier::Link(_) => 0,
         };
         self.replies.capacity() + carried
     }

@@ -18,94 +18,21 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use slotmap::SlotMap;
 
-use crate::config::{Connection, Document as DocumentLimits, Durability, Fanout, Memory, Presence};
 use crate::store::{StoreReply, StoreRequest};
 
-use super::document::{Document, DocumentKey};
-use super::mesh::Outbox;
-use super::session::{Carrier, Phase, Session, SessionKey, Socket};
+use super::document::Document;
+use super::key::{DocumentKey, SessionKey};
+use super::lane::Outbox;
+use super::metrics::Ledger;
+use super::session::{Carrier, Phase, Session, Socket};
 use super::time::Instant;
 use super::timer::{Owner, Timers};
 
-pub use super::mesh::MeshMessage;
-
-/// A connection of this shard. Never given twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ConnectionId(pub u64);
-
-/// What the bytes of a connection are wrapped in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    /// A WebSocket, after its handshake, as seen from the server.
-    WebSocket,
-    /// Frames and nothing else.
-    Tcp,
-}
-
-/// What a shard is made from.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// This shard's number, below `shards`.
-    pub index: usize,
-    pub shards: usize,
-    pub connection: Connection,
-    pub document: DocumentLimits,
-    pub fanout: Fanout,
-    pub presence: Presence,
-    pub memory: Memory,
-    pub durability: Durability,
-    /// The store's epoch: it rises when a stop may have lost the newest revisions.
-    pub epoch: u64,
-    /// What client ids are derived with.
-    pub identity_key: [u8; 32],
-    /// Unix time in milliseconds at `Instant::from_micros(0)`.
-    pub started_at_ms: u64,
-}
-
-/// The two lanes from each shard to each other, so that bulk in one direction never waits for bulk in the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lane {
-    /// What clients of the sending shard ask of documents on the receiving one.
-    Request,
-    /// What documents on the sending shard answer.
-    Reply,
-}
-
-/// What a shard has counted since its start, and what it holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Metrics {
-    // Held.
-    pub connections: u64,
-    pub documents: u64,
-    pub input_bytes: u64,
-    pub output_bytes: u64,
-    pub document_bytes: u64,
-    pub pending_bytes: u64,
-    // Counted.
-    pub operations: u64,
-    pub duplicates: u64,
-    pub acks: u64,
-    pub nacks: u64,
-    /// Batches and own acknowledgements handed to subscribers from the ring.
-    pub deliveries: u64,
-    pub presence_updates: u64,
-    pub pages: u64,
-    pub warnings: u64,
-    pub resyncs: u64,
-    pub backpressure_closes: u64,
-    pub refused_connections: u64,
-    pub load_failures: u64,
-    pub snapshots: u64,
-}
-
-/// Bytes held of each part of the memory budget.
-#[derive(Debug, Default)]
-pub(super) struct Ledger {
-    pub input_bytes: usize,
-    pub output_bytes: usize,
-    pub document_bytes: usize,
-    pub pending_bytes: usize,
-}
+pub use super::key::ConnectionId;
+pub use super::lane::{Lane, MeshMessage};
+pub use super::metrics::Metrics;
+pub use super::session::Transport;
+pub use super::settings::Settings;
 
 #[derive(Debug)]
 pub struct Shard {

@@ -6,9 +6,11 @@ use crate::codec::record::{self, OperationsRecord};
 use crate::codec::wire::{self, ResyncReason, SyncMode, event};
 use crate::store::{ReadError, StoreRequest};
 
-use super::document::{DocumentKey, Have};
+use super::document::Have;
+use super::key::DocumentKey;
+use super::key::SessionKey;
 use super::refusal::Refusal;
-use super::session::{SessionKey, Stage, Subscription, Ticket};
+use super::session::{Stage, Subscription, Ticket};
 use super::shard::Shard;
 use super::time::Instant;
 

@@ -7,8 +7,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::document::DocumentKey;
-use super::session::SessionKey;
+use super::key::DocumentKey;
+use super::key::SessionKey;
 use super::time::Instant;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

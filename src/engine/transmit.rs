@@ -4,10 +4,13 @@ use crate::codec::frame;
 use crate::codec::websocket;
 use crate::codec::wire::{Event, ResyncReason, event};
 
-use super::document::{DocumentKey, Have};
+use super::document::Have;
 use super::gather::{Gather, Gathered};
-use super::session::{Carrier, SessionKey};
-use super::shard::{Shard, Transport};
+use super::key::DocumentKey;
+use super::key::SessionKey;
+use super::session::Carrier;
+use super::session::Transport;
+use super::shard::Shard;
 use super::time::Instant;
 use super::timer::Owner;
 
@@ -36,7 +39,7 @@ impl Shard {
         session.is_queued = true;
         match &session.carrier {
             Carrier::Socket(_) => self.writable.push_back(key),
-            Carrier::Lane(lane) => self.outboxes[lane.shard].writable.push_back(key),
+            Carrier::Link(link) => self.outboxes[link.shard].writable.push_back(key),
         }
     }
 

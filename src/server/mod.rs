@@ -1,12 +1,79 @@
-//! server
+//! The shell around the engine: threads, sockets, clocks and signals of `corelay serve`.
+//!
+//! [`run`] builds everything (`boot`) and then waits for the end. Each configured core gets one executor with one
+//! task, the `driver` of that core's [`Shard`](crate::engine::Shard), which takes turns over its `poller`,
+//! `listener`s and `connections` (`input`, `output`). Between the drivers are the `mesh` and each one's `mailbox`,
+//! and a `doorbell` that wakes one that sleeps. The committer's thread owns the store, the control thread speaks
+//! HTTP (`control`), and the main thread follows the `lifecycle`: signals, failures, the end.
+//!
+//! Invariants: a driver awaits nothing but its park. A shard's state is touched by its own thread only. What
+//! crosses threads is in a bounded queue, or is an answer to something bounded.
 
+mod boot;
+mod clock;
+mod connections;
+mod control;
+mod doorbell;
+mod driver;
+mod handshake;
+mod input;
+mod lifecycle;
+mod listener;
+mod mailbox;
+mod mesh;
+mod metrics;
+mod output;
+mod poller;
 pub mod preflight;
+mod signal;
 
-use crate::config::Config;
+use std::net::SocketAddr;
 
+pub use boot::run;
+
+/// Why a relay did not start, or ended other than by a planned stop.
 #[derive(Debug, thiserror::Error)]
-pub enum ServerError {}
+pub enum ServerError {
+    #[error("shards.cores does not fit this machine: {0}")]
+    Cores(#[from] crate::config::CoresError),
+    #[error(
+        "cannot listen on {address} (key listen.{name}): {source}{}",
+        listen_advice(source)
+    )]
+    Listen {
+        name: &'static str,
+        address: SocketAddr,
+        source: std::io::Error,
+    },
+    #[error("the system refuses {what}: {source}")]
+    System {
+        what: &'static str,
+        source: std::io::Error,
+    },
+    #[error("shard {shard} cannot run on core {core}: {reason}")]
+    Shard {
+        shard: usize,
+        core: usize,
+        reason: String,
+    },
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+    #[error(
+        "the store failed: {reason}. Nothing was acknowledged after that, and everything acknowledged is kept: mend the \
+         disk and start again"
+    )]
+    StoreFailed { reason: String },
+}
 
-pub fn run(config: Config) -> Result<(), ServerError> {
-    todo!()
+fn listen_advice(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            ". Another process has the port: end it, or configure another port"
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            ". Ports below 1024 need a privilege: configure a higher one"
+        }
+        std::io::ErrorKind::AddrNotAvailable => ". This machine does not have the address",
+        _ => "",
+    }
 }

@@ -7,9 +7,40 @@
 //! newest snapshot. Requests about one document are served in the order in which they were made, so that a read
 //! sees every append before it.
 
+mod backend;
+pub mod committer;
+mod counters;
+mod directory;
+mod error;
+mod fjall;
+mod journal;
+mod layout;
+mod mark;
+mod memory;
+mod reader;
+mod snapshots;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
+
+pub use backend::{Backend, Committed, Reader, Write};
+pub use committer::{CommitterHandle, ReplySink, StoreQueue};
+pub use counters::{Counters, CountersSnapshot};
+pub use directory::{memory_bytes_max, open};
+pub use error::StoreError;
+pub use fjall::FjallStore;
+pub use memory::MemoryStore;
+pub use reader::FjallReader;
+
+/// A store that is ready, and what it knows about itself.
+pub struct OpenStore {
+    /// From 1; rises when the newest revisions may have been lost.
+    pub epoch: u64,
+    /// Made once with the directory, and secret.
+    pub identity_key: [u8; 32],
+    pub store: FjallStore,
+}
 
 /// Names a document towards the store, and the asker's entry for it towards the asker.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -112,9 +112,12 @@ impl Relay {
         self.catch_up(client, have, snapshot);
     }
 
-    /// What has been delivered, as a revision.
-    pub fn delivered(&self, client: usize) -> u64 {
-        self.revision_before(self.connections[client].position)
+    /// The client, which has seen everything up to `have`, fell too far behind: what it has not taken is lost to it,
+    /// but for direct answers.
+    pub fn lap(&mut self, client: usize, have: u64, snapshot: Option<usize>) {
+        let events = &mut self.connections[client].events;
+        events.retain(|event| *event == Event::Nack);
+        self.resync(client, have, snapshot);
     }
 
     /// The relay takes the client's next request. `fickle`: it refuses a batch for the time being, or delivers one

@@ -134,7 +134,7 @@ enum Move {
     Connect {
         snapshot: Option<usize>,
     },
-    Resync {
+    Lap {
         snapshot: Option<usize>,
     },
 }
@@ -142,7 +142,7 @@ enum Move {
 fn moves() -> impl Strategy<Value = Vec<(usize, Move)>> {
     let snapshot = || proptest::option::of(0..3_usize);
     let one = prop_oneof![
-        6 => (0..100_usize, 0..3_usize, "[ab💡]{0,3}")
+        5 => (0..100_usize, 0..3_usize, "[ab💡]{0,3}")
             .prop_map(|(place, deleted, inserted)| Move::Edit { place, deleted, inserted }),
         4 => (1..4_usize).prop_map(|operations_max| Move::Send { operations_max }),
         4 => prop::bool::weighted(0.2).prop_map(|fickle| Move::Handle { fickle }),
@@ -150,9 +150,9 @@ fn moves() -> impl Strategy<Value = Vec<(usize, Move)>> {
         4 => (1..5_usize).prop_map(|count| Move::Receive { count }),
         1 => Just(Move::Disconnect),
         2 => snapshot().prop_map(|snapshot| Move::Connect { snapshot }),
-        1 => snapshot().prop_map(|snapshot| Move::Resync { snapshot }),
+        1 => snapshot().prop_map(|snapshot| Move::Lap { snapshot }),
     ];
-    vec((0..CLIENTS, one), 0..120)
+    vec((0..CLIENTS, one), 0..400)
 }
 
 /// A splice between characters: `place` and `deleted` count characters.
@@ -204,11 +204,10 @@ fn played(
             Move::Receive { count } => editor.receive(count, &mut relay),
             Move::Disconnect => editor.disconnect(&mut relay),
             Move::Connect { snapshot } => editor.connect(&mut relay, snapshot),
-            Move::Resync { snapshot } if editor.connected => {
-                let have = relay.delivered(index);
-                relay.resync(index, have, snapshot);
+            Move::Lap { snapshot } if editor.connected => {
+                relay.lap(index, editor.client.revision(), snapshot);
             }
-            Move::Resync { .. } => {}
+            Move::Lap { .. } => {}
         }
     }
     for editor in &mut editors {
@@ -266,4 +265,123 @@ proptest! {
         found.sort_unstable();
         prop_assert_eq!(found, typed);
     }
+}
+
+fn typing(client: &mut TextClient, word: &str) {
+    for letter in word.chars() {
+        let end = client.text().len_utf16();
+        client
+            .edit(Operation::splice(end, 0, letter.encode_utf8(&mut [0; 4])))
+            .expect("it fits");
+    }
+}
+
+fn opened() -> TextClient {
+    let mut client = TextClient::new(1, 4);
+    client.caught_up(7);
+    client
+}
+
+#[test]
+fn one_batch_is_on_its_way_at_a_time() {
+    let mut client = opened();
+    assert_eq!(client.take_batch(50, 1000), None);
+    typing(&mut client, "abc");
+    let batch = client.take_batch(2, 1000).expect("there are edits");
+    assert_eq!((batch.base_revision, batch.first_clock), (0, 7));
+    assert_eq!(batch.operations.len(), 2);
+    assert_eq!(client.take_batch(2, 1000), None);
+    client.acknowledged(1, 2).expect("the next revisions");
+    let batch = client.take_batch(2, 1000).expect("one is left");
+    assert_eq!((batch.base_revision, batch.first_clock), (2, 9));
+    client.acknowledged(3, 1).expect("the next revision");
+    assert_eq!((client.revision(), client.pending_operations()), (3, 0));
+    assert_eq!(client.next_clock(), 10);
+}
+
+#[test]
+fn a_batch_has_a_limit_in_bytes_but_never_no_operation() {
+    let mut client = opened();
+    typing(&mut client, "abc");
+    let one = Operation::splice(0, 0, "a").encode().len();
+    assert_eq!(
+        client.take_batch(50, 0).map(|batch| batch.operations.len()),
+        Some(1)
+    );
+    client.acknowledged(1, 1).expect("the next revision");
+    // Each of the others also has a retain before its insert.
+    let batch = client.take_batch(50, 2 * one).expect("two are left");
+    assert_eq!(batch.operations.len(), 1);
+}
+
+#[test]
+fn edits_that_wait_are_composed_past_a_limit() {
+    let mut client = opened();
+    typing(&mut client, "ab");
+    client.take_batch(50, 1000).expect("there are edits");
+    typing(&mut client, "cdefghi");
+    assert_eq!(client.pending_operations(), 2 + 4);
+    assert_eq!(client.text().to_string(), "abcdefghi");
+}
+
+#[test]
+fn a_refused_batch_is_rebased_and_sent_again_as_the_same_operations() {
+    let mut client = opened();
+    typing(&mut client, "ab");
+    let batch = client.take_batch(50, 1000).expect("there are edits");
+    let other = Operation::splice(0, 0, "xyz").encode().into();
+    let view = client.remote(1, 0, 0, &[other]).expect("the next revision");
+    assert_eq!(view, [Operation::splice(0, 0, "xyz")]);
+    client.nacked();
+    typing(&mut client, "c");
+    let again = client.take_batch(50, 1000).expect("it is to be sent again");
+    assert_eq!(
+        (again.base_revision, again.first_clock),
+        (1, batch.first_clock)
+    );
+    let rebased = [Operation::splice(3, 0, "a"), Operation::splice(4, 0, "b")];
+    assert_eq!(
+        again.operations,
+        rebased.map(|operation| operation.encode())
+    );
+}
+
+#[test]
+fn edits_that_are_given_up_leave_the_view() {
+    let mut client = opened();
+    let other = Operation::splice(0, 0, "xyz").encode().into();
+    client.remote(1, 9, 0, &[other]).expect("the next revision");
+    typing(&mut client, "ab");
+    client.take_batch(50, 1000).expect("there are edits");
+    assert_eq!(client.abandon(), Operation::splice(3, 2, ""));
+    assert_eq!(client.text().to_string(), "xyz");
+    assert_eq!(
+        (client.take_batch(50, 1000), client.next_clock()),
+        (None, 7)
+    );
+}
+
+#[test]
+fn what_does_not_follow_changes_nothing() {
+    let mut client = opened();
+    typing(&mut client, "a");
+    let other: Bytes = Operation::splice(0, 0, "x").encode().into();
+    let out_of_step = |found| TextClientError::OutOfStep { revision: 0, found };
+    assert_eq!(
+        client.remote(2, 9, 0, &[other.clone()]),
+        Err(out_of_step(2))
+    );
+    client.take_batch(50, 1000).expect("there is an edit");
+    assert_eq!(client.acknowledged(2, 1), Err(out_of_step(2)));
+    assert_eq!(client.acknowledged(0, 1), Err(out_of_step(0)));
+    let unfit = Operation::splice(9, 0, "x").encode().into();
+    assert_eq!(
+        client.remote(1, 9, 0, &[unfit]),
+        Err(TextClientError::Operation {
+            revision: 1,
+            source: TextError::OutOfBounds
+        })
+    );
+    assert_eq!((client.revision(), client.pending_operations()), (0, 1));
+    client.acknowledged(1, 1).expect("the next revision");
 }

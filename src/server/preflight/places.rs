@@ -20,6 +20,10 @@ pub fn address(key: &str, address: SocketAddr) -> Check {
 fn try_bind(address: SocketAddr) -> io::Result<()> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // As the listeners do: an IPv6 address for all takes IPv4 clients too.
+        socket.set_only_v6(false)?;
+    }
     socket.bind(&address.into())
 }
 

@@ -1,0 +1,65 @@
+//! What shards say to each other, and what waits to be said.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::identity::Identity;
+use super::key::{ConnectionId, SessionKey};
+
+/// The two lanes from each shard to each other, so that bulk in one direction never waits for bulk in the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// What clients of the sending shard ask of documents on the receiving one.
+    Request,
+    /// What documents on the sending shard answer.
+    Reply,
+}
+
+/// A message from one shard to another. What it says is between the engines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MeshMessage {
+    /// Home to other: this client is here.
+    Attach {
+        connection: ConnectionId,
+        identity: Arc<Identity>,
+    },
+    /// Home to other: a request of it.
+    Request {
+        connection: ConnectionId,
+        message: Bytes,
+    },
+    /// Home to other: so many more bytes of frames may come.
+    Credit {
+        connection: ConnectionId,
+        bytes: usize,
+    },
+    /// Home to other: the connection is gone.
+    Detach { connection: ConnectionId },
+    /// Other to home: so many bytes of requests are done with.
+    Processed {
+        connection: ConnectionId,
+        bytes: usize,
+    },
+    /// Other to home: whole frames for the client.
+    Frames {
+        connection: ConnectionId,
+        frames: Bytes,
+    },
+}
+
+/// What waits for another shard to take it.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    pub requests: VecDeque<MeshMessage>,
+    pub replies: VecDeque<MeshMessage>,
+    /// Sessions with their home there that have something to send.
+    pub writable: VecDeque<SessionKey>,
+}
+
+impl Outbox {
+    pub fn is_empty(&self) -> bool {
+        self.requests.is_empty() && self.replies.is_empty() && self.writable.is_empty()
+    }
+}

@@ -1,0 +1,23 @@
+//! What a shard is made from.
+
+use crate::config::{Connection, Document, Durability, Fanout, Memory, Presence};
+
+/// One shard's limits and place, and what the store says of itself.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// This shard's number, below `shards`.
+    pub index: usize,
+    pub shards: usize,
+    pub connection: Connection,
+    pub document: Document,
+    pub fanout: Fanout,
+    pub presence: Presence,
+    pub memory: Memory,
+    pub durability: Durability,
+    /// The store's epoch: it rises when a stop may have lost the newest revisions.
+    pub epoch: u64,
+    /// What client ids are derived with.
+    pub identity_key: [u8; 32],
+    /// Unix time in milliseconds at `Instant::from_micros(0)`.
+    pub started_at_ms: u64,
+}

@@ -1,0 +1,321 @@
+//! A shard's sockets: what each one is at, and which of them are to be read.
+//!
+//! The readiness of a socket is remembered here until a read finds it empty, because the set of descriptors
+//! reports it once. A connection is in the queue of those to be read at most once, and is read at most once per
+//! turn, so that none starves the others. Deadlines of the engine's connections are the engine's.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+use slotmap::{Key as _, KeyData, SlotMap, new_key_type};
+
+use super::poller::{Readiness, Token};
+use crate::engine::shard::ConnectionId;
+use crate::engine::{Instant, Shard};
+
+new_key_type! {
+    /// A socket of this shard. Never given twice.
+    pub struct Key;
+}
+
+/// How long a client may take to read the last that it gets, and to close.
+const LINGER: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub struct Connection {
+    pub socket: OwnedFd,
+    pub stage: Stage,
+    /// There may be something to read.
+    pub readable: bool,
+    /// The end can be read without waiting for another event.
+    pub hung_up: bool,
+    /// It took less than it was given.
+    pub full: bool,
+    queued: bool,
+}
+
+#[derive(Debug)]
+pub enum Stage {
+    /// The head of its HTTP request has not arrived whole; this is what has.
+    Handshake { head: Vec<u8> },
+    /// The engine has it.
+    Open(ConnectionId),
+    /// Everything is sent, and what still comes is thrown away: a socket that is closed with unread bytes in it
+    /// resets the connection, and the client might never see the last that was sent.
+    Lingering,
+}
+
+#[derive(Default)]
+pub struct Connections {
+    slots: SlotMap<Key, Connection>,
+    by_id: FxHashMap<ConnectionId, Key>,
+    to_read: VecDeque<Key>,
+    handshakes: VecDeque<(Instant, Key)>,
+    handshakes_count: usize,
+    lingering: VecDeque<(Instant, Key)>,
+}
+
+impl Key {
+    pub fn token(self) -> Token {
+        self.data().as_ffi()
+    }
+
+    fn from_token(token: Token) -> Self {
+        KeyData::from_ffi(token).into()
+    }
+}
+
+impl Connections {
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    pub fn handshakes_count(&self) -> usize {
+        self.handshakes_count
+    }
+
+    pub fn keys(&self) -> Vec<Key> {
+        self.slots.keys().collect()
+    }
+
+    pub fn insert_handshake(&mut self, socket: OwnedFd, deadline: Instant) -> Key {
+        let key = self.insert(socket, Stage::Handshake { head: Vec::new() });
+        self.handshakes.push_back((deadline, key));
+        self.handshakes_count += 1;
+        key
+    }
+
+    pub fn insert_open(&mut self, socket: OwnedFd, id: ConnectionId) -> Key {
+        let key = self.insert(socket, Stage::Open(id));
+        self.by_id.insert(id, key);
+        key
+    }
+
+    fn insert(&mut self, socket: OwnedFd, stage: Stage) -> Key {
+        self.slots.insert(Connection {
+            socket,
+            stage,
+            readable: false,
+            hung_up: false,
+            full: false,
+            queued: false,
+        })
+    }
+
+    pub fn get(&self, key: Key) -> Option<&Connection> {
+        self.slots.get(key)
+    }
+
+    pub fn get_mut(&mut self, key: Key) -> Option<&mut Connection> {
+        self.slots.get_mut(key)
+    }
+
+    pub fn find(&mut self, id: ConnectionId) -> Option<(Key, &mut Connection)> {
+        let key = *self.by_id.get(&id)?;
+        Some((key, &mut self.slots[key]))
+    }
+
+    /// The handshake is done and the engine has taken the connection.
+    pub fn open(&mut self, key: Key, id: ConnectionId) {
+        self.set_stage(key, Stage::Open(id));
+        self.by_id.insert(id, key);
+    }
+
+    /// From here on the connection only waits for its client to close.
+    pub fn linger(&mut self, key: Key, now: Instant) {
+        self.set_stage(key, Stage::Lingering);
+        self.lingering.push_back((now + LINGER, key));
+        self.queue(key);
+    }
+
+    fn set_stage(&mut self, key: Key, stage: Stage) {
+        let before = std::mem::replace(&mut self.slots[key].stage, stage);
+        self.forget(&before);
+    }
+
+    /// The connection is gone; its socket is the caller's.
+    pub fn remove(&mut self, key: Key) -> Option<OwnedFd> {
+        let connection = self.slots.remove(key)?;
+        self.forget(&connection.stage);
+        Some(connection.socket)
+    }
+
+    fn forget(&mut self, stage: &Stage) {
+        match stage {
+            Stage::Handshake { .. } => self.handshakes_count -= 1,
+            Stage::Open(id) => {
+                self.by_id.remove(id);
+            }
+            Stage::Lingering => {}
+        }
+    }
+
+    /// Remembers what has happened to a socket. Returns its key if it is still there.
+    pub fn note(&mut self, readiness: Readiness) -> Option<Key> {
+        let key = Key::from_token(readiness.token);
+        let connection = self.slots.get_mut(key)?;
+        connection.hung_up |= readiness.hung_up;
+        if readiness.readable {
+            connection.readable = true;
+            self.queue(key);
+        }
+        Some(key)
+    }
+
+    /// Puts a connection that may have something to read in the queue.
+    pub fn queue(&mut self, key: Key) {
+        if let Some(connection) = self.slots.get_mut(key)
+            && connection.readable
+            && !connection.queued
+        {
+            connection.queued = true;
+            self.to_read.push_back(key);
+        }
+    }
+
+    /// After a read: there may be more. A connection that is not to be read is left out until it is again.
+    pub fn queue_again(&mut self, key: Key, engine: &Shard) {
+        if let Some(connection) = self.slots.get(key)
+            && !matches!(connection.stage, Stage::Open(id) if !engine.wants_bytes(id))
+        {
+            self.queue(key);
+        }
+    }
+
+    pub fn queued_count(&self) -> usize {
+        self.to_read.len()
+    }
+
+    pub fn next_queued(&mut self) -> Option<Key> {
+        let key = self.to_read.pop_front()?;
+        if let Some(connection) = self.slots.get_mut(key) {
+            connection.queued = false;
+        }
+        Some(key)
+    }
+
+    /// A handshake that is over its time, or the oldest one.
+    pub fn next_late_handshake(&mut self, now: Instant) -> Option<Key> {
+        self.trim();
+        let (_, key) = self
+            .handshakes
+            .pop_front_if(|(deadline, _)| *deadline <= now)?;
+        Some(key)
+    }
+
+    pub fn oldest_handshake(&mut self) -> Option<Key> {
+        self.trim();
+        self.handshakes.pop_front().map(|(_, key)| key)
+    }
+
+    /// A connection that has lingered long enough.
+    pub fn next_lingered(&mut self, now: Instant) -> Option<Key> {
+        let (_, key) = self
+            .lingering
+            .pop_front_if(|(deadline, _)| *deadline <= now)?;
+        Some(key)
+    }
+
+    pub fn next_deadline(&mut self) -> Option<Instant> {
+        self.trim();
+        let deadlines = [self.handshakes.front(), self.lingering.front()];
+        deadlines.into_iter().flatten().map(|(at, _)| *at).min()
+    }
+
+    /// Drops the deadlines of those that are past that stage. All deadlines of a queue are equally far away, so
+    /// that each queue is in their order.
+    fn trim(&mut self) {
+        let slots = &self.slots;
+        let is_over = |key: Key| {
+            !matches!(
+                slots.get(key),
+                Some(Connection {
+                    stage: Stage::Handshake { .. },
+                    ..
+                })
+            )
+        };
+        while self
+            .handshakes
+            .pop_front_if(|(_, key)| is_over(*key))
+            .is_some()
+        {}
+        while self
+            .lingering
+            .pop_front_if(|(_, key)| !slots.contains_key(*key))
+            .is_some()
+        {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    fn socket() -> OwnedFd {
+        UnixStream::pair().unwrap().0.into()
+    }
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_micros(millis * 1000)
+    }
+
+    fn readable(token: Token) -> Readiness {
+        Readiness {
+            token,
+            readable: true,
+            writable: false,
+            hung_up: false,
+            broken: false,
+        }
+    }
+
+    #[test]
+    fn a_socket_that_is_ready_twice_is_read_once() {
+        let mut connections = Connections::default();
+        let keys = [1, 2].map(|id| connections.insert_open(socket(), ConnectionId(id)));
+        for key in [keys[0], keys[1], keys[0]] {
+            assert!(
+                key.token() >= 1 << 32,
+                "smaller numbers are the poller's own"
+            );
+            assert_eq!(connections.note(readable(key.token())), Some(key));
+        }
+        assert_eq!(connections.next_queued(), Some(keys[0]));
+        connections.queue(keys[0]);
+        assert_eq!(connections.next_queued(), Some(keys[1]));
+        assert_eq!(connections.next_queued(), Some(keys[0]));
+        assert_eq!(connections.next_queued(), None);
+        connections.remove(keys[0]);
+        assert_eq!(connections.note(readable(keys[0].token())), None);
+        assert!(connections.find(ConnectionId(1)).is_none());
+        assert_eq!(
+            connections.find(ConnectionId(2)).map(|(key, _)| key),
+            Some(keys[1])
+        );
+    }
+
+    #[test]
+    fn only_handshakes_that_are_still_going_on_run_late() {
+        let mut connections = Connections::default();
+        let keys = [10, 20, 30].map(|ms| connections.insert_handshake(socket(), at(ms)));
+        assert_eq!(connections.handshakes_count(), 3);
+        connections.open(keys[0], ConnectionId(1));
+        assert_eq!(connections.next_deadline(), Some(at(20)));
+        assert_eq!(connections.next_late_handshake(at(19)), None);
+        assert_eq!(connections.next_late_handshake(at(20)), Some(keys[1]));
+        connections.linger(keys[1], at(20));
+        assert_eq!(connections.next_deadline(), Some(at(30)));
+        connections.remove(keys[2]);
+        assert_eq!(connections.handshakes_count(), 0);
+        assert_eq!(connections.next_deadline(), Some(at(20) + LINGER));
+        assert_eq!(connections.next_lingered(at(20) + LINGER), Some(keys[1]));
+        connections.remove(keys[1]);
+        assert_eq!(connections.next_deadline(), None);
+        assert_eq!(connections.keys(), [keys[0]]);
+    }
+}

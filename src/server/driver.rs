@@ -1,0 +1,295 @@
+//! What a shard's core does all day: the one task of its executor.
+//!
+//! The driver moves bytes and values between the engine's shard and everything else, in turns. It takes what other
+//! threads sent, accepts, reads every socket that is ready (`input`), hands out what the engine asks of the store
+//! and of other shards, and gives every connection what it has for it in one send (`output`). A turn that found
+//! nothing to do is followed by a park.
+//!
+//! There is no task per connection and no await but the park. Nothing here decides anything about documents.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+
+use rustix::io::Errno;
+
+use super::clock::Clock;
+use super::connections::Connections;
+use super::doorbell::Doorbell;
+use super::lifecycle::{Lifecycle, Phase, Report};
+use super::listener::Listeners;
+use super::mailbox::{Inbox, Mailbox};
+use super::mesh::{LANES, Mesh};
+use super::metrics::{Counters, Gauge};
+use super::poller::Poller;
+use crate::engine::shard::{MeshMessage, Settings};
+use crate::engine::{Instant, Shard};
+use crate::store::{StoreQueue, StoreReply, StoreRequest};
+
+/// One read takes at most this much.
+const SCRATCH_BYTES: usize = 256 * 1024;
+/// How old the published metrics of a shard may be while it works.
+const PUBLISH_PERIOD: Duration = Duration::from_secs(1);
+/// How often a shard looks at the progress of a stop.
+const STOP_LOOK_PERIOD: Duration = Duration::from_millis(2);
+/// How long clients may take to close when the shard leaves.
+const LEAVE_TIMEOUT: Duration = Duration::from_millis(500);
+
+pub struct Driver {
+    pub(super) index: usize,
+    pub(super) engine: Shard,
+    pub(super) clock: Clock,
+    pub(super) poller: Poller,
+    pub(super) doorbell: Arc<Doorbell>,
+    pub(super) listeners: Listeners,
+    pub(super) connections: Connections,
+    pub(super) limits: crate::config::Connection,
+    pub(super) inbox: Inbox,
+    /// Those of all shards, by their number.
+    pub(super) mailboxes: Arc<[Mailbox]>,
+    pub(super) mesh: Arc<Mesh<MeshMessage>>,
+    pub(super) store: StoreQueue,
+    /// A request that the full queue gave back.
+    pub(super) held_request: Option<StoreRequest>,
+    pub(super) lifecycle: Arc<Lifecycle>,
+    pub(super) phase: Phase,
+    pub(super) reports: Sender<Report>,
+    /// Every socket is read into it.
+    pub(super) scratch: Vec<u8>,
+    /// Everything is sent from it.
+    pub(super) out: Vec<u8>,
+    pub(super) counters: Counters,
+    pub(super) gauge: Arc<Gauge>,
+    pub(super) published_at: Instant,
+    /// Nothing has happened since.
+    pub(super) is_published: bool,
+}
+
+/// What a driver is made from; each shard has its own.
+pub struct Parts {
+    pub settings: Settings,
+    pub clock: Clock,
+    pub doorbell: Arc<Doorbell>,
+    pub listeners: Listeners,
+    pub inbox: Inbox,
+    pub mailboxes: Arc<[Mailbox]>,
+    pub mesh: Arc<Mesh<MeshMessage>>,
+    pub store: StoreQueue,
+    pub lifecycle: Arc<Lifecycle>,
+    pub reports: Sender<Report>,
+    pub gauge: Arc<Gauge>,
+}
+
+impl Driver {
+    /// Makes everything that a shard owns, on the core where it is used.
+    pub fn new(parts: Parts) -> Result<Self, Errno> {
+        let poller = Poller::new(Arc::clone(&parts.doorbell))?;
+        for (token, socket) in parts.listeners.sockets() {
+            poller.add(socket, token)?;
+        }
+        Ok(Self {
+            index: parts.settings.index,
+            limits: parts.settings.connection.clone(),
+            engine: Shard::new(parts.settings),
+            clock: parts.clock,
+            poller,
+            doorbell: parts.doorbell,
+            listeners: parts.listeners,
+            connections: Connections::default(),
+            inbox: parts.inbox,
+            mailboxes: parts.mailboxes,
+            mesh: parts.mesh,
+            store: parts.store,
+            held_request: None,
+            lifecycle: parts.lifecycle,
+            phase: Phase::Serving,
+            reports: parts.reports,
+            scratch: vec![0; SCRATCH_BYTES],
+            out: Vec::new(),
+            counters: Counters::default(),
+            gauge: parts.gauge,
+            published_at: Instant::default(),
+            is_published: false,
+        })
+    }
+
+    /// Runs until the process leaves.
+    pub async fn run(mut self) {
+        let mut leave_at = None;
+        loop {
+            let now = self.clock.now();
+            let is_idle = !self.turn(now);
+            if self.phase == Phase::Leaving {
+                let leave_at = *leave_at.get_or_insert(now + LEAVE_TIMEOUT);
+                if self.connections.is_empty() || now >= leave_at {
+                    break;
+                }
+            }
+            if is_idle {
+                self.park().await;
+            }
+        }
+        self.publish(self.clock.now());
+    }
+
+    fn publish(&mut self, now: Instant) {
+        self.gauge.publish(self.engine.metrics(), self.counters);
+        self.published_at = now;
+        self.is_published = true;
+    }
+
+    /// One turn. Returns whether there was anything to do.
+    fn turn(&mut self, now: Instant) -> bool {
+        self.counters.turns += 1;
+        let mut work = self.follow_phase(now);
+        work += self.take_inbox(now);
+        work += self.look(now);
+        work += self.accept(now);
+        work += self.read(now);
+        work += self.expire(now);
+        work += self.hand_out();
+        work += self.flush(now);
+        work += self.close(now);
+        self.report_progress();
+        self.is_published &= work == 0;
+        if !self.is_published && self.published_at + PUBLISH_PERIOD <= now {
+            self.publish(now);
+        }
+        work > 0
+    }
+
+    async fn park(&mut self) {
+        self.doorbell.arm();
+        // The last look: whoever puts something there from here on finds the bell armed.
+        let is_quiet = self.inbox.is_empty()
+            && !self.mesh.has_messages(self.index)
+            && self.lifecycle.phase() == self.phase;
+        if is_quiet {
+            let now = self.clock.now();
+            let deadlines = [
+                self.engine.poll_timeout(),
+                self.connections.next_deadline(),
+                self.listeners.next_deadline(now),
+                // In a stop it matters what other shards have taken, and that rings no bell.
+                (self.phase != Phase::Serving).then(|| now + STOP_LOOK_PERIOD),
+                (!self.is_published).then(|| self.published_at + PUBLISH_PERIOD),
+            ];
+            let until = deadlines.into_iter().flatten().min();
+            self.counters.parks += 1;
+            self.poller.park(until, now).await;
+        }
+        self.doorbell.disarm();
+    }
+
+    /// Takes part in the stop of the process.
+    fn follow_phase(&mut self, now: Instant) -> usize {
+        let phase = self.lifecycle.phase();
+        if phase == self.phase {
+            return 0;
+        }
+        if self.phase == Phase::Serving {
+            self.listeners.close();
+            self.refuse_handshakes(now);
+            self.engine.stop();
+        }
+        if self.phase < Phase::Closing {
+            match phase {
+                Phase::Serving | Phase::Draining => {}
+                Phase::Closing | Phase::Leaving => self.engine.close(now),
+            }
+        }
+        if phase == Phase::Leaving {
+            self.leave(now);
+        }
+        self.phase = phase;
+        1
+    }
+
+    /// Says whether everything is done that belongs to this phase of a stop.
+    fn report_progress(&self) {
+        let is_done = match self.phase {
+            Phase::Draining => self.engine.is_drained(),
+            Phase::Closing => self.engine.is_stopped() && self.connections.is_empty(),
+            Phase::Serving | Phase::Leaving => return,
+        };
+        if !is_done || self.held_request.is_some() || !self.mesh.is_empty() {
+            self.lifecycle.resume(self.index);
+        } else if self.lifecycle.finish(self.index, self.phase) {
+            let _ = self.reports.send(Report::Finished);
+        }
+    }
+
+    fn take_inbox(&mut self, now: Instant) -> usize {
+        let mut count = 0;
+        while let Some(replies) = self.inbox.next_replies() {
+            for reply in replies {
+                if let StoreReply::Failed { reason } = &reply {
+                    let reason = reason.clone();
+                    let _ = self.reports.send(Report::StoreFailed { reason });
+                }
+                self.engine.handle_store(reply, now);
+                count += 1;
+            }
+        }
+        if self.phase != Phase::Serving && self.mesh.has_messages(self.index) {
+            self.lifecycle.resume(self.index);
+        }
+        for from in (0..self.mesh.shards()).filter(|&from| from != self.index) {
+            for lane in LANES {
+                count += self.mesh.receive(from, self.index, lane, |message| {
+                    self.engine.handle_mesh(from, message, now);
+                });
+            }
+        }
+        while let Some(handoff) = self.inbox.next_handoff() {
+            self.take_over(handoff, now);
+            count += 1;
+        }
+        count
+    }
+
+    /// Hands out what the engine asks of the store and of other shards, as far as there is room.
+    fn hand_out(&mut self) -> usize {
+        let mut count = 0;
+        while let Some(request) = self
+            .held_request
+            .take()
+            .or_else(|| self.engine.poll_store())
+        {
+            match self.store.try_send(request) {
+                Ok(()) => count += 1,
+                // Every request that is in the queue is answered, and the answer brings the next turn.
+                Err(request) => {
+                    self.held_request = Some(request);
+                    break;
+                }
+            }
+        }
+        for to in (0..self.mesh.shards()).filter(|&to| to != self.index) {
+            for lane in LANES {
+                count += self
+                    .mesh
+                    .send(self.index, to, lane, || self.engine.poll_mesh(to, lane));
+            }
+        }
+        count
+    }
+
+    fn expire(&mut self, now: Instant) -> usize {
+        let mut count = 0;
+        while let Some(key) = self.connections.next_late_handshake(now) {
+            self.refuse_late(key, now);
+            count += 1;
+        }
+        while let Some(key) = self.connections.next_lingered(now) {
+            self.connections.remove(key);
+            count += 1;
+        }
+        if self.engine.poll_timeout().is_some_and(|at| at <= now) {
+            self.engine.handle_timeout(now);
+            count += 1;
+        }
+        count
+    }
+}

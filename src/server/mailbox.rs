@@ -1,0 +1,88 @@
+//! What other threads send to a shard, apart from the mesh: the store's replies and sockets from other shards.
+//!
+//! The queue of replies has no limit of its own: the engine has bounded what it asked for. The queue of sockets
+//! is bounded, and a socket that finds it full is refused by the shard that has it.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
+
+use super::doorbell::Doorbell;
+use super::handshake::Upgrade;
+use crate::store::StoreReply;
+
+/// Sockets that wait to be taken over by one shard.
+const HANDOFFS_MAX: usize = 1024;
+
+/// A connection on its way to the shard of the document that its URL names. Its 101 has not been sent.
+#[derive(Debug)]
+pub struct Handoff {
+    pub socket: OwnedFd,
+    pub upgrade: Upgrade,
+    /// What came after the head.
+    pub unread: Vec<u8>,
+}
+
+/// The side of the senders.
+#[derive(Clone)]
+pub struct Mailbox {
+    replies: Sender<Vec<StoreReply>>,
+    handoffs: Sender<Handoff>,
+    doorbell: Arc<Doorbell>,
+}
+
+/// The side of the shard.
+pub struct Inbox {
+    replies: Receiver<Vec<StoreReply>>,
+    handoffs: Receiver<Handoff>,
+}
+
+pub fn mailbox(doorbell: Arc<Doorbell>) -> (Mailbox, Inbox) {
+    let (replies, replies_out) = unbounded();
+    let (handoffs, handoffs_out) = bounded(HANDOFFS_MAX);
+    let mailbox = Mailbox {
+        replies,
+        handoffs,
+        doorbell,
+    };
+    let inbox = Inbox {
+        replies: replies_out,
+        handoffs: handoffs_out,
+    };
+    (mailbox, inbox)
+}
+
+impl Mailbox {
+    /// The shard is woken once for all of them.
+    pub fn put_replies(&self, replies: Vec<StoreReply>) {
+        // A shard that has left needs no replies.
+        let _ = self.replies.send(replies);
+        self.doorbell.ring();
+    }
+
+    /// Gives the handoff back if the shard has too many waiting, or has left.
+    pub fn hand_off(&self, handoff: Handoff) -> Result<(), Handoff> {
+        match self.handoffs.try_send(handoff) {
+            Ok(()) => {
+                self.doorbell.ring();
+                Ok(())
+            }
+            Err(TrySendError::Full(handoff) | TrySendError::Disconnected(handoff)) => Err(handoff),
+        }
+    }
+}
+
+impl Inbox {
+    pub fn next_replies(&self) -> Option<Vec<StoreReply>> {
+        self.replies.try_recv().ok()
+    }
+
+    pub fn next_handoff(&self) -> Option<Handoff> {
+        self.handoffs.try_recv().ok()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.replies.is_empty() && self.handoffs.is_empty()
+    }
+}

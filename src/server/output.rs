@@ -1,0 +1,139 @@
+//! The driver's output: what the engine has for each connection, answers in plain HTTP, and the end of sockets.
+
+use rustix::io::Errno;
+use rustix::net::{SendFlags, Shutdown, send, shutdown};
+
+use super::connections::{Key, Stage};
+use super::driver::Driver;
+use super::handshake::Answer;
+use crate::engine::Instant;
+use crate::engine::shard::ConnectionId;
+
+/// After so many sends a turn looks at its input again.
+const SENDS_PER_TURN_MAX: usize = 4096;
+/// What the buffer may keep from one turn to the next; one flush can be a little more than `flush_bytes_max`.
+const OUT_BYTES_KEPT_MAX: usize = 1024 * 1024;
+
+impl Driver {
+    /// Gives every connection that has something to send as much as one send takes.
+    pub(super) fn flush(&mut self, now: Instant) -> usize {
+        let mut out = std::mem::take(&mut self.out);
+        let mut count = 0;
+        while count < SENDS_PER_TURN_MAX
+            && let Some(id) = self.engine.poll_writable()
+        {
+            count += 1;
+            out.clear();
+            self.engine.poll_transmit(id, &mut out);
+            self.send(id, &out, now);
+        }
+        if out.capacity() > OUT_BYTES_KEPT_MAX {
+            out = Vec::new();
+        }
+        self.out = out;
+        count
+    }
+
+    fn send(&mut self, id: ConnectionId, out: &[u8], now: Instant) {
+        let Some((key, connection)) = self.connections.find(id) else {
+            return;
+        };
+        let taken = match out {
+            [] => Ok(0),
+            bytes => send(
+                &connection.socket,
+                bytes,
+                SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
+            ),
+        };
+        let is_lost = !matches!(taken, Ok(_) | Err(Errno::AGAIN | Errno::INTR));
+        let taken = taken.unwrap_or(0);
+        connection.full = taken < out.len();
+        self.counters.sends += 1;
+        self.counters.bytes_out += taken as u64;
+        self.engine.handle_sent(id, out, taken, now);
+        if is_lost {
+            self.lose(key, now);
+        }
+    }
+
+    /// Sends a few bytes on a socket that has sent nothing yet. Returns whether it took them.
+    pub(super) fn send_all(&mut self, key: Key, bytes: &[u8]) -> bool {
+        self.connections.get(key).is_some_and(|connection| {
+            send(
+                &connection.socket,
+                bytes,
+                SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
+            ) == Ok(bytes.len())
+        })
+    }
+
+    /// Lets those connections go that the engine is through with.
+    pub(super) fn close(&mut self, now: Instant) -> usize {
+        let mut count = 0;
+        while let Some(id) = self.engine.poll_closed() {
+            count += 1;
+            if let Some((key, _)) = self.connections.find(id) {
+                self.end_sending(key, now);
+            }
+        }
+        count
+    }
+
+    /// Sends nothing more, and gives the client a moment to read all and close.
+    fn end_sending(&mut self, key: Key, now: Instant) {
+        let Some(connection) = self.connections.get(key) else {
+            return;
+        };
+        match shutdown(&connection.socket, Shutdown::Write) {
+            Ok(()) => self.connections.linger(key, now),
+            Err(_) => drop(self.connections.remove(key)),
+        }
+    }
+
+    /// The socket is at its end or broken.
+    pub(super) fn lose(&mut self, key: Key, now: Instant) {
+        if let Some(connection) = self.connections.get(key)
+            && let Stage::Open(id) = connection.stage
+        {
+            self.engine.handle_eof(id, now);
+        }
+        self.connections.remove(key);
+    }
+
+    /// Answers a handshake in plain HTTP, and ends the connection.
+    pub(super) fn answer(&mut self, key: Key, answer: &Answer, now: Instant) {
+        self.counters.refused += 1;
+        if self.send_all(key, answer.response().as_bytes()) {
+            self.end_sending(key, now);
+        } else {
+            self.connections.remove(key);
+        }
+    }
+
+    pub(super) fn refuse_late(&mut self, key: Key, now: Instant) {
+        let seconds = self.limits.handshake_timeout.as_secs();
+        self.answer(key, &Answer::too_late(seconds), now);
+    }
+
+    /// The process is stopping, and nobody new is taken.
+    pub(super) fn refuse_handshakes(&mut self, now: Instant) {
+        while let Some(key) = self.connections.oldest_handshake() {
+            self.answer(key, &Answer::stopping(), now);
+        }
+    }
+
+    /// The process leaves: what is still open is closed.
+    pub(super) fn leave(&mut self, now: Instant) {
+        for key in self.connections.keys() {
+            match self
+                .connections
+                .get(key)
+                .map(|connection| &connection.stage)
+            {
+                Some(Stage::Handshake { .. } | Stage::Open(_)) => self.end_sending(key, now),
+                Some(Stage::Lingering) | None => {}
+            }
+        }
+    }
+}

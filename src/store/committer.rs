@@ -1,0 +1,288 @@
+//! The committer: the one thread that writes.
+//!
+//! Shards put requests into its queue. It takes all that waits, up to `commit_bytes_max`, makes ONE commit of it,
+//! syncs it once if the durability mode says so, and then gives every shard its replies in one go. Reads are
+//! passed on to reader threads, so that they never wait for the disk on behalf of others.
+//!
+//! # Invariants
+//!
+//! - Nothing is acknowledged before it is as safe as the mode says, and nothing after the first failure: then
+//!   every shard gets one `Failed`, and no other reply of the committer.
+//! - A read of a document sees every append that the same shard asked for before it; with `always`, it sees no
+//!   append of an earlier batch, or of its own, before that is durable.
+//! - Every request that was taken from the queue is answered, unless the store has failed. So a shard whose queue
+//!   is full has a wake-up coming.
+//!
+//! What waits for the readers is bounded by the shards, which limit how many reads they have in flight.
+
+mod batch;
+mod read;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, unbounded};
+
+use crate::config;
+use crate::config::Durability;
+
+use super::backend::{Backend, Reader};
+use super::counters::Counters;
+use super::{StoreError, StoreReply, StoreRequest};
+use batch::{Batch, SnapshotTicket};
+use read::{ReaderThreads, Sinks};
+
+/// Takes the replies of one shard. Called from several threads, one at a time; must not wait.
+pub type ReplySink = Box<dyn FnMut(Vec<StoreReply>) + Send>;
+
+enum Message {
+    Request { shard: usize, request: StoreRequest },
+    Stop,
+}
+
+/// One shard's way to the committer.
+pub struct StoreQueue {
+    shard: usize,
+    sender: Sender<Message>,
+    waiting: Arc<AtomicUsize>,
+    requests_max: usize,
+}
+
+impl StoreQueue {
+    /// Gives the request back if `queue_requests_max` of this shard wait already, or if the committer is gone.
+    /// In the first case some reply of theirs is still to come.
+    pub fn try_send(&self, request: StoreRequest) -> Result<(), StoreRequest> {
+        if self.waiting.load(Ordering::Relaxed) >= self.requests_max {
+            return Err(request);
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let shard = self.shard;
+        match self.sender.send(Message::Request { shard, request }) {
+            Ok(()) => Ok(()),
+            Err(unsent) => match unsent.into_inner() {
+                Message::Request { request, .. } => Err(request),
+                Message::Stop => unreachable!("what comes back is what was sent"),
+            },
+        }
+    }
+}
+
+/// The running committer.
+pub struct CommitterHandle {
+    sender: Sender<Message>,
+    waiting: Vec<Arc<AtomicUsize>>,
+    requests_max: usize,
+    counters: Arc<Counters>,
+    thread: JoinHandle<Result<(), StoreError>>,
+}
+
+/// Starts the committer of `backend`, with a thread for each of `readers`, and a sink for each shard.
+pub fn start<B: Backend + 'static>(
+    backend: B,
+    readers: Vec<Box<dyn Reader>>,
+    config: &config::Store,
+    sinks: Vec<ReplySink>,
+) -> Result<CommitterHandle, StoreError> {
+    let (sender, receiver) = unbounded();
+    let waiting: Vec<Arc<AtomicUsize>> = sinks.iter().map(|_| Arc::default()).collect();
+    let counters = Arc::new(Counters::default());
+    let sinks = Sinks::new(sinks);
+    let committer = Committer {
+        backend,
+        readers: ReaderThreads::start(readers, &sinks, &counters)?,
+        sinks,
+        counters: Arc::clone(&counters),
+        receiver,
+        waiting: waiting.clone(),
+        durability: config.durability,
+        sync_interval: config.sync_interval,
+        commit_bytes_max: config.commit_bytes_max,
+        sync_due: None,
+        snapshots: Vec::new(),
+        unfinished: false,
+    };
+    let thread = std::thread::Builder::new()
+        .name("corelay-committer".to_owned())
+        .spawn(|| committer.run())
+        .map_err(StoreError::failed)?;
+    Ok(CommitterHandle {
+        sender,
+        waiting,
+        requests_max: config.queue_requests_max,
+        counters,
+        thread,
+    })
+}
+
+impl CommitterHandle {
+    /// The queue of a shard.
+    ///
+    /// # Panics
+    ///
+    /// If there is no sink for that shard.
+    pub fn queue(&self, shard: usize) -> StoreQueue {
+        StoreQueue {
+            shard,
+            sender: self.sender.clone(),
+            waiting: Arc::clone(&self.waiting[shard]),
+            requests_max: self.requests_max,
+        }
+    }
+
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// Serves everything that was sent before, syncs it, remembers the clean end, and joins all threads.
+    ///
+    /// # Errors
+    ///
+    /// The failure that ended acknowledgements, if there was one.
+    pub fn stop(self) -> Result<(), StoreError> {
+        // It is gone already only if it panicked, which `join` says.
+        let _ = self.sender.send(Message::Stop);
+        match self.thread.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+struct Committer<B> {
+    backend: B,
+    readers: ReaderThreads,
+    sinks: Sinks,
+    counters: Arc<Counters>,
+    receiver: Receiver<Message>,
+    waiting: Vec<Arc<AtomicUsize>>,
+    durability: Durability,
+    sync_interval: Duration,
+    commit_bytes_max: usize,
+    /// With `interval`: when what has been written must be synced.
+    sync_due: Option<Instant>,
+    /// Snapshots that are not in place yet, in the order in which the backend has them.
+    snapshots: Vec<SnapshotTicket>,
+    unfinished: bool,
+}
+
+impl<B: Backend> Committer<B> {
+    fn run(mut self) -> Result<(), StoreError> {
+        match self.serve() {
+            Ok(()) => {
+                self.readers.stop();
+                self.backend.close()
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                self.sinks.fail(&reason);
+                while let Ok(message) = self.receiver.recv() {
+                    match message {
+                        Message::Request { shard, .. } => self.taken(shard),
+                        Message::Stop => break,
+                    }
+                }
+                self.readers.stop();
+                Err(error)
+            }
+        }
+    }
+
+    fn serve(&mut self) -> Result<(), StoreError> {
+        let mut stopping = false;
+        while !stopping {
+            let mut batch = Batch::default();
+            match self.wait() {
+                Some(Message::Request { shard, request }) => self.take(shard, request, &mut batch),
+                Some(Message::Stop) => stopping = true,
+                None => {}
+            }
+            while !stopping && batch.bytes() < self.commit_bytes_max {
+                match self.receiver.try_recv() {
+                    Ok(Message::Request { shard, request }) => {
+                        self.take(shard, request, &mut batch);
+                    }
+                    Ok(Message::Stop) | Err(TryRecvError::Disconnected) => stopping = true,
+                    Err(TryRecvError::Empty) => break,
+                }
+            }
+            self.commit(batch)?;
+        }
+        while self.unfinished {
+            self.commit(Batch::default())?;
+        }
+        Ok(())
+    }
+
+    /// The next message, unless there is something else to do first.
+    fn wait(&self) -> Option<Message> {
+        if self.unfinished {
+            return self.receiver.try_recv().ok();
+        }
+        match self.sync_due {
+            None => Some(self.receiver.recv().unwrap_or(Message::Stop)),
+            Some(due) => match self.receiver.recv_deadline(due) {
+                Ok(message) => Some(message),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => Some(Message::Stop),
+            },
+        }
+    }
+
+    fn take(&mut self, shard: usize, request: StoreRequest, batch: &mut Batch) {
+        self.taken(shard);
+        if let Some(read) = batch.push(shard, request) {
+            self.readers.send(shard, read);
+        }
+    }
+
+    fn taken(&self, shard: usize) {
+        self.waiting[shard].fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn commit(&mut self, mut batch: Batch) -> Result<(), StoreError> {
+        let started = Instant::now();
+        let has_written = batch.has_writes() || self.unfinished;
+        let mut finished = Vec::new();
+        if has_written {
+            self.snapshots.append(&mut batch.snapshots);
+            let committed = self.backend.commit(batch.writes())?;
+            self.unfinished = committed.unfinished;
+            finished.extend(self.snapshots.drain(..committed.snapshots));
+        }
+        self.sync(has_written)?;
+        if has_written {
+            batch.count(&self.counters);
+            self.counters.count_snapshots(finished.len() as u64);
+            self.counters.count_commit(started.elapsed());
+        }
+        batch.reply(finished, &self.sinks);
+        for (shard, read) in batch.take_reads() {
+            self.readers.send(shard, read);
+        }
+        Ok(())
+    }
+
+    /// Makes durable what the mode wants durable by this moment.
+    fn sync(&mut self, has_written: bool) -> Result<(), StoreError> {
+        let is_due = match self.durability {
+            Durability::Always => has_written,
+            Durability::Interval => {
+                let now = Instant::now();
+                if has_written && self.sync_due.is_none() {
+                    self.sync_due = Some(now + self.sync_interval);
+                }
+                self.sync_due.is_some_and(|due| due <= now)
+            }
+            Durability::Never => false,
+        };
+        if is_due {
+            let started = Instant::now();
+            self.backend.sync()?;
+            self.counters.count_sync(started.elapsed());
+            self.sync_due = None;
+        }
+        Ok(())
+    }
+}

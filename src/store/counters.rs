@@ -1,0 +1,111 @@
+//! What the committer counts, for whoever shows metrics.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+/// The longest time that is told apart; a longer one counts as this.
+const DURATION_MICROS_MAX: u64 = 60_000_000;
+
+/// Written by the committer and the readers, read by anyone.
+#[derive(Debug)]
+pub struct Counters {
+    commits: AtomicU64,
+    operations: AtomicU64,
+    operation_bytes: AtomicU64,
+    snapshots: AtomicU64,
+    snapshot_bytes: AtomicU64,
+    reads: AtomicU64,
+    commit_micros: Mutex<Histogram<u64>>,
+    sync_micros: Mutex<Histogram<u64>>,
+}
+
+/// The counters at one moment, since the start.
+#[derive(Debug, Clone)]
+pub struct CountersSnapshot {
+    pub commits: u64,
+    /// Operations and their records' bytes, in commits that were answered.
+    pub operations: u64,
+    pub operation_bytes: u64,
+    /// Snapshots that are in place, and the bytes of all that were asked for.
+    pub snapshots: u64,
+    pub snapshot_bytes: u64,
+    /// Loads and reads that were answered.
+    pub reads: u64,
+    /// From the start of a batch to its answer, in microseconds.
+    pub commit_micros: Histogram<u64>,
+    /// The part of it that waits for the disk, in microseconds.
+    pub sync_micros: Histogram<u64>,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        let histogram = || {
+            let histogram = Histogram::new_with_bounds(1, DURATION_MICROS_MAX, 2);
+            Mutex::new(histogram.expect("the bounds are in order"))
+        };
+        Self {
+            commits: AtomicU64::new(0),
+            operations: AtomicU64::new(0),
+            operation_bytes: AtomicU64::new(0),
+            snapshots: AtomicU64::new(0),
+            snapshot_bytes: AtomicU64::new(0),
+            reads: AtomicU64::new(0),
+            commit_micros: histogram(),
+            sync_micros: histogram(),
+        }
+    }
+}
+
+impl Counters {
+    pub fn snapshot(&self) -> CountersSnapshot {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        CountersSnapshot {
+            commits: load(&self.commits),
+            operations: load(&self.operations),
+            operation_bytes: load(&self.operation_bytes),
+            snapshots: load(&self.snapshots),
+            snapshot_bytes: load(&self.snapshot_bytes),
+            reads: load(&self.reads),
+            commit_micros: lock(&self.commit_micros).clone(),
+            sync_micros: lock(&self.sync_micros).clone(),
+        }
+    }
+
+    pub(super) fn count_commit(&self, took: Duration) {
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        lock(&self.commit_micros).saturating_record(micros(took));
+    }
+
+    pub(super) fn count_sync(&self, took: Duration) {
+        lock(&self.sync_micros).saturating_record(micros(took));
+    }
+
+    pub(super) fn count_operations(&self, operations: u64, bytes: u64) {
+        self.operations.fetch_add(operations, Ordering::Relaxed);
+        self.operation_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_snapshot_bytes(&self, bytes: u64) {
+        self.snapshot_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_snapshots(&self, snapshots: u64) {
+        self.snapshots.fetch_add(snapshots, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_read(&self) {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn lock(histogram: &Mutex<Histogram<u64>>) -> std::sync::MutexGuard<'_, Histogram<u64>> {
+    // A histogram is whole whenever its lock is free.
+    histogram.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,330 @@
+//! The data directory: opening it, and judging whether what is in it is what was left there.
+//!
+//! | name | |
+//! |---|---|
+//! | `lock` | held while a process has the directory open |
+//! | `format` | the number of the format, in digits |
+//! | `high-water-mark` | see `mark` |
+//! | `database` | fjall's |
+//!
+//! Everything that can speak against opening is looked at before anything is changed: the format, the journals
+//! (see `journal`), the high-water mark. Only what cannot be known before, the newest commit in fjall's tables, is
+//! looked at after, and the journal is then put back as it was.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use fjall::{Keyspace, KeyspaceCreateOptions};
+
+use crate::config;
+use crate::config::Durability;
+
+use super::fjall::{FjallStore, Parts};
+use super::journal::{self, JournalError, Tail};
+use super::layout::{self, CommitRow, InstanceRow};
+use super::mark::{self, Mark, MarkWriter};
+use super::reader::FjallReader;
+use super::{OpenStore, StoreError};
+
+/// What is written before it goes to a table. Large, because writes stop while four of them wait for their flush
+/// behind a compaction. With the one that is being filled, they hold up to five times this.
+const MEMTABLE_BYTES: usize = 64 * 1024 * 1024;
+
+/// One thread flushes and compacts: a second one would spin while the first is busy (fjall's first worker hands
+/// every compaction back to the queue), on a machine whose cores belong to shards.
+const WORKER_THREADS: usize = 1;
+
+/// What the store holds in memory at most, beside the requests and replies on their way through it.
+pub fn memory_bytes_max(config: &config::Store) -> usize {
+    config.cache_bytes + 5 * MEMTABLE_BYTES
+}
+
+/// Opens the store in `config.path`, and makes it if there is none.
+pub fn open(config: &config::Store) -> Result<OpenStore, StoreError> {
+    let directory = Directory::new(&config.path)?;
+    let mark = mark::read(&directory.path).map_err(|error| directory.unusable(error))?;
+    let journal_commit = directory.prepare(mark)?;
+
+    let (database, rows) = directory
+        .open_database(config.cache_bytes)
+        .map_err(|error| directory.damaged(error))?;
+    let commit = row(&rows, layout::COMMIT_KEY, CommitRow::decode)
+        .map_err(|reason| directory.damaged(reason))?;
+    let instance = row(&rows, layout::INSTANCE_KEY, InstanceRow::decode)
+        .map_err(|reason| directory.damaged(reason))?;
+    let commit = commit.unwrap_or_default();
+    if let Mark::Commit(mark) = mark
+        && commit.number < mark
+    {
+        drop((database, rows));
+        directory.put_journal_back()?;
+        return Err(directory.behind(mark, commit.number));
+    }
+    directory.forget_journal()?;
+
+    let instance =
+        next_run(instance, mark, config.durability).map_err(|error| directory.unusable(error))?;
+    let mark = MarkWriter::start(&directory.path, commit.number)
+        .map_err(|error| directory.unusable(error))?;
+    let mut store = FjallStore::new(Parts {
+        reader: FjallReader { database, rows },
+        commit,
+        journal_commit: journal_commit.unwrap_or(commit.number),
+        instance,
+        mark,
+        lock: directory.lock,
+    });
+    store.put_instance(instance)?;
+    Ok(OpenStore {
+        epoch: instance.epoch,
+        identity_key: instance.identity_key,
+        store,
+    })
+}
+
+/// The instance row of the run that begins. The epoch rises when the newest revisions may have been lost: the last
+/// run did not sync what it acknowledged and did not stop cleanly, or somebody took the mark away.
+fn next_run(
+    last: Option<InstanceRow>,
+    mark: Mark,
+    durability: Durability,
+) -> io::Result<InstanceRow> {
+    let Some(last) = last else {
+        let mut identity_key = [0; 32];
+        File::open("/dev/urandom")?.read_exact(&mut identity_key)?;
+        return Ok(InstanceRow {
+            epoch: 1,
+            identity_key,
+            durability,
+            stopped_cleanly: false,
+        });
+    };
+    let may_have_lost = match last.durability {
+        Durability::Always => false,
+        Durability::Interval | Durability::Never => !last.stopped_cleanly,
+    } || mark == Mark::Missing;
+    Ok(InstanceRow {
+        epoch: last.epoch + u64::from(may_have_lost),
+        durability,
+        stopped_cleanly: false,
+        ..last
+    })
+}
+
+fn row<T>(
+    rows: &Keyspace,
+    key: &[u8],
+    decode: impl FnOnce(&[u8]) -> Result<T, layout::LayoutError>,
+) -> Result<Option<T>, String> {
+    match rows.get(key) {
+        Ok(None) => Ok(None),
+        Ok(Some(bytes)) => decode(&bytes).map(Some).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Held as long as the directory is open.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+struct Directory {
+    path: PathBuf,
+    lock: Lock,
+}
+
+impl Directory {
+    fn new(path: &Path) -> Result<Self, StoreError> {
+        let unusable = |error: io::Error| StoreError::directory(path, error);
+        fs::create_dir_all(path).map_err(unusable)?;
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path.join("lock"))
+            .map_err(unusable)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::InUse {
+                    path: path.to_owned(),
+                });
+            }
+            Err(TryLockError::Error(error)) => return Err(unusable(error)),
+        }
+        let directory = Self {
+            path: path.to_owned(),
+            lock: Lock { _file: lock },
+        };
+        directory.check_format()?;
+        Ok(directory)
+    }
+
+    fn database(&self) -> PathBuf {
+        self.path.join("database")
+    }
+
+    /// Reads the format, or writes it into a directory that has no database.
+    fn check_format(&self) -> Result<(), StoreError> {
+        let path = self.path.join("format");
+        match fs::read_to_string(&path) {
+            Ok(text) if text.trim() == layout::FORMAT.to_string() => Ok(()),
+            Ok(text) => Err(self.unknown_format(text.trim())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if self.database().exists() {
+                    return Err(self.unknown_format("unknown"));
+                }
+                let write = || {
+                    let fresh = self.path.join("format.new");
+                    fs::write(&fresh, format!("{}\n", layout::FORMAT))?;
+                    File::open(&fresh)?.sync_all()?;
+                    fs::rename(&fresh, &path)?;
+                    File::open(&self.path)?.sync_all()
+                };
+                write().map_err(|error| self.unusable(error))
+            }
+            Err(error) => Err(self.unusable(error)),
+        }
+    }
+
+    /// Looks the journals over and cuts off what was never durable. Returns the newest commit in them.
+    fn prepare(&self, mark: Mark) -> Result<Option<u64>, StoreError> {
+        self.put_journal_back()?;
+        match fs::read(self.database().join("version")) {
+            Ok(version) if version == journal::MAGIC => {}
+            Ok(_) => return Err(self.unknown_format("of another version of fjall")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return self.clear(mark).map(|()| None);
+            }
+            Err(error) => return Err(self.unusable(error)),
+        }
+        if mark == Mark::Damaged {
+            return Err(self.damaged("no slot of its high-water mark is whole"));
+        }
+        let journals = journal::inspect(&self.database()).map_err(|error| match error {
+            JournalError::Io(error) => self.unusable(error),
+            JournalError::Damaged(reason) => self.damaged(reason),
+        })?;
+        if let (Some(recovered), Mark::Commit(mark)) = (journals.last_commit, mark)
+            && recovered < mark
+        {
+            return Err(self.behind(mark, recovered));
+        }
+        if let Some(tail) = &journals.tail {
+            if tail.is_torn && journals.last_commit.is_none() {
+                self.keep_journal(tail)?;
+            }
+            tail.cut().map_err(|error| self.unusable(error))?;
+        }
+        Ok(journals.last_commit)
+    }
+
+    /// There is no database, or a crash has left the beginnings of one.
+    fn clear(&self, mark: Mark) -> Result<(), StoreError> {
+        if let Mark::Commit(commit @ 1..) = mark {
+            return Err(self.behind(commit, 0));
+        }
+        match fs::remove_dir_all(self.database()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.unusable(error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    fn open_database(
+        &self,
+        cache_bytes: usize,
+    ) -> Result<(fjall::Database, Keyspace), fjall::Error> {
+        let database = fjall::Database::builder(self.database())
+            .cache_size(cache_bytes as u64)
+            .worker_threads(WORKER_THREADS)
+            // No value is long enough to be compressed, and `journal` checks what is written as it stands.
+            .journal_compression(fjall::CompressionType::None)
+            .open()?;
+        let rows = database.keyspace("rows", || {
+            KeyspaceCreateOptions::default()
+                .max_memtable_size(MEMTABLE_BYTES as u64)
+                // Names and numbers are nearly always there: filters of the last level would only cost memory.
+                .expect_point_read_hits(true)
+        })?;
+        Ok((database, rows))
+    }
+
+    /// Where a journal is kept that may turn out to be needed.
+    fn kept_journal(&self) -> PathBuf {
+        self.path.join("journal-before-recovery")
+    }
+
+    fn keep_journal(&self, tail: &Tail) -> Result<(), StoreError> {
+        let name = tail
+            .path
+            .file_name()
+            .expect("a journal's path ends in its name");
+        let keep = || {
+            let folder = self.kept_journal();
+            let fresh = self.path.join("journal-before-recovery.new");
+            fs::remove_dir_all(&fresh).or_else(ignore_missing)?;
+            fs::create_dir(&fresh)?;
+            fs::copy(&tail.path, fresh.join(name))?;
+            File::open(fresh.join(name))?.sync_all()?;
+            fs::rename(fresh, folder)?;
+            File::open(&self.path)?.sync_all()
+        };
+        keep().map_err(|error| self.unusable(error))
+    }
+
+    fn put_journal_back(&self) -> Result<(), StoreError> {
+        let put_back = || {
+            let entries = match fs::read_dir(self.kept_journal()) {
+                Err(error) => return ignore_missing(error),
+                Ok(entries) => entries,
+            };
+            for entry in entries {
+                let entry = entry?;
+                fs::rename(entry.path(), self.database().join(entry.file_name()))?;
+            }
+            File::open(self.database())?.sync_all()?;
+            fs::remove_dir(self.kept_journal())
+        };
+        put_back().map_err(|error| self.unusable(error))
+    }
+
+    fn forget_journal(&self) -> Result<(), StoreError> {
+        fs::remove_dir_all(self.kept_journal())
+            .or_else(ignore_missing)
+            .map_err(|error| self.unusable(error))
+    }
+
+    fn unusable(&self, error: io::Error) -> StoreError {
+        StoreError::directory(&self.path, error)
+    }
+
+    fn damaged(&self, reason: impl ToString) -> StoreError {
+        StoreError::damaged(&self.path, reason)
+    }
+
+    fn behind(&self, mark: u64, recovered: u64) -> StoreError {
+        StoreError::Behind {
+            path: self.path.clone(),
+            mark_path: self.path.join(mark::FILE_NAME),
+            mark,
+            recovered,
+        }
+    }
+
+    fn unknown_format(&self, found: &str) -> StoreError {
+        StoreError::UnknownFormat {
+            path: self.path.clone(),
+            found: found.to_owned(),
+            known: layout::FORMAT,
+        }
+    }
+}
+
+fn ignore_missing(error: io::Error) -> io::Result<()> {
+    match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    }
+}

@@ -1,0 +1,255 @@
+//! The real binary for tests: spawned with settings of its own, on free ports, in a directory that goes away.
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+pub mod client;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// How long anything in a test may take that must happen at some time. It is only ever waited out by a failure.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running relay. It is killed when this is dropped.
+pub struct Server {
+    child: Child,
+    pub websocket: SocketAddr,
+    pub tcp: SocketAddr,
+    pub admin: SocketAddr,
+    directory: Directory,
+}
+
+/// A relay that ended before it listened.
+#[derive(Debug)]
+pub struct NotStarted {
+    pub status: ExitStatus,
+    pub log: String,
+}
+
+enum Directory {
+    Own(TempDir),
+    Given(PathBuf),
+}
+
+impl Directory {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Own(directory) => directory.path(),
+            Self::Given(path) => path,
+        }
+    }
+}
+
+impl Server {
+    /// A relay with an empty store. `settings` are `table.key=value`, over the tests' own.
+    pub fn spawn(settings: &[&str]) -> Self {
+        Self::try_spawn(settings).expect("the relay starts")
+    }
+
+    pub fn try_spawn(settings: &[&str]) -> Result<Self, NotStarted> {
+        let directory = TempDir::new().expect("there is room for a directory");
+        Self::start(Directory::Own(directory), settings)
+    }
+
+    /// A relay whose store and log are in a directory that stays.
+    pub fn spawn_in(directory: &Path, settings: &[&str]) -> Self {
+        Self::try_spawn_in(directory, settings).expect("the relay starts")
+    }
+
+    pub fn try_spawn_in(directory: &Path, settings: &[&str]) -> Result<Self, NotStarted> {
+        Self::start(Directory::Given(directory.to_owned()), settings)
+    }
+
+    fn start(directory: Directory, settings: &[&str]) -> Result<Self, NotStarted> {
+        let data = format!("store.path={}", directory.path().join("data").display());
+        let own = [
+            "listen.websocket=127.0.0.1:0",
+            "listen.tcp=127.0.0.1:0",
+            "listen.admin=127.0.0.1:0",
+            "shards.cores=1",
+            data.as_str(),
+        ];
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(directory.path().join("log"))
+            .expect("the log can be written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_corelay"));
+        command.arg("serve");
+        for setting in own.iter().chain(settings) {
+            command.args(["--set", setting]);
+        }
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .expect("the binary runs");
+        let stdout = child.stdout.take().expect("it is piped");
+        let (lines, listening) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let _ = lines.send(line);
+            }
+        });
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut server = Self {
+            child,
+            websocket: nowhere,
+            tcp: nowhere,
+            admin: nowhere,
+            directory,
+        };
+        let line = match listening.recv_timeout(PATIENCE) {
+            Ok(line) => line,
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                return Err(NotStarted {
+                    status: server.wait(),
+                    log: server.log(),
+                });
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => panic!("no word from it: {}", server.log()),
+        };
+        let address = |name: &str| {
+            let word = line.split(' ').find_map(|word| word.strip_prefix(name))?;
+            word.strip_prefix('=')?.parse().ok()
+        };
+        server.websocket = address("websocket").unwrap_or(nowhere);
+        server.tcp = address("tcp").unwrap_or(nowhere);
+        server.admin = address("admin").unwrap_or(nowhere);
+        Ok(server)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Everything that it has logged, earlier relays in the same directory included.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    fn signal(&self, signal: i32) {
+        let pid = i32::try_from(self.pid()).expect("process ids are small");
+        // SAFETY: it sends a signal to our own child, which has not been waited for.
+        unsafe { libc::kill(pid, signal) };
+    }
+
+    /// Asks it to stop, as a service manager does.
+    pub fn terminate(&self) {
+        self.signal(libc::SIGTERM);
+    }
+
+    /// Ends it as a crash would.
+    pub fn kill(&mut self) {
+        self.signal(libc::SIGKILL);
+        self.wait();
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it is our child") {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "it does not end: {}", self.log());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Waits until `ready` gives something.
+    pub fn wait_for<T>(&self, what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(value) = ready() {
+                return value;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{what} does not happen: {}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub fn descriptors(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.pid());
+        std::fs::read_dir(path).expect("it lives").count()
+    }
+
+    pub fn resident_bytes(&self) -> usize {
+        let statm =
+            std::fs::read_to_string(format!("/proc/{}/statm", self.pid())).expect("it lives");
+        let pages: usize = statm
+            .split(' ')
+            .nth(1)
+            .and_then(|pages| pages.parse().ok())
+            .expect("a number");
+        pages * 4096
+    }
+
+    /// Asks the control thread: status code and body.
+    pub fn control(&self, path: &str) -> (u16, String) {
+        http(
+            self.admin,
+            &format!("GET {path} HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n"),
+        )
+    }
+
+    /// The sum of a metric over the shards, as it was published last.
+    pub fn metric(&self, name: &str) -> u64 {
+        let (status, text) = self.control("/metrics");
+        assert_eq!(status, 200);
+        let values = text.lines().filter_map(|line| {
+            let rest = line.strip_prefix("corelay_")?.strip_prefix(name)?;
+            rest.strip_prefix("{shard=")?
+                .split_once("} ")?
+                .1
+                .parse::<u64>()
+                .ok()
+        });
+        values.sum()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            self.signal(libc::SIGKILL);
+        }
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the relay's log:\n{}", self.log());
+        }
+    }
+}
+
+/// Sends a request as it is and reads the answer to its end: status code and body.
+pub fn http(address: SocketAddr, request: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).expect("somebody listens");
+    stream
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a time that is not zero");
+    stream
+        .write_all(request.as_bytes())
+        .expect("the request is taken");
+    let mut answer = String::new();
+    stream
+        .read_to_string(&mut answer)
+        .expect("the answer ends with the connection");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP head");
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+    (status.expect("a status"), body.to_owned())
+}

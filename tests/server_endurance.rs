@@ -1,0 +1,86 @@
+//! Many connections: neither those that come and go nor those that stay cost more than they should.
+
+mod common;
+
+use common::Server;
+use common::client::{Client, stream};
+use std::io::{Read, Write};
+
+/// Waits until the relay has let go of all connections, and returns its descriptors.
+fn settled(server: &Server, descriptors_max: usize) -> usize {
+    server.wait_for("the end of the connections", || {
+        let count = server.descriptors();
+        (count <= descriptors_max).then_some(count)
+    })
+}
+
+fn come_and_go(server: &Server, rounds: u64) {
+    for round in 0..rounds {
+        match round % 5 {
+            0 => {
+                let mut client = Client::websocket(server, "/ws/documents/door");
+                client.hello(round % 7 + 1);
+                client.open("");
+            }
+            1 => {
+                let mut client = Client::tcp(server);
+                client.hello(round % 7 + 1);
+            }
+            // Gone before a word.
+            2 => drop(stream(server.websocket)),
+            3 => drop(stream(server.tcp)),
+            // Gone in the middle of a word, and answered.
+            _ => {
+                let mut half = stream(server.websocket);
+                half.write_all(b"GET /ws HTTP/1.1\r\nHost:")
+                    .expect("it is taken");
+                drop(half);
+                let mut wrong = stream(server.websocket);
+                wrong
+                    .write_all(b"PUT / HTTP/1.1\r\n\r\n")
+                    .expect("it is taken");
+                let mut answer = String::new();
+                wrong.read_to_string(&mut answer).expect("an answer");
+                assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
+            }
+        }
+    }
+}
+
+#[test]
+fn clients_that_come_and_go_leave_nothing_behind() {
+    let server = Server::spawn(&["shards.cores=2"]);
+    let idle = server.descriptors();
+    come_and_go(&server, 2000);
+    settled(&server, idle);
+    let before = server.resident_bytes();
+    come_and_go(&server, 12_000);
+    settled(&server, idle);
+    let after = server.resident_bytes();
+    // These are 14,400 connections: half a kibibyte left behind by each would be 7 MiB.
+    assert!(after < before + 6 * 1024 * 1024, "{before} {after}");
+}
+
+#[test]
+fn a_thousand_idle_connections_cost_little_and_all_answer() {
+    let server = Server::spawn(&["shards.cores=2"]);
+    let mut warm = Client::websocket(&server, "/ws");
+    warm.hello(9999);
+    let before = server.resident_bytes();
+    let mut clients: Vec<_> = (0..1000)
+        .map(|number| {
+            let mut client = match number % 2 {
+                0 => Client::tcp(&server),
+                _ => Client::websocket(&server, "/ws"),
+            };
+            client.hello(number + 1);
+            client
+        })
+        .collect();
+    let each = server.resident_bytes().saturating_sub(before) / clients.len();
+    assert!(each < 16 * 1024, "{each} bytes for each idle connection");
+    for client in &mut clients {
+        client.open("everybody");
+    }
+    clients[0].open("everybody");
+}

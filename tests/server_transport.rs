@@ -1,0 +1,122 @@
+//! Operations on their way through the real binary: over each transport, and from core to core.
+
+mod common;
+
+use common::Server;
+use common::client::Client;
+use corelay::engine::route::shard_of;
+
+/// A document that lives on that shard of two.
+fn document_on(shard: usize) -> String {
+    (0..)
+        .map(|number| format!("document-{number}"))
+        .find(|name| shard_of(name, 2) == shard)
+        .expect("every shard has documents")
+}
+
+#[test]
+fn clients_of_both_transports_see_each_other() {
+    let server = Server::spawn(&[]);
+    let mut editor = Client::websocket(&server, "/ws/documents/shared%20notes");
+    let mut agent = Client::tcp(&server);
+    editor.hello(1);
+    agent.hello(2);
+    let opened = editor.open("");
+    let again = agent.open("shared notes");
+    assert_eq!(
+        opened.document, again.document,
+        "the handle is the same for all"
+    );
+
+    editor.send(opened.document, 1, 0, &["from the editor"]);
+    assert_eq!(editor.ack(1), 1);
+    assert_eq!(agent.remote(), (1, vec!["from the editor".into()]));
+    agent.send(opened.document, 7, 0, &["a", "b"]);
+    assert_eq!(agent.ack(7), 2);
+    assert_eq!(editor.remote(), (2, vec!["a".into(), "b".into()]));
+}
+
+#[test]
+fn a_connection_is_served_by_the_shard_of_its_document() {
+    let server = Server::spawn(&["shards.cores=2"]);
+    let mut clients = Vec::new();
+    for number in 0..40 {
+        let document = document_on(number % 2);
+        let mut client = Client::websocket(&server, &format!("/ws/documents/{document}"));
+        client.hello(number as u64 + 1);
+        let opened = client.open("");
+        client.send(opened.document, 1, 0, &["x"]);
+        client.ack(1);
+        clients.push(client);
+    }
+    // The kernel spreads the connections by their ports: of 40, some begin on the wrong shard.
+    server.wait_for("a hand-off", || {
+        (server.metric("handed_off_total") > 0).then_some(())
+    });
+    let (_, text) = server.control("/metrics");
+    for shard in 0..2 {
+        let line = format!("corelay_connections{{shard=\"{shard}\"}} 20");
+        server.wait_for("twenty connections on each", || {
+            server.control("/metrics").1.contains(&line).then_some(())
+        });
+    }
+    assert!(
+        text.contains("# TYPE corelay_accepted_total counter"),
+        "{text}"
+    );
+}
+
+#[test]
+fn documents_of_another_shard_are_reached_over_the_lanes() {
+    let server = Server::spawn(&["shards.cores=2"]);
+    let documents = [document_on(0), document_on(1)];
+    let mut writers: Vec<_> = (1..=8)
+        .map(|number| {
+            let mut client = match number % 2 {
+                0 => Client::tcp(&server),
+                _ => Client::websocket(&server, &format!("/ws/documents/{}", documents[0])),
+            };
+            client.hello(number);
+            let handles = documents
+                .each_ref()
+                .map(|document| client.open(document).document);
+            (client, handles)
+        })
+        .collect();
+    const ROUNDS: u64 = 50;
+    for round in 0..ROUNDS {
+        for (client, handles) in &mut writers {
+            for handle in handles {
+                client.send(*handle, round + 1, round, &["x"]);
+            }
+        }
+    }
+    // Each one sees, on each document, all revisions in their order, its own as acknowledgements.
+    for (client, handles) in &mut writers {
+        let mut next = [1, 1];
+        while next != [ROUNDS * 8 + 1; 2] {
+            let (handle, first, count) = client.expect("a revision", revisions);
+            let index = handles
+                .iter()
+                .position(|&own| own == handle)
+                .expect("a document that is open");
+            assert_eq!(first, next[index]);
+            next[index] += count;
+        }
+    }
+}
+
+fn revisions(event: corelay::codec::wire::event::Body) -> Option<(u64, u64, u64)> {
+    use corelay::codec::wire::event::Body;
+    match event {
+        Body::Ack(ack) => Some((ack.document, ack.first_revision, u64::from(ack.count))),
+        Body::RemoteOps(remote) => Some((
+            remote.document,
+            remote.revision,
+            remote.operations.len() as u64,
+        )),
+        Body::Nack(nack) => panic!("{nack:?}"),
+        Body::Error(error) => panic!("{error:?}"),
+        _ => None,
+    }
+}

@@ -306,6 +306,7 @@ impl Shard {
             index: open.subscribers.len(),
             stage,
             placed_revision: open.durable_revision,
+            is_catching_up: sync != SyncMode::UpToDate,
             presence_cursor: open.presence.head(),
             is_warned: false,
         };

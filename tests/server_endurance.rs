@@ -84,3 +84,58 @@ fn a_thousand_idle_connections_cost_little_and_all_answer() {
     }
     clients[0].open("everybody");
 }
+
+#[test]
+fn without_free_descriptors_clients_wait_and_nothing_spins() {
+    let server = Server::spawn(&[]);
+    let mut first = Client::tcp(&server);
+    first.hello(1);
+    let free = 5;
+    let before = server.set_limit(libc::RLIMIT_NOFILE, server.descriptors() as u64 + free);
+    let waiting: Vec<_> = (0..20).map(|_| stream(server.tcp)).collect();
+    server.wait_for("the end of the descriptors", || {
+        server.log().contains("cannot accept").then_some(())
+    });
+    let cpu = server.cpu_seconds();
+    let document = first.open("document").document;
+    for number in 0..200 {
+        first.send(
+            document,
+            number + 1,
+            number,
+            &["served without a descriptor to spare"],
+        );
+        first.ack(number + 1);
+    }
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let spent = server.cpu_seconds() - cpu;
+    assert!(spent < 0.8, "{spent} s of one core");
+    server.set_limit(libc::RLIMIT_NOFILE, before);
+    for (stream, number) in waiting.into_iter().zip(100..) {
+        let mut client = Client::over(common::client::Socket::Tcp(stream));
+        client.hello(number);
+    }
+}
+
+#[test]
+fn handshakes_that_nobody_finishes_do_not_keep_others_out() {
+    let server = Server::spawn(&[]);
+    let half: Vec<_> = (0..1500)
+        .map(|_| {
+            let mut stream = stream(server.websocket);
+            stream
+                .write_all(b"GET /ws HTTP/1.1\r\n")
+                .expect("it is taken");
+            stream
+        })
+        .collect();
+    let mut client = Client::websocket(&server, "/ws");
+    client.hello(1);
+    // The oldest are closed, the newest may still finish.
+    assert_eq!((&half[0]).read(&mut [0; 16]).expect("closed"), 0);
+    let mut newest = &half[half.len() - 1];
+    newest.write_all(b"\r\n").expect("it is open");
+    let mut answer = [0; 64];
+    let length = newest.read(&mut answer).expect("an answer");
+    assert!(answer[..length].starts_with(b"HTTP/1.1 426 "));
+}

@@ -305,6 +305,8 @@ impl Shard {
             document: document_key,
             index: open.subscribers.len(),
             stage,
+            placed_revision: open.durable_revision,
+            is_catching_up: sync != SyncMode::UpToDate,
             presence_cursor: open.presence.head(),
             is_warned: false,
         };

@@ -14,6 +14,7 @@ mod report;
 mod run;
 mod socket;
 mod tally;
+pub mod trace;
 mod verify;
 mod worker;
 

@@ -44,7 +44,7 @@ pub fn memory_bytes_max(config: &config::Store) -> usize {
 pub fn open(config: &config::Store) -> Result<OpenStore, StoreError> {
     let directory = Directory::new(&config.path)?;
     let mark = mark::read(&directory.path).map_err(|error| directory.unusable(error))?;
-    let journal_commit = directory.prepare(mark)?;
+    let found = directory.prepare(mark)?;
 
     let (database, rows) = directory
         .open_database(config.cache_bytes)
@@ -54,12 +54,10 @@ pub fn open(config: &config::Store) -> Result<OpenStore, StoreError> {
     let instance = row(&rows, layout::INSTANCE_KEY, InstanceRow::decode)
         .map_err(|reason| directory.damaged(reason))?;
     let commit = commit.unwrap_or_default();
-    if let Mark::Commit(mark) = mark
-        && commit.number < mark
-    {
+    if commit.number < found.needed_commit {
         drop((database, rows));
         directory.put_journal_back()?;
-        return Err(directory.behind(mark, commit.number));
+        return Err(directory.behind(found.needed_commit, commit.number));
     }
     directory.forget_journal()?;
 
@@ -70,7 +68,7 @@ pub fn open(config: &config::Store) -> Result<OpenStore, StoreError> {
     let mut store = FjallStore::new(Parts {
         reader: FjallReader { database, rows },
         commit,
-        journal_commit: journal_commit.unwrap_or(commit.number),
+        journal_commit: found.journal_commit.unwrap_or(commit.number),
         instance,
         mark,
         lock: directory.lock,
@@ -128,6 +126,15 @@ fn row<T>(
 #[derive(Debug)]
 pub(super) struct Lock {
     _file: File,
+}
+
+/// What could be learned before the database was opened.
+#[derive(Debug, Default)]
+struct Found {
+    /// The newest commit in the journals.
+    journal_commit: Option<u64>,
+    /// The newest commit that is known to have been durable.
+    needed_commit: u64,
 }
 
 struct Directory {
@@ -189,14 +196,14 @@ impl Directory {
         }
     }
 
-    /// Looks the journals over and cuts off what was never durable. Returns the newest commit in them.
-    fn prepare(&self, mark: Mark) -> Result<Option<u64>, StoreError> {
+    /// Looks the journals over and cuts off what was never durable.
+    fn prepare(&self, mark: Mark) -> Result<Found, StoreError> {
         self.put_journal_back()?;
         match fs::read(self.database().join("version")) {
             Ok(version) if version == journal::MAGIC => {}
             Ok(_) => return Err(self.unknown_format("of another version of fjall")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return self.clear(mark).map(|()| None);
+                return self.clear(mark).map(|()| Found::default());
             }
             Err(error) => return Err(self.unusable(error)),
         }
@@ -207,10 +214,14 @@ impl Directory {
             JournalError::Io(error) => self.unusable(error),
             JournalError::Damaged(reason) => self.damaged(reason),
         })?;
-        if let (Some(recovered), Mark::Commit(mark)) = (journals.last_commit, mark)
-            && recovered < mark
+        let needed_commit = match mark {
+            Mark::Commit(mark) => mark.max(journals.synced_commit),
+            Mark::Missing | Mark::Damaged => 0,
+        };
+        if let Some(recovered) = journals.last_commit
+            && recovered < needed_commit
         {
-            return Err(self.behind(mark, recovered));
+            return Err(self.behind(needed_commit, recovered));
         }
         if let Some(tail) = &journals.tail {
             if tail.is_torn && journals.last_commit.is_none() {
@@ -218,7 +229,10 @@ impl Directory {
             }
             tail.cut().map_err(|error| self.unusable(error))?;
         }
-        Ok(journals.last_commit)
+        Ok(Found {
+            journal_commit: journals.last_commit,
+            needed_commit,
+        })
     }
 
     /// There is no database, or a crash has left the beginnings of one.

@@ -1,0 +1,4 @@
+//! The protocol, request by request: one shard (or two, with their lanes) driven through its face.
+
+mod fixture;
+mod join;

@@ -64,6 +64,7 @@ pub(super) struct LoadClient {
     has_opened: bool,
     is_synced: bool,
     was_connected: bool,
+    is_connected: bool,
     /// It is not coming back.
     is_lost: bool,
     random: u64,
@@ -97,6 +98,7 @@ impl LoadClient {
             has_opened: false,
             is_synced: false,
             was_connected: false,
+            is_connected: false,
             is_lost: false,
             random: plan.seed ^ client.index as u64,
         }
@@ -247,10 +249,11 @@ impl LoadClient {
             Event::Connected { .. } => {
                 tally.reconnects += u64::from(self.was_connected);
                 self.was_connected = true;
+                self.is_connected = true;
             }
             Event::Disconnected { .. } => {
                 self.is_synced = false;
-                if self.was_connected {
+                if std::mem::take(&mut self.is_connected) {
                     tally.connections_lost += 1;
                     if !plan.reconnect {
                         errors.push("connection lost".to_owned());

@@ -110,6 +110,16 @@ pub(super) struct Progress {
     pub errors: AtomicU64,
 }
 
+impl Progress {
+    /// In no phase yet.
+    pub fn new() -> Self {
+        Self {
+            phase: AtomicU64::new(u64::MAX),
+            ..Self::default()
+        }
+    }
+}
+
 /// [`Progress`] of all threads, at one moment.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Totals {

@@ -74,7 +74,7 @@ impl Stage {
             clock: std::time::Instant::now(),
             phase: AtomicU64::new(Phase::Opening as u64),
             start_us: AtomicU64::new(u64::MAX),
-            progress: (0..threads).map(|_| Progress::default()).collect(),
+            progress: (0..threads).map(|_| Progress::new()).collect(),
         }
     }
 

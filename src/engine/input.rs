@@ -214,15 +214,11 @@ impl Shard {
             Body::Hello(_) | Body::Ping(_) | Body::Pong(_) => 0,
         };
         let shard = super::route::shard_of_handle(handle, self.settings.shards);
-        let is_tied = shard == self.settings.index
-            || self
-                .socket_of(key)
-                .is_some_and(|socket| socket.forward(shard).is_some());
-        if is_tied {
-            Ok(shard)
-        } else {
-            Err(Refusal::DocumentNotOpen { handle })
-        }
+        let is_tied = self
+            .socket_of(key)
+            .is_some_and(|socket| socket.forward(shard).is_some());
+        // A handle that the connection cannot have is answered here, like every handle that it does not have.
+        Ok(if is_tied { shard } else { self.settings.index })
     }
 
     fn greet(&mut self, key: SessionKey, hello: wire::Hello, now: Instant) -> Result<(), Refusal> {

@@ -33,6 +33,8 @@ struct Entry {
     waiting: Option<wire::Presence>,
     /// Which change is its newest.
     sequence: u64,
+    /// The others have been told. Not so of one that came back too soon after it had left.
+    is_told: bool,
 }
 
 /// What became of a client's new state.
@@ -64,6 +66,8 @@ pub struct Presence {
     /// How many changes there have been.
     sequence: u64,
     colors: BTreeMap<u64, &'static str>,
+    /// When a subscriber that is no longer present was last published.
+    left: BTreeMap<u64, Instant>,
     /// The bytes of all states, published and waiting.
     state_bytes: usize,
     change_bytes: usize,
@@ -87,6 +91,7 @@ impl Presence {
             changes: VecDeque::new(),
             sequence: 0,
             colors: BTreeMap::new(),
+            left: BTreeMap::new(),
             state_bytes: 0,
             change_bytes: 0,
         }
@@ -142,14 +147,24 @@ impl Presence {
                 ..Default::default()
             };
             self.state_bytes += state.encoded_len();
-            let entry = Entry {
+            let published_at = self.left.get(&client_id).copied();
+            let allowed_at = published_at.map(|at| at + self.limits.update_interval());
+            let mut entry = Entry {
                 session,
                 state,
                 last_seen: now,
-                published_at: now,
+                published_at: published_at.unwrap_or(now),
                 waiting: None,
                 sequence: 0,
+                is_told: false,
             };
+            if let Some(allowed_at) = allowed_at.filter(|at| now < *at) {
+                self.state_bytes += bytes;
+                entry.waiting = Some(presence);
+                self.entries.insert(client_id, entry);
+                self.due.insert((allowed_at, client_id));
+                return Ok(Update::WaitsUntil(allowed_at));
+            }
             self.entries.insert(client_id, entry);
             self.publish(client_id, presence, now);
             return Ok(Update::Published);
@@ -180,6 +195,7 @@ impl Presence {
 
     /// The session's client is no longer present. True: the others have something to be told.
     pub fn leave(&mut self, session: SessionKey, client_id: u64) -> bool {
+        let before = self.sequence;
         let present = self
             .entries
             .get(&client_id)
@@ -187,12 +203,13 @@ impl Presence {
         if present {
             self.remove(client_id);
         }
-        present
+        self.sequence != before
     }
 
     /// The session no longer subscribes, and no other session of its client does.
     pub fn release_color(&mut self, client_id: u64) {
         self.colors.remove(&client_id);
+        self.left.remove(&client_id);
     }
 
     /// Publishes what has waited long enough and removes who has been silent for too long. True: the others have
@@ -236,7 +253,7 @@ impl Presence {
     pub fn full_set(&self, client_id: u64) -> Vec<wire::UserPresence> {
         self.entries
             .iter()
-            .filter(|(present, _)| **present != client_id)
+            .filter(|(present, entry)| **present != client_id && entry.is_told)
             .map(|(_, entry)| entry.state.clone())
             .collect()
     }
@@ -277,6 +294,7 @@ impl Presence {
         entry.state.fields = presence.fields;
         entry.state.last_seen_ms = self.started_at_ms + entry.last_seen.as_millis();
         entry.published_at = now;
+        entry.is_told = true;
         entry.sequence = self.sequence;
         self.state_bytes += entry.state.encoded_len();
         let state = entry.state.clone();
@@ -291,12 +309,15 @@ impl Presence {
         if let Some(waiting) = entry.waiting {
             self.state_bytes -= waiting.encoded_len();
         }
-        let gone = wire::UserPresence {
-            client_id,
-            left: true,
-            ..Default::default()
-        };
-        self.change(client_id, gone);
+        self.left.insert(client_id, entry.published_at);
+        if entry.is_told {
+            let gone = wire::UserPresence {
+                client_id,
+                left: true,
+                ..Default::default()
+            };
+            self.change(client_id, gone);
+        }
     }
 
     fn change(&mut self, client_id: u64, state: wire::UserPresence) {

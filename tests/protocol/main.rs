@@ -4,3 +4,4 @@ mod errors;
 mod fixture;
 mod join;
 mod operations;
+mod presence;

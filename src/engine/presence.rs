@@ -133,6 +133,7 @@ impl Presence {
         if bytes > bytes_max {
             return Err(Refusal::PresenceTooLarge { bytes, bytes_max });
         }
+        let bytes = held_bytes(&presence, &presence.fields);
         if self.state_bytes + bytes > self.limits.document_bytes_max {
             let reason = "the document has as much presence as it may";
             return Err(Refusal::Unavailable(reason.to_owned()));
@@ -146,7 +147,7 @@ impl Presence {
                 color: self.assign_color(client_id).to_owned(),
                 ..Default::default()
             };
-            self.state_bytes += state.encoded_len();
+            self.state_bytes += held_bytes(&state, &state.fields);
             let published_at = self.left.get(&client_id).copied();
             let allowed_at = published_at.map(|at| at + self.limits.update_interval());
             let mut entry = Entry {
@@ -178,7 +179,7 @@ impl Presence {
         }
         self.state_bytes += bytes;
         if let Some(replaced) = entry.waiting.replace(presence) {
-            self.state_bytes -= replaced.encoded_len();
+            self.state_bytes -= held_bytes(&replaced, &replaced.fields);
         }
         self.due.insert((allowed_at, client_id));
         Ok(Update::WaitsUntil(allowed_at))
@@ -225,7 +226,7 @@ impl Presence {
                 .get_mut(&client_id)
                 .and_then(|entry| entry.waiting.take());
             if let Some(presence) = waiting {
-                self.state_bytes -= presence.encoded_len();
+                self.state_bytes -= held_bytes(&presence, &presence.fields);
                 self.publish(client_id, presence, now);
             }
         }
@@ -287,7 +288,7 @@ impl Presence {
 
     fn publish(&mut self, client_id: u64, presence: wire::Presence, now: Instant) {
         let entry = self.entries.get_mut(&client_id).expect("the caller has it");
-        self.state_bytes -= entry.state.encoded_len();
+        self.state_bytes -= held_bytes(&entry.state, &entry.state.fields);
         entry.state.cursor = presence.cursor;
         entry.state.selection = presence.selection;
         entry.state.is_typing = presence.is_typing;
@@ -296,7 +297,7 @@ impl Presence {
         entry.published_at = now;
         entry.is_told = true;
         entry.sequence = self.sequence;
-        self.state_bytes += entry.state.encoded_len();
+        self.state_bytes += held_bytes(&entry.state, &entry.state.fields);
         let state = entry.state.clone();
         self.change(client_id, state);
     }
@@ -305,9 +306,9 @@ impl Presence {
         let Some(entry) = self.entries.remove(&client_id) else {
             return;
         };
-        self.state_bytes -= entry.state.encoded_len();
+        self.state_bytes -= held_bytes(&entry.state, &entry.state.fields);
         if let Some(waiting) = entry.waiting {
-            self.state_bytes -= waiting.encoded_len();
+            self.state_bytes -= held_bytes(&waiting, &waiting.fields);
         }
         self.left.insert(client_id, entry.published_at);
         if entry.is_told {
@@ -335,6 +336,12 @@ impl Presence {
             self.change_bytes -= oldest.frame.len();
         }
     }
+}
+
+/// What a presence takes in memory: each of its fields is far more than its few bytes on the wire.
+fn held_bytes(presence: &impl Message, fields: &BTreeMap<String, Bytes>) -> usize {
+    const FIELD_OVERHEAD_BYTES: usize = 2 * size_of::<(String, Bytes)>();
+    presence.encoded_len() + fields.len() * FIELD_OVERHEAD_BYTES
 }
 
 #[cfg(test)]

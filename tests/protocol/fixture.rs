@@ -56,6 +56,8 @@ struct End {
     is_mute: bool,
     /// Pings to answer.
     owed: Vec<wire::Ping>,
+    /// What the relay has not read.
+    unread: Vec<u8>,
 }
 
 /// Takes the next event of a client, which must be of that kind.
@@ -156,6 +158,7 @@ impl Relay {
             is_closed: false,
             is_mute: false,
             owed: Vec::new(),
+            unread: Vec::new(),
         });
         Some(self.ends.len() - 1)
     }
@@ -210,9 +213,26 @@ impl Relay {
         self.settle();
     }
 
+    /// What the relay does not want yet stays in the client's socket.
     fn push_bytes(&mut self, client: Client, bytes: &mut [u8]) {
-        let end = &self.ends[client];
-        self.shards[end.shard].handle_bytes(end.connection, bytes, self.now);
+        let end = &mut self.ends[client];
+        let shard = &mut self.shards[end.shard];
+        if shard.wants_bytes(end.connection) && end.unread.is_empty() {
+            shard.handle_bytes(end.connection, bytes, self.now);
+        } else {
+            end.unread.extend_from_slice(bytes);
+        }
+    }
+
+    fn read_again(&mut self, client: Client) -> bool {
+        let end = &mut self.ends[client];
+        let shard = &mut self.shards[end.shard];
+        let is_wanted = !end.unread.is_empty() && shard.wants_bytes(end.connection);
+        if is_wanted {
+            let mut bytes = std::mem::take(&mut end.unread);
+            shard.handle_bytes(end.connection, &mut bytes, self.now);
+        }
+        is_wanted
     }
 
     /// The client's socket breaks.
@@ -338,6 +358,7 @@ impl Relay {
         let mut moved = self.turn_store();
         moved |= self.turn_mesh();
         for client in 0..self.ends.len() {
+            moved |= self.read_again(client);
             for ping in std::mem::take(&mut self.ends[client].owed) {
                 let pong = wire::Pong {
                     nonce: ping.nonce,

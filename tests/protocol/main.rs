@@ -2,6 +2,7 @@
 
 mod errors;
 mod fixture;
+mod flow;
 mod join;
 mod operations;
 mod presence;

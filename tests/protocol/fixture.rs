@@ -52,6 +52,12 @@ struct End {
     controls: Vec<OpCode>,
     close_code: Option<u16>,
     is_closed: bool,
+    /// It does not answer pings.
+    is_mute: bool,
+    /// Pings to answer.
+    owed: Vec<wire::Ping>,
+    /// What the relay has not read.
+    unread: Vec<u8>,
 }
 
 /// Takes the next event of a client, which must be of that kind.
@@ -150,6 +156,9 @@ impl Relay {
             controls: Vec::new(),
             close_code: None,
             is_closed: false,
+            is_mute: false,
+            owed: Vec::new(),
+            unread: Vec::new(),
         });
         Some(self.ends.len() - 1)
     }
@@ -204,9 +213,26 @@ impl Relay {
         self.settle();
     }
 
+    /// What the relay does not want yet stays in the client's socket.
     fn push_bytes(&mut self, client: Client, bytes: &mut [u8]) {
-        let end = &self.ends[client];
-        self.shards[end.shard].handle_bytes(end.connection, bytes, self.now);
+        let end = &mut self.ends[client];
+        let shard = &mut self.shards[end.shard];
+        if shard.wants_bytes(end.connection) && end.unread.is_empty() {
+            shard.handle_bytes(end.connection, bytes, self.now);
+        } else {
+            end.unread.extend_from_slice(bytes);
+        }
+    }
+
+    fn read_again(&mut self, client: Client) -> bool {
+        let end = &mut self.ends[client];
+        let shard = &mut self.shards[end.shard];
+        let is_wanted = !end.unread.is_empty() && shard.wants_bytes(end.connection);
+        if is_wanted {
+            let mut bytes = std::mem::take(&mut end.unread);
+            shard.handle_bytes(end.connection, &mut bytes, self.now);
+        }
+        is_wanted
     }
 
     /// The client's socket breaks.
@@ -226,6 +252,11 @@ impl Relay {
             self.shards[end.shard].handle_writable(end.connection);
             self.settle();
         }
+    }
+
+    /// The client answers no pings from here on.
+    pub fn mute(&mut self, client: Client) {
+        self.ends[client].is_mute = true;
     }
 
     pub fn wants_bytes(&self, client: Client) -> bool {
@@ -326,6 +357,16 @@ impl Relay {
     fn turn(&mut self) -> bool {
         let mut moved = self.turn_store();
         moved |= self.turn_mesh();
+        for client in 0..self.ends.len() {
+            moved |= self.read_again(client);
+            for ping in std::mem::take(&mut self.ends[client].owed) {
+                let pong = wire::Pong {
+                    nonce: ping.nonce,
+                    ..Default::default()
+                };
+                self.push(client, request::Body::Pong(pong));
+            }
+        }
         for index in 0..self.shards.len() {
             moved |= self.turn_sockets(index);
         }
@@ -416,8 +457,10 @@ impl End {
     fn read_frames(&mut self, rest: &mut &[u8]) {
         while let Some(message) = frame::split(rest, usize::MAX).expect("frames") {
             let event = Event::decode(message).expect("the relay sends events");
-            self.events
-                .push_back(event.body.expect("the relay sends events that it knows"));
+            match event.body.expect("the relay sends events that it knows") {
+                event::Body::Ping(ping) if !self.is_mute => self.owed.push(ping),
+                body => self.events.push_back(body),
+            }
         }
     }
 
@@ -442,6 +485,9 @@ impl End {
             }
             OpCode::Control(Control::Close) => {
                 self.close_code = Some(u16::from_be_bytes([payload[0], payload[1]]));
+            }
+            OpCode::Control(Control::Ping) if !self.is_mute => {
+                self.owed.push(wire::Ping::default());
             }
             control => self.controls.push(control),
         }

@@ -361,7 +361,7 @@ fn a_stored_document_that_does_not_fit_together_is_a_failed_load() {
         let mut relay = Relay::new();
         relay.hold_store();
         let ann = relay.greeted("ann");
-        let mut load = |relay: &mut Relay, loaded| {
+        let load = |relay: &mut Relay, loaded| {
             relay.send(ann, open("notes", "", false));
             let Some((0, StoreRequest::Load { document })) = relay.held.pop_front() else {
                 panic!("a load is asked for");

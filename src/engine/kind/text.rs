@@ -115,13 +115,18 @@ impl TextKind {
         }
     }
 
-    /// Applies all of them or none.
-    fn apply(&mut self, origin: u64, operations: Vec<Operation>) -> Result<(), TextError> {
+    /// Applies all of them or none, if the document does not get longer than `bytes_max`.
+    fn apply(
+        &mut self,
+        origin: u64,
+        operations: Vec<Operation>,
+        bytes_max: usize,
+    ) -> Result<(), TextError> {
         let before = (operations.len() > 1).then(|| self.text.clone());
         let mut lengths = SmallVec::<[usize; 1]>::with_capacity(operations.len());
         for operation in &operations {
             lengths.push(self.text.len_utf16());
-            if let Err(error) = self.text.apply_within(operation, self.limits.bytes_max) {
+            if let Err(error) = self.text.apply_within(operation, bytes_max) {
                 if let Some(before) = before {
                     self.text = before;
                 }
@@ -155,7 +160,8 @@ impl Kind for TextKind {
         );
         let encoded = operations.iter().map(|operation| operation.encode().into());
         let encoded = encoded.collect();
-        self.apply(batch.origin, operations).map_err(refusal)?;
+        self.apply(batch.origin, operations, self.limits.bytes_max)
+            .map_err(refusal)?;
         Ok(encoded)
     }
 
@@ -164,9 +170,10 @@ impl Kind for TextKind {
             .operations
             .iter()
             .map(|bytes| Operation::decode(bytes));
+        // What was within the limit once is kept, whatever the limit is.
         operations
             .collect::<Result<_, _>>()
-            .and_then(|operations| self.apply(record.origin, operations))
+            .and_then(|operations| self.apply(record.origin, operations, usize::MAX))
             .map_err(|error| StateError(format!("revision {}: {error}", record.revision)))
     }
 

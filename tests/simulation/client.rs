@@ -268,7 +268,9 @@ impl Client {
         }
         session.send_operations(index, replica, around);
         if around.random.happens(rates.leave) {
-            around.trace.note(format_args!("{} leaves {}", self.name, replica.document));
+            around
+                .trace
+                .note(format_args!("{} leaves {}", self.name, replica.document));
             session.handles.remove(&handle);
             session.left.insert(handle);
             session.connection.send(Body::Close(wire::Close {
@@ -346,7 +348,11 @@ impl Client {
                     broken!("S4", "{}: {ack:?} for nothing", self.name);
                 };
                 if self.replica(ack.document).is_some() {
-                    assert_eq!(index, self.index(ack.document), "a batch is of one document");
+                    assert_eq!(
+                        index,
+                        self.index(ack.document),
+                        "a batch is of one document"
+                    );
                     self.replicas[index].acknowledged(&ack, &batch, around.judge);
                 }
             }

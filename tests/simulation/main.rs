@@ -56,21 +56,30 @@ fn every_seed_keeps_the_promises() {
             failures
         };
         let threads = [(); THREADS].map(|()| scope.spawn(run));
-        let failures = threads.into_iter().map(|thread| thread.join().expect("it catches panics"));
+        let failures = threads
+            .into_iter()
+            .map(|thread| thread.join().expect("it catches panics"));
         failures.flatten().collect()
     });
     for (seed, why) in &failures {
         println!("seed {seed}: {why}");
         println!("  CORELAY_SEED={seed} cargo test --test simulation one_seed -- --nocapture");
     }
-    assert!(failures.is_empty(), "{} of {} seeds", failures.len(), seeds.len());
+    assert!(
+        failures.is_empty(),
+        "{} of {} seeds",
+        failures.len(),
+        seeds.len()
+    );
 }
 
 /// Prints what happens in the run of `CORELAY_SEED`, or plays seed 0 in silence.
 #[test]
 fn one_seed_can_be_read() {
     let chosen = std::env::var("CORELAY_SEED").ok();
-    let seed = chosen.as_ref().map_or(0, |seed| seed.parse().expect("CORELAY_SEED is a number"));
+    let seed = chosen
+        .as_ref()
+        .map_or(0, |seed| seed.parse().expect("CORELAY_SEED is a number"));
     let summary = play(seed, None, chosen.is_some());
     println!("{summary:?}");
     assert!(summary.acknowledgements > 0, "somebody wrote something");

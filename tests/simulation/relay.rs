@@ -284,7 +284,11 @@ impl Relay {
             }
         }
         // A turn may end before everything is sent.
-        let sends_max = if turn.is_calm { 1000 } else { turn.random.up_to(50) };
+        let sends_max = if turn.is_calm {
+            1000
+        } else {
+            turn.random.up_to(50)
+        };
         for _ in 0..sends_max {
             let Some(connection) = engine.poll_writable() else {
                 break;
@@ -300,7 +304,10 @@ impl Relay {
             let mut out = Vec::new();
             engine.poll_transmit(connection, &mut out);
             let Some(socket) = self.sockets.get_mut(&place) else {
-                broken!("S8", "{connection:?} is gone, and there is something for it");
+                broken!(
+                    "S8",
+                    "{connection:?} is gone, and there is something for it"
+                );
             };
             let link = turn.links.get_mut(&socket.link).expect("it has a socket");
             let taken = link.down.write(&out);

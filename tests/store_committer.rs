@@ -2,20 +2,17 @@
 
 mod store_support;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use corelay::config::Durability;
-use corelay::store::{
-    Backend, Committed, CommitterHandle, DocumentRef, FjallStore, LoadedDocument, ReadError,
-    Reader, StoreError, StoreQueue, StoreReply, StoreRequest, Write, committer,
-};
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use corelay::store::{DocumentRef, StoreQueue, StoreReply, StoreRequest};
+use crossbeam_channel::Receiver;
 
-use store_support::{Seed, config, load, name, open, open_as, record, sinks, start};
+use store_support::gated::GatedCommitter;
+use store_support::{Seed, config, load, name, open, open_as, record, start};
 
 fn document(document: u64) -> DocumentRef {
     DocumentRef {
@@ -41,7 +38,7 @@ fn send(queue: &StoreQueue, request: StoreRequest) {
 /// The next reply of a shard.
 struct Replies {
     receiver: Receiver<Vec<StoreReply>>,
-    waiting: std::collections::VecDeque<StoreReply>,
+    waiting: VecDeque<StoreReply>,
 }
 
 impl Replies {
@@ -109,7 +106,7 @@ fn drive_shard(shard: u64, queue: &StoreQueue, mut replies: Replies) -> BTreeMap
     let mut acknowledged: BTreeMap<u64, u64> = BTreeMap::new();
     // What a read must show, by ticket or document, in the order in which they were asked.
     let mut expected_pages = BTreeMap::new();
-    let mut expected_loads: BTreeMap<u64, std::collections::VecDeque<Vec<Bytes>>> = BTreeMap::new();
+    let mut expected_loads: BTreeMap<u64, VecDeque<Vec<Bytes>>> = BTreeMap::new();
     let mut reads = 0;
     for ticket in 0..300 {
         let number = shard * 100 + seed.below(4);
@@ -219,92 +216,6 @@ fn a_large_snapshot_does_not_hold_up_appends() {
     let found = load(&open(directory.path()), &name(1));
     assert!(found.snapshot == Some((1, snapshot)));
     assert_eq!(found.records.len() as u64, revision - 1);
-}
-
-/// A store whose commits wait for a word, and fail when told to.
-struct Gated {
-    inner: FjallStore,
-    /// Before a commit is written, and before it is synced.
-    gate: Receiver<Result<(), String>>,
-    at_gate: Sender<&'static str>,
-    largest_commit: Arc<AtomicUsize>,
-}
-
-impl Gated {
-    fn pass(&self, at: &'static str) -> Result<(), StoreError> {
-        self.at_gate.send(at).unwrap();
-        let word = self.gate.recv().unwrap();
-        word.map_err(|reason| StoreError::Failed { reason })
-    }
-}
-
-impl Reader for Gated {
-    fn load(&self, document: &str) -> Result<Option<LoadedDocument>, ReadError> {
-        self.inner.load(document)
-    }
-
-    fn read(&self, d: &str, from: u64, to: u64, bytes: usize) -> Result<Vec<Bytes>, ReadError> {
-        self.inner.read(d, from, to, bytes)
-    }
-}
-
-impl Backend for Gated {
-    fn commit(&mut self, writes: &[Write]) -> Result<Committed, StoreError> {
-        self.largest_commit
-            .fetch_max(writes.len(), Ordering::Relaxed);
-        self.pass("write")?;
-        self.inner.commit(writes)
-    }
-
-    fn sync(&mut self) -> Result<(), StoreError> {
-        self.pass("sync")?;
-        self.inner.sync()
-    }
-
-    fn close(self) -> Result<(), StoreError> {
-        self.inner.close()
-    }
-}
-
-struct GatedCommitter {
-    handle: CommitterHandle,
-    replies: Vec<Receiver<Vec<StoreReply>>>,
-    word: Sender<Result<(), String>>,
-    at_gate: Receiver<&'static str>,
-    largest_commit: Arc<AtomicUsize>,
-}
-
-impl GatedCommitter {
-    fn start(store: FjallStore, config: &corelay::config::Store) -> Self {
-        let (word, gate) = bounded(0);
-        let (gate_sender, at_gate) = unbounded();
-        let largest_commit = Arc::new(AtomicUsize::new(0));
-        let readers = vec![Box::new(store.reader()) as Box<dyn Reader>];
-        let backend = Gated {
-            inner: store,
-            gate,
-            at_gate: gate_sender,
-            largest_commit: Arc::clone(&largest_commit),
-        };
-        let (sinks, replies) = sinks(2);
-        Self {
-            handle: committer::start(backend, readers, config, sinks).unwrap(),
-            replies,
-            word,
-            at_gate,
-            largest_commit,
-        }
-    }
-
-    fn pass(&self, at: &str) {
-        assert_eq!(self.at_gate.recv(), Ok(at));
-        self.word.send(Ok(())).unwrap();
-    }
-
-    fn fail(&self, at: &str) {
-        assert_eq!(self.at_gate.recv(), Ok(at));
-        self.word.send(Err("the disk is gone".to_owned())).unwrap();
-    }
 }
 
 #[test]

@@ -9,7 +9,7 @@
 //!
 //! Everything that can speak against opening is looked at before anything is changed: the format, the journals
 //! (see `journal`), the high-water mark. Only what cannot be known before, the newest commit in fjall's tables, is
-//! looked at after, and the journal is then put back as it was.
+//! looked at after, and the journal is then put back as it was, from `journal-before-recovery`.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read};
@@ -48,7 +48,7 @@ pub fn open(config: &config::Store) -> Result<OpenStore, StoreError> {
 
     let (database, rows) = directory
         .open_database(config.cache_bytes)
-        .map_err(|error| directory.damaged(error))?;
+        .map_err(|error| directory.not_opened(error))?;
     let commit = row(&rows, layout::COMMIT_KEY, CommitRow::decode)
         .map_err(|reason| directory.damaged(reason))?;
     let instance = row(&rows, layout::INSTANCE_KEY, InstanceRow::decode)
@@ -308,6 +308,23 @@ impl Directory {
         fs::remove_dir_all(self.kept_journal())
             .or_else(ignore_missing)
             .map_err(|error| self.unusable(error))
+    }
+
+    fn not_opened(&self, error: fjall::Error) -> StoreError {
+        match error {
+            fjall::Error::Locked => StoreError::InUse {
+                path: self.path.clone(),
+            },
+            fjall::Error::Io(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::StorageFull
+                ) =>
+            {
+                self.unusable(error)
+            }
+            error => self.damaged(error),
+        }
     }
 
     fn unusable(&self, error: io::Error) -> StoreError {

@@ -211,3 +211,81 @@ fn split<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
     *bytes = rest;
     Some(front)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A batch as fjall writes it, with one entry before the commit row.
+    fn batch(commit: CommitRow, value: &[u8]) -> Vec<u8> {
+        let item = |key: &[u8], value: &[u8]| {
+            let mut item = vec![ITEM, 0, 0];
+            item.extend_from_slice(&1u64.to_le_bytes());
+            item.extend_from_slice(&(key.len() as u16).to_le_bytes());
+            item.extend_from_slice(&(value.len() as u32).to_le_bytes());
+            item.extend_from_slice(&(value.len() as u32).to_le_bytes());
+            item.extend_from_slice(key);
+            item.extend_from_slice(value);
+            item
+        };
+        let entries = [item(b"key", value), item(COMMIT_KEY, &commit.encode())].concat();
+        let mut bytes = vec![START, 2, 0, 0, 0];
+        bytes.extend_from_slice(&commit.sequence_min.to_le_bytes());
+        bytes.extend_from_slice(&entries);
+        bytes.push(END);
+        bytes.extend_from_slice(&xxh3_64(&entries).to_le_bytes());
+        bytes.extend_from_slice(&MAGIC);
+        bytes
+    }
+
+    fn commit(number: u64) -> CommitRow {
+        CommitRow {
+            number,
+            previous: number - 1,
+            synced: number - 1,
+            sequence_min: 10 * number,
+            ..CommitRow::default()
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_batch_is_whole_or_it_is_none(
+            value in vec(any::<u8>(), 0..3000),
+            position in any::<prop::sample::Index>(),
+            flip in 1u8..,
+        ) {
+            let whole = batch(commit(7), &value);
+            let mut rest = &whole[..];
+            prop_assert_eq!(split_batch(&mut rest).map(|batch| batch.commit), Some(commit(7)));
+            prop_assert_eq!(rest.len(), 0);
+            let position = position.index(whole.len());
+            prop_assert_eq!(split_batch(&mut &whole[..position]), None);
+            let mut flipped = whole.clone();
+            flipped[position] ^= flip;
+            // fjall's own number is not in its checksum; a little more than it was does no harm.
+            if let Some(batch) = split_batch(&mut &flipped[..]) {
+                prop_assert!((5..13).contains(&position) && batch.sequence > 70);
+            }
+        }
+
+        #[test]
+        fn a_whole_batch_is_found_behind_a_broken_one(
+            value in vec(any::<u8>(), 0..3000),
+            garbage in vec(any::<u8>(), 0..3000),
+        ) {
+            let bytes = [garbage, batch(commit(9), &value)].concat();
+            prop_assert_eq!(newest_synced(&bytes), 8);
+        }
+
+        #[test]
+        fn random_bytes_never_panic(mut bytes in vec(0u8..6, 0..500)) {
+            prop_assert_eq!(newest_synced(&bytes), 0);
+            bytes.insert(0, START);
+            prop_assert_eq!(split_batch(&mut &bytes[..]), None);
+        }
+    }
+}

@@ -1,6 +1,8 @@
 //! What the tests of the store share.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod gated;
+
 use std::path::Path;
 use std::sync::Arc;
 

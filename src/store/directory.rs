@@ -27,18 +27,13 @@ use super::mark::{self, Mark, MarkWriter};
 use super::reader::FjallReader;
 use super::{OpenStore, StoreError};
 
-/// What is written before it goes to a table. Large, because writes stop while four of them wait for their flush
-/// behind a compaction. With the one that is being filled, they hold up to five times this.
-const MEMTABLE_BYTES: usize = 64 * 1024 * 1024;
+/// How many buffers of writes there can be: one that is being filled, and four that wait for their flush behind a
+/// compaction, when writes stop.
+const MEMTABLES: usize = 5;
 
 /// One thread flushes and compacts: a second one would spin while the first is busy (fjall's first worker hands
 /// every compaction back to the queue), on a machine whose cores belong to shards.
 const WORKER_THREADS: usize = 1;
-
-/// What the store holds in memory at most, beside the requests and replies on their way through it.
-pub fn memory_bytes_max(config: &config::Store) -> usize {
-    config.cache_bytes + 5 * MEMTABLE_BYTES
-}
 
 /// Opens the store in `config.path`, and makes it if there is none.
 pub fn open(config: &config::Store) -> Result<OpenStore, StoreError> {
@@ -47,7 +42,7 @@ pub fn open(config: &config::Store) -> Result<OpenStore, StoreError> {
     let found = directory.prepare(mark)?;
 
     let (database, rows) = directory
-        .open_database(config.cache_bytes)
+        .open_database(config)
         .map_err(|error| directory.not_opened(error))?;
     let commit = row(&rows, layout::COMMIT_KEY, CommitRow::decode)
         .map_err(|reason| directory.damaged(reason))?;
@@ -248,17 +243,17 @@ impl Directory {
 
     fn open_database(
         &self,
-        cache_bytes: usize,
+        config: &config::Store,
     ) -> Result<(fjall::Database, Keyspace), fjall::Error> {
         let database = fjall::Database::builder(self.database())
-            .cache_size(cache_bytes as u64)
+            .cache_size(config.cache_bytes as u64)
             .worker_threads(WORKER_THREADS)
             // No value is long enough to be compressed, and `journal` checks what is written as it stands.
             .journal_compression(fjall::CompressionType::None)
             .open()?;
         let rows = database.keyspace("rows", || {
             KeyspaceCreateOptions::default()
-                .max_memtable_size(MEMTABLE_BYTES as u64)
+                .max_memtable_size((config.write_buffer_bytes / MEMTABLES) as u64)
                 // Names and numbers are nearly always there: filters of the last level would only cost memory.
                 .expect_point_read_hits(true)
         })?;

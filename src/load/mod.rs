@@ -10,6 +10,7 @@ mod member;
 mod payload;
 mod plan;
 mod process;
+mod replay;
 mod report;
 mod run;
 mod socket;
@@ -88,6 +89,13 @@ pub struct Arguments {
     /// The relay's process on this machine, to report its processor time and memory.
     #[arg(long)]
     pub pid: Option<u32>,
+    /// Replay the recorded editing history in this file instead, as fast as it goes: one client for each of its
+    /// authors. Of the arguments above, only the relay, the documents and the files count.
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// With --trace: so many clients read each document from the start, and as many join halfway.
+    #[arg(long, default_value_t = 1, requires = "trace")]
+    pub readers: usize,
     /// What everything random follows from.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::thread::{CpuSet, sched_setaffinity};
+use serde_json::Value;
 
 use crate::engine::Instant;
 
@@ -16,6 +17,7 @@ use super::audit::{AuditError, audit};
 use super::payload;
 use super::plan::{Plan, PlanError};
 use super::process::Usage;
+use super::replay::{TraceError, replay};
 use super::report::{Report, ServerUsage};
 use super::tally::Totals;
 use super::verify::Ledgers;
@@ -49,6 +51,8 @@ pub enum RunError {
     #[error(transparent)]
     Audit(#[from] AuditError),
     #[error(transparent)]
+    Trace(#[from] TraceError),
+    #[error(transparent)]
     Io(#[from] io::Error),
 }
 
@@ -58,6 +62,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<bool, RunError> {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
         format!("load-{:x}", since_epoch.unwrap_or_default().as_millis())
     });
+    if let Some(path) = &arguments.trace {
+        let replayed = replay(arguments, path, &prefix)?;
+        println!("{replayed}");
+        write_json(arguments, &replayed.to_json())?;
+        return Ok(true);
+    }
     let plan = Plan::new(arguments, prefix, payload::bytes_min(arguments.kind))?;
     let addresses = plan.endpoint.addresses()?;
     let address = *addresses
@@ -117,15 +127,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<bool, RunError> {
         verdict,
     };
     println!("{report}");
-    if let Some(path) = &arguments.json {
-        let text = format!("{:#}\n", report.to_json());
-        fs::write(path, text).map_err(|source| RunError::Json {
-            path: path.clone(),
-            source,
-        })?;
-    }
+    write_json(arguments, &report.to_json())?;
     let is_kept = report.verdict.as_ref().is_none_or(|(count, _)| *count == 0);
     Ok(is_kept && (outcome.unfinished.is_empty() || !plan.verify))
+}
+
+fn write_json(arguments: &Arguments, figures: &Value) -> Result<(), RunError> {
+    let Some(path) = &arguments.json else {
+        return Ok(());
+    };
+    fs::write(path, format!("{figures:#}\n")).map_err(|source| RunError::Json {
+        path: path.clone(),
+        source,
+    })
 }
 
 fn work(

@@ -30,7 +30,7 @@ fn main() -> ExitCode {
             .map_or_else(refuse, |config| doctor(&config)),
         Command::Load(arguments) => {
             start_log(&Log::default());
-            load::run(arguments)
+            load::run(*arguments)
         }
     }
 }

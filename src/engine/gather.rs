@@ -96,7 +96,7 @@ impl Gather<'_> {
                 Stage::Live(cursor) => match open.ring.read(*cursor) {
                     Ok(None) => return Gathered::All,
                     Ok(Some((slot, next))) => {
-                        self.slot(slot);
+                        self.slot(slot, subscription.history_revision);
                         *cursor = next;
                     }
                     Err(_lapped) => {
@@ -158,10 +158,10 @@ impl Gather<'_> {
         }
     }
 
-    /// A batch: to who sent it, that it is durable; to everybody else, the batch.
-    fn slot(&mut self, slot: &Slot) {
+    /// A batch: to who sent it, that it is durable; to everybody else, and where it is history, the batch.
+    fn slot(&mut self, slot: &Slot, history_revision: u64) {
         self.metrics.deliveries += 1;
-        if slot.session != self.session {
+        if slot.session != self.session || slot.first_revision <= history_revision {
             self.out.extend_from_slice(&slot.frame);
             return;
         }

@@ -305,6 +305,7 @@ impl Shard {
             document: document_key,
             index: open.subscribers.len(),
             stage,
+            history_revision: open.durable_revision,
             presence_cursor: open.presence.head(),
             is_warned: false,
         };

@@ -121,6 +121,9 @@ pub struct Subscription {
     /// Where the document's list of subscribers has it.
     pub index: usize,
     pub stage: Stage,
+    /// The document's durable revision when the client was put to where it started. What it gets up to there is
+    /// history, in which its own operations come like any other, and are not acknowledged: it may not know them.
+    pub history_revision: u64,
     pub presence_cursor: u64,
     /// It has been warned, and gets no presence until it has caught up.
     pub is_warned: bool,

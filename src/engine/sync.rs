@@ -53,6 +53,7 @@ impl Shard {
             },
             stage => stage,
         };
+        subscription.history_revision = open.durable_revision;
         subscription.is_warned = false;
         let resync = wire::Resync {
             document: document.handle,

@@ -210,6 +210,11 @@ impl Session {
         }
     }
 
+    pub fn has_open(&self, document: DocumentKey) -> bool {
+        let mut subscriptions = self.subscriptions.iter();
+        subscriptions.any(|subscription| subscription.document == document)
+    }
+
     pub fn subscription(&mut self, document: DocumentKey) -> Option<&mut Subscription> {
         self.subscriptions
             .iter_mut()

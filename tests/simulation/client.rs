@@ -159,7 +159,12 @@ impl Client {
             let stall_us = random.pick(&[50_000, 1_000_000, 20_000_000]);
             session.stalled_until_us = around.now_us + stall_us;
         }
-        let bytes = link.down.read(random.up_to(around.scenario.read_bytes_max));
+        let bytes_max = if around.is_calm {
+            usize::MAX
+        } else {
+            random.up_to(around.scenario.read_bytes_max)
+        };
+        let bytes = link.down.read(bytes_max);
         let incoming = session.connection.receive(&bytes);
         for incoming in incoming.unwrap_or_else(|error| broken!("S8", "{}: {error}", self.name)) {
             self.receive(incoming, around);
@@ -172,7 +177,8 @@ impl Client {
             self.act(around);
         }
         let session = self.session.as_mut().expect("as before");
-        session.connection.flush(around.random);
+        session.connection
+            .flush(around.scenario.limits().connection.message_bytes_max, around.random);
         let taken = link.up.write(&session.connection.output);
         session.connection.output.drain(..taken);
         Outcome::Stays
@@ -247,7 +253,10 @@ impl Client {
             };
             session.connection.send(Body::SyncRequest(request));
         }
-        if random.happens(rates.heartbeat) || around.is_calm {
+        let is_heartbeat_due = around.is_calm && around.now_us >= replica.heartbeat_at_us;
+        if random.happens(rates.heartbeat) || is_heartbeat_due {
+            let ttl = around.scenario.limits().presence.ttl;
+            replica.heartbeat_at_us = around.now_us + ttl.as_micros() as u64 / 4;
             let heartbeat = wire::Heartbeat { document: handle };
             session.connection.send(Body::Heartbeat(heartbeat));
         }

@@ -19,7 +19,7 @@ const PONG: u8 = 10;
 pub struct Connection {
     transport: Transport,
     /// Frames that no WebSocket message has been made of.
-    frames: Vec<u8>,
+    frames: Vec<Vec<u8>>,
     /// Bytes for the network.
     pub output: Vec<u8>,
     input: Vec<u8>,
@@ -52,40 +52,50 @@ impl Connection {
 
     /// What has not gone to the network.
     pub fn unsent_bytes(&self) -> usize {
-        self.frames.len() + self.output.len()
+        self.frames.iter().map(Vec::len).sum::<usize>() + self.output.len()
     }
 
     pub fn send(&mut self, body: request::Body) {
         let message = Request { body: Some(body) }.encode_to_vec();
-        self.frames
-            .extend_from_slice(&(message.len() as u32).to_be_bytes());
-        self.frames.extend_from_slice(&message);
+        let mut frame = (message.len() as u32).to_be_bytes().to_vec();
+        frame.extend(message);
+        self.frames.push(frame);
     }
 
-    /// What was sent since the last flush becomes bytes: over a WebSocket one message, in up to three fragments
-    /// with control frames between them.
-    pub fn flush(&mut self, random: &mut Random) {
-        if self.frames.is_empty() {
+    /// What was sent since the last flush becomes bytes: over a WebSocket messages of as many frames as the relay
+    /// takes in one.
+    pub fn flush(&mut self, frame_bytes_max: usize, random: &mut Random) {
+        let frames = std::mem::take(&mut self.frames);
+        if self.transport == Transport::Tcp {
+            return self.output.extend(frames.into_iter().flatten());
+        }
+        let mut message = Vec::new();
+        for frame in frames {
+            if message.len() + frame.len() > frame_bytes_max || random.happens(2000) {
+                self.append_message(&std::mem::take(&mut message), random);
+            }
+            message.extend(frame);
+        }
+        self.append_message(&message, random);
+    }
+
+    /// A message in up to three fragments with control frames between them.
+    fn append_message(&mut self, message: &[u8], random: &mut Random) {
+        if message.is_empty() {
             return;
         }
-        let frames = std::mem::take(&mut self.frames);
-        match self.transport {
-            Transport::Tcp => self.output.extend(frames),
-            Transport::WebSocket => {
-                let mut rest = &frames[..];
-                let mut opcode = BINARY;
-                for _ in 0..random.below(3) {
-                    let (fragment, after) = rest.split_at(random.up_to(rest.len()));
-                    self.append_frame(opcode, false, fragment, random);
-                    opcode = CONTINUATION;
-                    rest = after;
-                    if random.happens(2000) {
-                        self.append_frame(PING, true, b"between", random);
-                    }
-                }
-                self.append_frame(opcode, true, rest, random);
+        let mut rest = message;
+        let mut opcode = BINARY;
+        for _ in 0..random.below(3) {
+            let (fragment, after) = rest.split_at(random.up_to(rest.len()));
+            self.append_frame(opcode, false, fragment, random);
+            opcode = CONTINUATION;
+            rest = after;
+            if random.happens(2000) {
+                self.append_frame(PING, true, b"between", random);
             }
         }
+        self.append_frame(opcode, true, rest, random);
     }
 
     pub fn pong(&mut self, payload: &[u8], random: &mut Random) {

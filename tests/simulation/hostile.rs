@@ -78,7 +78,7 @@ impl Hostile {
         if self.connection.unsent_bytes() < 10_000 && random.happens(3000) {
             self.act(random);
         }
-        self.connection.flush(random);
+        self.connection.flush(usize::MAX, random);
         let taken = link.up.write(&self.connection.output);
         self.connection.output.drain(..taken);
         true

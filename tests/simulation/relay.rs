@@ -18,7 +18,7 @@ use super::storage::Storage;
 use super::trace::Trace;
 
 /// When the first process starts, as a Unix time.
-const UNIX_MS: u64 = 1_700_000_000_000;
+pub const UNIX_MS: u64 = 1_700_000_000_000;
 
 pub struct Relay {
     shards: Vec<Shard>,
@@ -227,7 +227,11 @@ impl Relay {
                 socket.wants_bytes = false;
                 continue;
             }
-            let length = turn.random.up_to(turn.scenario.read_bytes_max);
+            let length = if turn.is_calm {
+                65_536
+            } else {
+                turn.random.up_to(turn.scenario.read_bytes_max)
+            };
             let mut bytes = link.up.read(length);
             turn.trace.absorb("in", connection.0, &bytes);
             engine.handle_bytes(*connection, &mut bytes, now);

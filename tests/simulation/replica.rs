@@ -32,6 +32,7 @@ pub struct Replica {
     pub peers: BTreeMap<u64, Vec<u8>>,
     /// The client's own on this subscription.
     pub presence: Option<Vec<u8>>,
+    pub heartbeat_at_us: u64,
     /// Not to be opened or written before.
     pub retry_at_us: u64,
 }
@@ -73,6 +74,7 @@ impl Replica {
             subscription: None,
             peers: BTreeMap::new(),
             presence: None,
+            heartbeat_at_us: 0,
             retry_at_us: 0,
         }
     }

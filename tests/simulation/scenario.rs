@@ -222,7 +222,7 @@ fn settings(random: &mut Random, is_small: bool, durability: Durability) -> Sett
 
     let presence = &mut settings.presence;
     presence.updates_per_second_max = random.pick(&[1, 10, 1000]);
-    presence.ttl = milliseconds(random.pick(&[200, 3000, 30_000]));
+    presence.ttl = milliseconds(random.pick(&[1000, 3000, 30_000]));
     presence.bytes_max = 4096;
 
     let memory = &mut settings.memory;

@@ -12,7 +12,7 @@ use super::hostile::Hostile;
 use super::judge::{Judge, broken};
 use super::network::Link;
 use super::random::Random;
-use super::relay::{Relay, Turn};
+use super::relay::{Relay, Turn, UNIX_MS};
 use super::scenario::{Flaw, Rates, Scenario};
 use super::storage::Storage;
 use super::trace::Trace;
@@ -149,7 +149,7 @@ impl World {
             }
         }
         self.step_relay();
-        let now_ms = self.now_us / 1000;
+        let now_ms = UNIX_MS + self.now_us / 1000;
         let shards = self.relay.as_ref().map_or(0, Relay::shards);
         self.storage.step(
             &self.rates.storage,
@@ -254,7 +254,7 @@ impl World {
         {
             let transport = self.any_transport();
             if let Some(link) = self.connect(transport, None) {
-                let (document, _) = self.random.pick(&self.scenario.documents);
+                let document = self.any_text();
                 let hostile = Hostile::new(link, transport, document, &mut self.random);
                 self.hostiles.push(hostile);
             }
@@ -271,6 +271,15 @@ impl World {
             }
             stays
         });
+    }
+
+    /// A text, for operations that no text takes: a log takes any.
+    fn any_text(&mut self) -> Arc<str> {
+        let documents = self.scenario.documents.iter();
+        let texts = documents.filter(|(_, kind)| *kind == "text");
+        let mut names: Vec<_> = texts.map(|(name, _)| name.clone()).collect();
+        names.push("junk-0".into());
+        self.random.pick(&names)
     }
 
     fn step_relay(&mut self) {
@@ -339,6 +348,10 @@ impl World {
         for link in self.links.values_mut() {
             link.set_capacity(65_536);
         }
+        // A presence can have died of silence without its client's knowing.
+        for replica in self.clients.iter_mut().flat_map(|client| &mut client.replicas) {
+            replica.presence = None;
+        }
         if self.clients.len() > 2 {
             let mut gone = self.clients.pop().expect("more than two");
             if let Some(session) = gone.session.take() {
@@ -354,8 +367,9 @@ impl World {
         while !self.clients.iter().all(Client::is_settled) || !self.has_everything() {
             if self.now_us > until_us {
                 for client in &self.clients {
-                    for replica in &client.replicas {
-                        println!("{}: {replica:?}", client.name);
+                    for replica in client.replicas.iter().filter(|r| !r.is_settled()) {
+                        self.trace
+                            .note(format_args!("{}: {replica:#?}", client.name));
                     }
                 }
                 broken!("L1", "not everybody has everything");
@@ -438,6 +452,9 @@ impl World {
                 link.up.end();
                 link.is_abandoned = true;
             }
+        }
+        for link in self.links.values_mut().filter(|link| link.is_abandoned) {
+            link.up.end();
         }
         let limits = self.scenario.limits();
         let idle_us = limits.document.idle_timeout.as_micros() as u64;

@@ -177,8 +177,10 @@ impl Client {
             self.act(around);
         }
         let session = self.session.as_mut().expect("as before");
-        session.connection
-            .flush(around.scenario.limits().connection.message_bytes_max, around.random);
+        session.connection.flush(
+            around.scenario.limits().connection.message_bytes_max,
+            around.random,
+        );
         let taken = link.up.write(&session.connection.output);
         session.connection.output.drain(..taken);
         Outcome::Stays

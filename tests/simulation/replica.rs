@@ -221,7 +221,7 @@ impl Replica {
     }
 
     pub fn remote(&mut self, remote: &RemoteOps, judge: &mut Judge) {
-        self.expect_live(remote);
+        self.expect_whole(remote);
         self.take_remote(remote, judge);
     }
 
@@ -233,7 +233,7 @@ impl Replica {
             broken!("S5", "{document}: {ack:?} for {batch:?}");
         }
         if !ack.duplicate {
-            self.expect_live(ack);
+            self.expect_whole(ack);
             self.expect_next(ack.first_revision, count);
         }
         let subscription = self.subscription.as_mut().expect("the caller knows");
@@ -335,10 +335,11 @@ impl Replica {
         self.see(remote.revision + remote.operations.len() as u64 - 1);
     }
 
-    fn expect_live(&self, what: &dyn std::fmt::Debug) {
+    /// What the relay has at hand may come before the last page, but not before the snapshot that it follows.
+    fn expect_whole(&self, what: &dyn std::fmt::Debug) {
         let subscription = self.subscription.as_ref().expect("the caller knows");
-        if !matches!(subscription.stage, Stage::Live) {
-            broken!("S1", "{}: {what:?} before the last page", self.document);
+        if matches!(subscription.stage, Stage::Snapshot(_)) {
+            broken!("S1", "{}: {what:?} inside the snapshot", self.document);
         }
     }
 

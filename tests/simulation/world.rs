@@ -349,7 +349,11 @@ impl World {
             link.set_capacity(65_536);
         }
         // A presence can have died of silence without its client's knowing.
-        for replica in self.clients.iter_mut().flat_map(|client| &mut client.replicas) {
+        for replica in self
+            .clients
+            .iter_mut()
+            .flat_map(|client| &mut client.replicas)
+        {
             replica.presence = None;
         }
         if self.clients.len() > 2 {

@@ -276,7 +276,7 @@ impl Client {
             session.connection.send(Body::Presence(presence));
         }
         session.send_operations(index, replica, around);
-        if around.random.happens(rates.leave) {
+        if around.random.happens(rates.leave) && !is_opening {
             around.trace.note(format_args!("{} leaves {}", self.name, replica.document));
             session.handles.remove(&handle);
             session.left.insert(handle);
@@ -535,6 +535,7 @@ impl Session {
             first_clock: batch.first_clock,
             operations: batch.operations,
         };
+        around.trace.note(format_args!("client {} > {request:?}", replica.client_id));
         self.sent.insert(client_seq, (index, sent));
         self.last_operations = Some(request.clone());
         self.connection.send(Body::Operations(request));

@@ -7,8 +7,8 @@ use crate::client::{Client, EndpointError, Event, OpenOptions, TextDocument};
 
 use super::Kind;
 use super::plan::Plan;
+use super::stage::Outcome;
 use super::verify::{DOCUMENT, History, Ledgers};
-use super::worker::Outcome;
 
 /// How long a document may take to be read.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
@@ -63,6 +63,8 @@ fn read_log(plan: &Plan, name: &str) -> Result<(u64, History), AuditError> {
     client.session().open(OpenOptions {
         document: name.to_owned(),
         kind: plan.kind.name().to_owned(),
+        // Without operations it is gone with its last client.
+        create: true,
         ..OpenOptions::default()
     });
     let mut history = History::default();
@@ -89,7 +91,7 @@ fn read_log(plan: &Plan, name: &str) -> Result<(u64, History), AuditError> {
 
 fn read_text(plan: &Plan, name: &str) -> Result<(u64, u64, String), AuditError> {
     let mut client = reader(plan)?;
-    let mut text = TextDocument::open(client.session(), name, false);
+    let mut text = TextDocument::open(client.session(), name, true);
     read(&mut client, name, |event, client| {
         let told = text.handle_event(event, client.session());
         told.map(|_| ()).map_err(|error| error.to_string())

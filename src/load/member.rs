@@ -12,9 +12,9 @@ use super::Kind;
 use super::payload::Stamp;
 use super::plan::{ClientPlan, Pace, Plan};
 use super::socket::Socket;
+use super::stage::Phase;
 use super::tally::Tally;
 use super::verify::{DOCUMENT, Ledgers, Witness};
-use super::worker::Phase;
 
 /// A text is kept at about this length: what is inserted pushes something else out.
 const TEXT_LENGTH_MAX: usize = 64 * 1024;
@@ -65,6 +65,7 @@ pub(super) struct LoadClient {
     is_synced: bool,
     was_connected: bool,
     is_connected: bool,
+    furthest_revision: u64,
     /// It is not coming back.
     is_lost: bool,
     random: u64,
@@ -99,6 +100,7 @@ impl LoadClient {
             is_synced: false,
             was_connected: false,
             is_connected: false,
+            furthest_revision: 0,
             is_lost: false,
             random: plan.seed ^ client.index as u64,
         }
@@ -285,7 +287,14 @@ impl LoadClient {
                 self.has_opened = true;
                 self.is_synced = true;
             }
-            Event::Remote { operations, .. } => {
+            // After a new epoch, what was there before comes again.
+            Event::Remote { revision, .. } if *revision <= self.furthest_revision => {}
+            Event::Remote {
+                revision,
+                operations,
+                ..
+            } => {
+                self.furthest_revision = *revision;
                 totals.delivered += operations.len() as u64;
                 let pace = self.plan.pace as usize;
                 if window.contains(*now) {

@@ -14,6 +14,7 @@ mod replay;
 mod report;
 mod run;
 mod socket;
+mod stage;
 mod tally;
 pub mod trace;
 mod verify;

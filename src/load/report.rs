@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::plan::{Pace, Plan};
 use super::process::Usage;
 use super::tally::Tally;
-use super::verify::Violation;
+use super::verify::Verdict;
 
 /// Everything that a run found out.
 #[derive(Debug)]
@@ -20,8 +20,8 @@ pub(super) struct Report<'a> {
     pub server: Option<ServerUsage>,
     /// Clients that did not get through, and through what.
     pub unfinished: &'a [(usize, &'static str)],
-    /// With `--verify`: how many promises were broken, and the first of them.
-    pub verdict: Option<(usize, Vec<Violation>)>,
+    /// With `--verify`.
+    pub verdict: Option<Verdict>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -138,9 +138,11 @@ impl Report<'_> {
                 "cpu_us_per_delivery": self.cpu_us_per_delivery(),
                 "rss_bytes": server.rss_bytes,
             })),
-            "verified": self.verdict.as_ref().map(|(count, violations)| json!({
-                "violations": count,
-                "first": violations.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "verified": self.verdict.as_ref().map(|verdict| json!({
+                "violations": verdict.values().map(|broken| broken.count).sum::<usize>(),
+                "broken": verdict.iter().map(|(promise, broken)| {
+                    ((*promise).to_owned(), broken.count.into())
+                }).collect::<serde_json::Map<String, Value>>(),
             })),
         })
     }
@@ -218,11 +220,13 @@ impl fmt::Display for Report<'_> {
         }
         match &self.verdict {
             None => Ok(()),
-            Some((0, _)) => writeln!(out, "verified: S1 to S6 were kept"),
-            Some((count, violations)) => {
-                writeln!(out, "verified: {count} violations")?;
-                for violation in violations {
-                    writeln!(out, "  {violation}")?;
+            Some(verdict) if verdict.is_empty() => writeln!(out, "verified: S1 to S6 were kept"),
+            Some(verdict) => {
+                for (promise, broken) in verdict {
+                    writeln!(out, "BROKEN {promise}: {} times", broken.count)?;
+                    for what in &broken.first {
+                        writeln!(out, "  {what}")?;
+                    }
                 }
                 Ok(())
             }

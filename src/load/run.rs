@@ -19,9 +19,10 @@ use super::plan::{Plan, PlanError};
 use super::process::Usage;
 use super::replay::{TraceError, replay};
 use super::report::{Report, ServerUsage};
+use super::stage::{Outcome, Phase, Stage};
 use super::tally::Totals;
-use super::verify::Ledgers;
-use super::worker::{Outcome, Phase, Stage, Worker};
+use super::verify::{Ledgers, Verdict};
+use super::worker::Worker;
 
 /// Between the last client's opening and the first operation.
 const START_DELAY: Duration = Duration::from_millis(200);
@@ -115,7 +116,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<bool, RunError> {
     let verdict = match &ledgers {
         Some(ledgers) => {
             audit(&plan, ledgers, &outcome)?;
-            Some(ledgers.violations())
+            Some(ledgers.verdict())
         }
         None => None,
     };
@@ -128,7 +129,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<bool, RunError> {
     };
     println!("{report}");
     write_json(arguments, &report.to_json())?;
-    let is_kept = report.verdict.as_ref().is_none_or(|(count, _)| *count == 0);
+    let is_kept = report.verdict.as_ref().is_none_or(Verdict::is_empty);
     Ok(is_kept && (outcome.unfinished.is_empty() || !plan.verify))
 }
 

@@ -5,6 +5,8 @@
 //! the others (S2). What needs the whole history, or needs to know what was sent, is judged at the end, against the
 //! history as a client reads it that was not there before (S3 to S6).
 
+mod witness;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::Hasher;
@@ -13,26 +15,25 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use rustc_hash::{FxHashMap, FxHasher};
 
-use crate::client::{DocumentKey, Event};
-use crate::codec::wire::{Durability, ResyncReason};
+use crate::client::DocumentKey;
+use crate::codec::wire::Durability;
 
 use super::Kind;
 use super::payload::Stamp;
 
-/// Violations are counted, and the first of them described.
-const DESCRIBED_MAX: usize = 20;
+pub(super) use witness::Witness;
 
-/// A promise that was broken, and how.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Violation {
-    pub promise: &'static str,
-    pub what: String,
-}
+/// Violations are counted, and the first of each promise described.
+const DESCRIBED_MAX: usize = 5;
 
-impl fmt::Display for Violation {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}: {}", self.promise, self.what)
-    }
+/// What was broken, by promise.
+pub(super) type Verdict = BTreeMap<&'static str, Broken>;
+
+/// How often a promise was broken, and how the first times.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Broken {
+    pub count: usize,
+    pub first: Vec<String>,
 }
 
 /// One revision, as somebody saw it.
@@ -51,12 +52,29 @@ struct Content {
     stamp: Option<Stamp>,
 }
 
+impl fmt::Display for Entry {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "clock {} of client {}", self.clock, self.origin)?;
+        match self.content {
+            Some(Content {
+                stamp: Some(stamp), ..
+            }) => write!(
+                out,
+                " (operation {} of writer {})",
+                stamp.sequence, stamp.writer
+            ),
+            Some(Content { stamp: None, hash }) => write!(out, " (unknown content {hash:x})"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// What all clients together know about the documents.
 #[derive(Debug)]
 pub(super) struct Ledgers {
     kind: Kind,
     documents: Vec<Mutex<Ledger>>,
-    violations: Mutex<(usize, Vec<Violation>)>,
+    verdict: Mutex<Verdict>,
 }
 
 #[derive(Debug, Default)]
@@ -80,21 +98,21 @@ impl Ledgers {
         Self {
             kind,
             documents: documents.iter().map(ledger).collect(),
-            violations: Mutex::default(),
+            verdict: Mutex::default(),
         }
     }
 
     pub fn report(&self, promise: &'static str, what: String) {
-        let mut violations = locked(&self.violations);
-        violations.0 += 1;
-        if violations.1.len() < DESCRIBED_MAX {
-            violations.1.push(Violation { promise, what });
+        let mut verdict = locked(&self.verdict);
+        let broken = verdict.entry(promise).or_default();
+        broken.count += 1;
+        if broken.first.len() < DESCRIBED_MAX {
+            broken.first.push(what);
         }
     }
 
-    /// How many violations there were, and the first of them.
-    pub fn violations(&self) -> (usize, Vec<Violation>) {
-        locked(&self.violations).clone()
+    pub fn verdict(&self) -> Verdict {
+        locked(&self.verdict).clone()
     }
 
     /// The newest epoch and revision that anybody has seen of a document.
@@ -129,7 +147,12 @@ impl Ledgers {
         drop(ledger);
         self.report(
             "S2 agreement",
-            format!("{name} revision {revision}: one client has {known:?}, another {entry:?}"),
+            match known {
+                Some(known) => {
+                    format!("{name} revision {revision}: one has {known}, another {entry}")
+                }
+                None => format!("{name} revision {revision}: {entry}"),
+            },
         );
     }
 
@@ -159,11 +182,17 @@ impl Ledgers {
             match of_writer.last() {
                 Some(last) if *last == stamp.sequence => self.report(
                     "S5 once",
-                    format!("{name} revision {revision}: {stamp:?} is there twice"),
+                    format!(
+                        "{name} revision {revision}: operation {} of writer {} is there twice",
+                        stamp.sequence, stamp.writer
+                    ),
                 ),
                 Some(last) if *last > stamp.sequence => self.report(
                     "S6 FIFO",
-                    format!("{name} revision {revision}: {stamp:?} comes after {last}"),
+                    format!(
+                        "{name} revision {revision}: operation {} of writer {} comes after {last}",
+                        stamp.sequence, stamp.writer
+                    ),
                 ),
                 Some(_) | None => {}
             }
@@ -211,9 +240,20 @@ impl Ledgers {
         }
         let seen = ledger.epochs.get(&epoch).map_or(&[][..], Vec::as_slice);
         let mut clocks: FxHashMap<u64, u64> = FxHashMap::default();
-        for (revision, entry) in (0..).zip(seen) {
-            if let Some(entry) = entry {
-                self.judge_clock(&ledger.name, revision, entry, &mut clocks);
+        let mut is_whole = true;
+        for (revision, entry) in (1..).zip(seen.iter().skip(1)) {
+            match entry {
+                Some(entry) => {
+                    if !is_whole {
+                        clocks.entry(entry.origin).or_insert(entry.clock);
+                    }
+                    self.judge_clock(&ledger.name, revision, entry, &mut clocks);
+                }
+                // Everybody was given a snapshot instead.
+                None => {
+                    is_whole = false;
+                    clocks.clear();
+                }
             }
         }
     }
@@ -245,12 +285,14 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn content(kind: Kind, operation: &Bytes) -> Content {
-    let mut hasher = FxHasher::default();
-    hasher.write(operation);
-    Content {
-        hash: hasher.finish(),
-        stamp: Stamp::read(kind, operation),
+impl Content {
+    fn of(kind: Kind, operation: &Bytes) -> Self {
+        let mut hasher = FxHasher::default();
+        hasher.write(operation);
+        Self {
+            hash: hasher.finish(),
+            stamp: Stamp::read(kind, operation),
+        }
     }
 }
 
@@ -266,130 +308,9 @@ impl History {
             self.entries.push(Entry {
                 origin,
                 clock,
-                content: Some(content(kind, operation)),
+                content: Some(Content::of(kind, operation)),
             });
         }
-    }
-}
-
-/// One client's own check of one document, and its way into the ledger.
-#[derive(Debug)]
-pub(super) struct Witness {
-    document: usize,
-    client: usize,
-    epoch: u64,
-    /// The revision that it was given last.
-    revision: u64,
-}
-
-impl Witness {
-    pub fn new(document: usize, client: usize) -> Self {
-        Self {
-            document,
-            client,
-            epoch: 0,
-            revision: 0,
-        }
-    }
-
-    pub fn see(&mut self, ledgers: &Ledgers, client_id: u64, event: &Event) {
-        match event {
-            Event::Opened { position, .. } => self.epoch = position.epoch,
-            Event::Resync { from, reason, .. } => {
-                self.epoch = from.epoch;
-                if *reason == ResyncReason::Requested {
-                    self.revision = self.revision.min(from.revision);
-                }
-            }
-            Event::Reset { .. } => self.revision = 0,
-            Event::Snapshot { revision, .. } => self.revision = *revision,
-            Event::Remote {
-                revision,
-                origin,
-                first_clock,
-                operations,
-                ..
-            } => {
-                self.advance(ledgers, *revision, operations.len() as u64);
-                for ((revision, clock), operation) in
-                    (*revision..).zip(*first_clock..).zip(operations)
-                {
-                    let entry = Entry {
-                        origin: *origin,
-                        clock,
-                        content: Some(content(ledgers.kind, operation)),
-                    };
-                    if entry.content.is_some_and(|content| content.stamp.is_none()) {
-                        let name = &locked(&ledgers.documents[self.document]).name.clone();
-                        ledgers.report(
-                            "S4 no phantom",
-                            format!("{name} revision {revision}: nobody here wrote what came"),
-                        );
-                    }
-                    ledgers.see(self.document, self.epoch, revision, entry);
-                }
-            }
-            Event::Acknowledged {
-                first_revision,
-                first_clock,
-                count,
-                operations,
-                durability,
-                ..
-            } => {
-                let is_new = *first_revision > self.revision;
-                if is_new {
-                    self.advance(ledgers, *first_revision, *count);
-                    for (offset, clock) in (0..*count).zip(*first_clock..) {
-                        let own = operations.get(offset as usize);
-                        let entry = Entry {
-                            origin: client_id,
-                            clock,
-                            content: own
-                                .filter(|_| ledgers.kind == Kind::Log)
-                                .map(|operation| content(ledgers.kind, operation)),
-                        };
-                        ledgers.see(self.document, self.epoch, first_revision + offset, entry);
-                    }
-                }
-                let mut ledger = locked(&ledgers.documents[self.document]);
-                for stamp in operations
-                    .iter()
-                    .filter_map(|operation| Stamp::read(ledgers.kind, operation))
-                {
-                    let acknowledged = ledger.acknowledged.entry(stamp.writer).or_default();
-                    acknowledged.push((stamp.sequence, *durability));
-                }
-            }
-            Event::Violation(violation) => {
-                ledgers.report("S1 order", format!("client {}: {violation}", self.client));
-            }
-            Event::Connected { .. }
-            | Event::Disconnected { .. }
-            | Event::Stopped { .. }
-            | Event::Goaway { .. }
-            | Event::Error { .. }
-            | Event::Closed { .. }
-            | Event::Refused { .. }
-            | Event::Rebase { .. }
-            | Event::Synced { .. }
-            | Event::Presence { .. }
-            | Event::Warning { .. } => {}
-        }
-    }
-
-    fn advance(&mut self, ledgers: &Ledgers, first_revision: u64, count: u64) {
-        if first_revision != self.revision + 1 {
-            let name = locked(&ledgers.documents[self.document]).name.clone();
-            ledgers.report(
-                "S1 order",
-                format!(
-                    "{name}: client {} was given revision {first_revision} after {}",
-                    self.client, self.revision
-                ),
-            );
-        }
-        self.revision = first_revision + count - 1;
     }
 }
 
@@ -397,138 +318,4 @@ impl Witness {
 pub(super) const DOCUMENT: DocumentKey = DocumentKey(0);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ORIGIN: u64 = 9;
-
-    fn stamp(sequence: u64) -> Stamp {
-        Stamp {
-            writer: 0,
-            sequence,
-            due_us: 1,
-        }
-    }
-
-    fn remote(revision: u64, sequences: &[u64]) -> Event {
-        Event::Remote {
-            document: DOCUMENT,
-            revision,
-            origin: ORIGIN,
-            first_clock: revision - 1,
-            operations: sequences
-                .iter()
-                .map(|sequence| stamp(*sequence).log_payload(30))
-                .collect(),
-        }
-    }
-
-    fn acknowledged(first_revision: u64, sequence: u64) -> Event {
-        Event::Acknowledged {
-            document: DOCUMENT,
-            first_revision,
-            first_clock: first_revision - 1,
-            count: 1,
-            operations: vec![stamp(sequence).log_payload(30)],
-            durability: Some(Durability::Always),
-        }
-    }
-
-    fn ledgers() -> Ledgers {
-        Ledgers::new(Kind::Log, &["paper".to_owned()])
-    }
-
-    fn promises(ledgers: &Ledgers) -> Vec<&'static str> {
-        let (_, violations) = ledgers.violations();
-        violations
-            .iter()
-            .map(|violation| violation.promise)
-            .collect()
-    }
-
-    fn history(entries: &[(u64, u64)]) -> History {
-        let mut history = History::default();
-        for (clock, sequence) in entries {
-            history.read(
-                Kind::Log,
-                ORIGIN,
-                *clock,
-                &[stamp(*sequence).log_payload(30)],
-            );
-        }
-        history
-    }
-
-    #[test]
-    fn a_run_in_which_every_promise_was_kept() {
-        let ledgers = ledgers();
-        let (mut writer, mut reader) = (Witness::new(0, 0), Witness::new(0, 1));
-        writer.see(&ledgers, ORIGIN, &acknowledged(1, 0));
-        reader.see(&ledgers, 10, &remote(1, &[0, 1]));
-        writer.see(&ledgers, ORIGIN, &acknowledged(2, 1));
-        // A repeated answer.
-        writer.see(&ledgers, ORIGIN, &acknowledged(2, 1));
-        ledgers.judge_history(0, 0, &history(&[(0, 0), (1, 1)]), &[2]);
-        assert_eq!(ledgers.violations(), (0, Vec::new()));
-        assert_eq!(ledgers.last(0), (0, 2));
-    }
-
-    #[test]
-    fn every_broken_promise_is_named() {
-        let ledgers_with = |events: &[Event]| {
-            let ledgers = ledgers();
-            for event in events {
-                Witness::new(0, 0).see(&ledgers, ORIGIN, event);
-            }
-            ledgers
-        };
-        assert_eq!(promises(&ledgers_with(&[remote(2, &[0])])), ["S1 order"]);
-        assert_eq!(
-            promises(&ledgers_with(&[remote(1, &[0]), remote(1, &[1])])),
-            ["S2 agreement"]
-        );
-        let phantom = Event::Remote {
-            document: DOCUMENT,
-            revision: 1,
-            origin: ORIGIN,
-            first_clock: 0,
-            operations: vec![Bytes::from_static(b"who wrote this, and what for")],
-        };
-        assert_eq!(promises(&ledgers_with(&[phantom])), ["S4 no phantom"]);
-
-        let table: [(&[Event], &[(u64, u64)], &str); 6] = [
-            (&[acknowledged(1, 0)], &[(0, 1)], "S3 durability"),
-            (&[remote(1, &[0, 1])], &[(0, 0)], "S4 no phantom"),
-            (&[], &[(0, 7)], "S4 no phantom"),
-            (&[], &[(0, 0), (0, 1)], "S5 once"),
-            (&[], &[(0, 0), (1, 0)], "S5 once"),
-            (&[], &[(0, 1), (1, 0)], "S6 FIFO"),
-        ];
-        for (events, entries, promise) in table {
-            let ledgers = ledgers_with(events);
-            ledgers.judge_history(0, 0, &history(entries), &[2]);
-            assert!(
-                promises(&ledgers).contains(&promise),
-                "{promise}: {entries:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn an_epoch_excuses_the_weaker_modes_only() {
-        for (durability, expected) in [(Durability::Interval, 0), (Durability::Always, 1)] {
-            let ledgers = ledgers();
-            let mut writer = Witness::new(0, 0);
-            let mut event = acknowledged(1, 0);
-            if let Event::Acknowledged {
-                durability: said, ..
-            } = &mut event
-            {
-                *said = Some(durability);
-            }
-            writer.see(&ledgers, ORIGIN, &event);
-            ledgers.judge_history(0, 5, &history(&[(0, 1)]), &[2]);
-            assert_eq!(ledgers.violations().0, expected, "{durability:?}");
-        }
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@
 //! ready, wait. Slow clients are not in the set for reading; they are given their allowance every few milliseconds.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,7 +20,8 @@ use crate::engine::Instant;
 use super::member::{Context, LoadClient, Totals, Window};
 use super::plan::{ClientPlan, Pace, Plan};
 use super::socket::Socket;
-use super::tally::{Progress, Tally};
+use super::stage::{Outcome, Phase, Stage};
+use super::tally::Tally;
 use super::verify::Ledgers;
 
 /// Connections that one thread makes at the same time.
@@ -33,92 +34,6 @@ const TURN_MAX: Duration = Duration::from_millis(20);
 const ALLOWANCE_PERIOD: Duration = Duration::from_millis(20);
 /// How often a thread says how far it is.
 const PUBLISH_PERIOD: Duration = Duration::from_millis(10);
-
-/// What a run goes through, in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Phase {
-    /// Until every client has opened its document.
-    Opening,
-    /// Operations are written.
-    Running,
-    /// Everybody reads; until every writer's operations are in the history …
-    Settling,
-    /// … and every client has seen all of it.
-    Converging,
-    Done,
-}
-
-impl Phase {
-    const ALL: [Self; 5] = [
-        Self::Opening,
-        Self::Running,
-        Self::Settling,
-        Self::Converging,
-        Self::Done,
-    ];
-}
-
-/// What the threads of a run share.
-#[derive(Debug)]
-pub(super) struct Stage {
-    pub clock: std::time::Instant,
-    phase: AtomicU64,
-    /// When the first operation is due, on the run's clock.
-    start_us: AtomicU64,
-    pub progress: Vec<Progress>,
-}
-
-impl Stage {
-    pub fn new(threads: usize) -> Self {
-        Self {
-            clock: std::time::Instant::now(),
-            phase: AtomicU64::new(Phase::Opening as u64),
-            start_us: AtomicU64::new(u64::MAX),
-            progress: (0..threads).map(|_| Progress::new()).collect(),
-        }
-    }
-
-    pub fn now(&self) -> Instant {
-        Instant::default() + self.clock.elapsed()
-    }
-
-    pub fn phase(&self) -> Phase {
-        Phase::ALL[self.phase.load(Ordering::Acquire) as usize]
-    }
-
-    pub fn enter(&self, phase: Phase) {
-        self.phase.store(phase as u64, Ordering::Release);
-    }
-
-    pub fn start_at(&self, at: Instant) {
-        self.start_us.store(at.as_micros(), Ordering::Release);
-    }
-
-    fn start(&self) -> Instant {
-        Instant::from_micros(self.start_us.load(Ordering::Acquire))
-    }
-
-    /// How many clients are not done with the phase; `None` while a thread has not said.
-    pub fn remaining(&self, phase: Phase) -> Option<u64> {
-        let remaining = self.progress.iter().map(|progress| {
-            let is_current = progress.phase.load(Ordering::Acquire) == phase as u64;
-            is_current.then(|| progress.remaining.load(Ordering::Relaxed))
-        });
-        remaining.sum()
-    }
-}
-
-/// What a thread ends with.
-#[derive(Debug, Default)]
-pub(super) struct Outcome {
-    pub tally: Tally,
-    /// By writer: how many operations it wrote.
-    pub written: BTreeMap<usize, u64>,
-    /// Clients that are not where the others are, and the phase that they did not get through.
-    pub unfinished: Vec<(usize, &'static str)>,
-    /// What clients of kind `text` ended with: document, client, text.
-    pub texts: Vec<(usize, usize, String)>,
-}
 
 pub(super) struct Worker<'a> {
     plan: &'a Plan,

@@ -293,7 +293,9 @@ impl Shard {
         let Some(open) = document.open() else {
             return;
         };
-        let idle = open.idle_since.map(|since| since + limits.idle_timeout);
+        // One that waits for the store is looked at when the store has answered.
+        let idle_since = open.idle_since.filter(|_| open.is_at_rest());
+        let idle = idle_since.map(|since| since + limits.idle_timeout);
         let has_unstored = open.head_revision > open.snapshot.revision;
         let snapshot = has_unstored.then(|| open.snapshot.considered_at + limits.snapshot_period);
         let presence = open.presence.next_timeout();

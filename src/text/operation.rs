@@ -96,6 +96,16 @@ impl Operation {
         self.text.len()
     }
 
+    /// What it takes in memory beside itself.
+    pub fn footprint_bytes(&self) -> usize {
+        let parts = if self.parts.spilled() {
+            self.parts.capacity() * size_of::<Part>()
+        } else {
+            0
+        };
+        self.text.capacity() + parts
+    }
+
     pub(super) fn parts(&self) -> &[Part] {
         &self.parts
     }

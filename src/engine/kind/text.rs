@@ -16,7 +16,7 @@ use super::{Batch, Kind, Refusal, Snapshot, StateError};
 
 pub const NAME: &str = "text";
 
-/// What an operation takes in memory beside its text.
+/// What an operation takes in memory beside its text and its places.
 const OPERATION_OVERHEAD_BYTES: usize = size_of::<Past>();
 
 #[derive(Debug)]
@@ -38,7 +38,7 @@ struct Past {
 
 impl Past {
     fn bytes(&self) -> usize {
-        self.operation.inserted_bytes() + OPERATION_OVERHEAD_BYTES
+        self.operation.footprint_bytes() + OPERATION_OVERHEAD_BYTES
     }
 }
 

@@ -31,9 +31,14 @@ pub fn decode(message: Bytes, operations_max: usize) -> Result<Request, RequestE
     let fields_max = operations_max + OTHER_FIELDS_MAX;
     let mut fields = 0;
     count_fields(&mut &message[..], &mut fields, fields_max, true)?;
+    let message_bytes = message.len();
     let request = Request::decode(message)?;
     if request.body.is_none() {
         return Err(RequestError::Unknown);
+    }
+    if request.encoded_len() < message_bytes / 2 {
+        // Its fields would keep in memory what they are not made of, and what nobody counts.
+        return Ok(Request::decode(Bytes::from(request.encode_to_vec()))?);
     }
     Ok(request)
 }
@@ -100,6 +105,22 @@ mod tests {
             decode(encoded(operations), 50),
             Err(RequestError::TooManyFields { fields_max: 1050 })
         );
+    }
+
+    #[test]
+    fn a_small_request_keeps_no_large_message_in_memory() {
+        let operations = Body::Operations(Operations {
+            operations: vec![Bytes::from_static(b"x")],
+            ..Default::default()
+        });
+        let mut message = encoded(operations.clone()).to_vec();
+        // Field 100, a string of 10000 bytes, which this version does not know.
+        message.extend_from_slice(&[0xa2, 0x06, 0x90, 0x4e]);
+        message.resize(message.len() + 10_000, b'x');
+        let message = Bytes::from(message);
+        let request = decode(message.clone(), 50).expect("valid");
+        assert_eq!(request.body, Some(operations));
+        assert!(message.is_unique(), "the request has its own memory");
     }
 
     #[test]

@@ -109,17 +109,20 @@ mod tests {
 
     #[test]
     fn a_small_request_keeps_no_large_message_in_memory() {
-        let operations = Body::Operations(Operations {
+        let operations = Operations {
             operations: vec![Bytes::from_static(b"x")],
             ..Default::default()
-        });
-        let mut message = encoded(operations.clone()).to_vec();
-        // Field 100, a string of 10000 bytes, which this version does not know.
-        message.extend_from_slice(&[0xa2, 0x06, 0x90, 0x4e]);
-        message.resize(message.len() + 10_000, b'x');
+        };
+        // Field 15, a string of 10000 bytes, which this version does not know.
+        let mut fields = operations.encode_to_vec();
+        fields.extend_from_slice(&[0x7a, 0x90, 0x4e]);
+        fields.resize(fields.len() + 10_000, b'x');
+        let mut message = vec![0x1a];
+        prost::encoding::encode_varint(fields.len() as u64, &mut message);
+        message.extend(fields);
         let message = Bytes::from(message);
         let request = decode(message.clone(), 50).expect("valid");
-        assert_eq!(request.body, Some(operations));
+        assert_eq!(request.body, Some(Body::Operations(operations)));
         assert!(message.is_unique(), "the request has its own memory");
     }
 

@@ -115,19 +115,31 @@ impl LoadClient {
         self.is_lost
     }
 
-    /// Everything that it wrote is in the history.
-    pub fn is_settled(&self) -> bool {
-        self.session.pending_operations(DOCUMENT) == 0
-            && self
-                .text
-                .as_ref()
-                .is_none_or(|text| text.pending_operations() == 0)
+    /// Whether the phase has to wait for it. `last`: the newest epoch and revision that anybody has seen of its
+    /// document, where that is known.
+    pub fn remains(&self, phase: Phase, last: Option<(u64, u64)>) -> bool {
+        if self.is_lost {
+            return false;
+        }
+        match phase {
+            Phase::Opening => !self.has_opened,
+            Phase::Running => self.plan.writer.is_some(),
+            Phase::Settling => !self.is_settled(),
+            Phase::Converging => last.is_some_and(|last| {
+                let have = self.session.position(DOCUMENT).unwrap_or_default();
+                !self.is_synced || (have.epoch, have.revision) < last
+            }),
+            Phase::Done => false,
+        }
     }
 
-    /// It has everything up to this epoch and revision.
-    pub fn has_reached(&self, last: (u64, u64)) -> bool {
-        let have = self.session.position(DOCUMENT).unwrap_or_default();
-        self.is_synced && (have.epoch, have.revision) >= last
+    /// Everything that it wrote is in the history.
+    fn is_settled(&self) -> bool {
+        let text = self
+            .text
+            .as_ref()
+            .map_or(0, TextDocument::pending_operations);
+        self.session.pending_operations(DOCUMENT) == 0 && text == 0
     }
 
     /// The text that it ends with.

@@ -16,6 +16,7 @@ mod run;
 mod socket;
 mod stage;
 mod tally;
+mod timers;
 pub mod trace;
 mod verify;
 mod worker;

@@ -291,7 +291,8 @@ impl<'a> Stage<'a> {
                     who: who.clone(),
                     what: error.to_string(),
                 })?;
-                submitted_at = Some(client.now());
+                // One that is submitted again has been waited for all the while.
+                submitted_at.get_or_insert(client.now());
             }
             match self.event(&mut client, &who)? {
                 Event::Remote {

@@ -22,6 +22,7 @@ use super::plan::{ClientPlan, Pace, Plan};
 use super::socket::Socket;
 use super::stage::{Outcome, Phase, Stage};
 use super::tally::Tally;
+use super::timers::Timers;
 use super::verify::Ledgers;
 
 /// Connections that one thread makes at the same time.
@@ -51,9 +52,7 @@ pub(super) struct Worker<'a> {
     /// Writers by when their next operation is due.
     dues: BinaryHeap<Reverse<(Instant, usize)>>,
     announcements: BinaryHeap<Reverse<(Instant, usize)>>,
-    /// Sessions by when their time comes; entries that are not a client's newest are passed over.
-    timers: BinaryHeap<Reverse<(Instant, usize)>>,
-    next_timer: Vec<Option<Instant>>,
+    timers: Timers,
     allowance_at: Instant,
     publish_at: Instant,
     phase: Phase,
@@ -90,10 +89,7 @@ impl<'a> Worker<'a> {
             connecting: 0,
             dues: BinaryHeap::new(),
             announcements: BinaryHeap::new(),
-            timers: (0..clients.len())
-                .map(|client| Reverse((now, client)))
-                .collect(),
-            next_timer: vec![Some(now); clients.len()],
+            timers: Timers::new(clients.len(), now),
             clients,
             allowance_at: now,
             publish_at: now,
@@ -190,6 +186,7 @@ impl<'a> Worker<'a> {
             Phase::Settling => {
                 self.announcements.clear();
                 self.watch_all();
+                (0..self.clients.len()).for_each(|index| self.schedule(index));
             }
         }
     }
@@ -257,18 +254,12 @@ impl<'a> Worker<'a> {
 
     fn fire_timers(&mut self) {
         let now = self.stage.now();
-        while let Some(Reverse((at, index))) = self.timers.peek().copied()
-            && at <= now
-        {
-            self.timers.pop();
-            if self.next_timer[index] != Some(at) {
-                continue;
-            }
-            self.next_timer[index] = None;
+        while let Some(index) = self.timers.poll(now) {
+            // Time stands still for those who are stalled: they do not even notice that they hear nothing.
             if self.clients[index].pace_in(self.phase) != Pace::Stalled {
                 self.clients[index].session.handle_timeout(now);
+                self.serve(index);
             }
-            self.serve(index);
         }
     }
 
@@ -403,12 +394,11 @@ impl<'a> Worker<'a> {
     }
 
     fn schedule(&mut self, index: usize) {
-        let Some(at) = self.clients[index].session.poll_timeout() else {
-            return;
-        };
-        if self.next_timer[index].is_none_or(|next| at < next) {
-            self.next_timer[index] = Some(at);
-            self.timers.push(Reverse((at, index)));
+        let client = &self.clients[index];
+        if client.pace_in(self.phase) != Pace::Stalled
+            && let Some(at) = client.session.poll_timeout()
+        {
+            self.timers.set(index, at);
         }
     }
 
@@ -457,14 +447,12 @@ impl<'a> Worker<'a> {
     /// Waits with the precision of the clock, which epoll's own milliseconds do not have.
     fn wait(&self) -> io::Result<()> {
         let now = self.stage.now();
-        let next = [&self.dues, &self.announcements, &self.timers]
+        let next = [&self.dues, &self.announcements]
             .into_iter()
             .filter_map(|times| times.peek().map(|Reverse((at, _))| *at))
+            .chain(self.timers.first())
             .min();
-        let mut timeout = next.map_or(TURN_MAX, |at| at.since(now).min(TURN_MAX));
-        if self.phase == Phase::Opening && !self.to_connect.is_empty() {
-            timeout = timeout.min(Duration::from_millis(1));
-        }
+        let timeout = next.map_or(TURN_MAX, |at| at.since(now).min(TURN_MAX));
         let timeout = Timespec::try_from(timeout).expect("a turn is short");
         match poll(
             &mut [PollFd::from_borrowed_fd(self.epoll.as_fd(), PollFlags::IN)],
@@ -476,19 +464,10 @@ impl<'a> Worker<'a> {
     }
 
     fn remains(&self, client: &LoadClient) -> bool {
-        match self.phase {
-            Phase::Opening => !(client.has_opened() || client.is_lost()),
-            Phase::Running => client.plan.writer.is_some(),
-            Phase::Settling => !(client.is_settled() || client.is_lost()),
-            Phase::Converging => match self.ledgers {
-                Some(ledgers) => {
-                    let last = ledgers.last(client.plan.document);
-                    !(client.has_reached(last) || client.is_lost())
-                }
-                None => false,
-            },
-            Phase::Done => false,
-        }
+        let last = self
+            .ledgers
+            .map(|ledgers| ledgers.last(client.plan.document));
+        client.remains(self.phase, last)
     }
 
     fn publish(&mut self) {

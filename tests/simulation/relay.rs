@@ -182,7 +182,12 @@ impl Relay {
             if *to != shard {
                 continue;
             }
-            for _ in 0..turn.random.up_to(lane.len()) {
+            let count = if turn.is_calm {
+                lane.len()
+            } else {
+                turn.random.up_to(lane.len())
+            };
+            for _ in 0..count {
                 let message = lane.pop_front().expect("no more than there are");
                 turn.trace
                     .note(format_args!("shard {from} > {to}: {message:?}"));
@@ -265,10 +270,15 @@ impl Relay {
             turn.trace.absorb("store", shard as u64, &[]);
             turn.storage.ask(shard, request);
         }
+        let lane_messages_max = if turn.is_calm {
+            64
+        } else {
+            turn.scenario.lane_messages_max
+        };
         for to in (0..self.shards.len()).filter(|to| *to != shard) {
             for (lane, is_reply) in [(Lane::Request, false), (Lane::Reply, true)] {
                 let queue = self.lanes.entry((shard, to, is_reply)).or_default();
-                while queue.len() < turn.scenario.lane_messages_max
+                while queue.len() < lane_messages_max
                     && let Some(message) = self.shards[shard].poll_mesh(to, lane)
                 {
                     queue.push_back(message);

@@ -251,6 +251,7 @@ impl Shard {
             presence_ttl_ms: limit_on_wire(self.settings.presence.ttl.as_millis()),
         };
         self.sessions[key].phase = Phase::Ready(Arc::new(identity));
+        self.set_session_alarm(key);
         self.reply(key, event::Body::Connected(connected));
         Ok(())
     }

@@ -139,7 +139,10 @@ impl Shard {
         };
         let mut waiting = std::mem::take(waiting);
         let handle = document.handle;
-        waiting.retain(|joiner| self.sessions.contains_key(joiner.session));
+        waiting.retain(|joiner| {
+            let session = self.sessions.get(joiner.session);
+            session.is_some_and(|session| !session.is_closing())
+        });
         for joiner in &waiting {
             self.sessions[joiner.session].joining -= 1;
         }

@@ -21,6 +21,8 @@ use super::trace::Trace;
 
 /// A client asks for nothing more while so much of what it sent is not on the network.
 const UNSENT_BYTES_MAX: usize = 8 * 1024;
+/// Edits between two batches: composed, they are to fit into one message.
+const EDITS_MAX: usize = 30;
 /// Edits that wait behind what is on its way.
 const PENDING_OPERATIONS_MAX: usize = 20;
 
@@ -218,8 +220,10 @@ impl Client {
         let session = self.session.as_mut().expect("the caller has it");
         let (rates, random) = (around.rates, &mut *around.random);
         if random.happens(rates.edit)
+            && replica.edits < EDITS_MAX
             && replica.content.pending_operations() < PENDING_OPERATIONS_MAX
         {
+            replica.edits += 1;
             self.number += 1;
             let mut payload = self.uuid.clone();
             payload.extend(self.number.to_be_bytes());
@@ -239,7 +243,8 @@ impl Client {
             return;
         };
         let handle = subscription.handle;
-        if random.happens(rates.open_again) && !is_opening {
+        let opens_again = !is_opening && random.happens(rates.open_again);
+        if opens_again {
             session.open(index, replica, random);
         }
         let must_sync = subscription.is_lost && !session.asked_to_sync.contains(&index);
@@ -274,11 +279,14 @@ impl Client {
                 leave: is_leave,
                 ..Default::default()
             };
+            around
+                .trace
+                .note(format_args!("{} > {presence:?}", self.name));
             replica.presence = (!is_leave).then_some(number);
             session.connection.send(Body::Presence(presence));
         }
         session.send_operations(index, replica, around);
-        if around.random.happens(rates.leave) {
+        if !is_opening && !opens_again && around.random.happens(rates.leave) {
             around
                 .trace
                 .note(format_args!("{} leaves {}", self.name, replica.document));
@@ -522,6 +530,7 @@ impl Session {
         let Some(batch) = replica.content.take_batch(count_max) else {
             return;
         };
+        replica.edits = 0;
         for (clock, operation) in (batch.first_clock..).zip(&batch.operations) {
             let (document, client_id) = (&replica.document, replica.client_id);
             match replica.content {

@@ -82,5 +82,36 @@ fn one_seed_can_be_read() {
         .map_or(0, |seed| seed.parse().expect("CORELAY_SEED is a number"));
     let summary = play(seed, None, chosen.is_some());
     println!("{summary:?}");
-    assert!(summary.acknowledgements > 0, "somebody wrote something");
+    assert!(summary.deliveries > 0, "somebody was told something");
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    for seed in 0..20 {
+        assert_eq!(play(seed, None, false), play(seed, None, false), "{seed}");
+    }
+    assert_ne!(play(1, None, false).digest, play(2, None, false).digest);
+}
+
+/// Each flaw of the rig breaks the promise that is there to prevent it, in one seed or another.
+#[test]
+fn every_flaw_is_found() {
+    let flaws = [
+        (Flaw::EarlyConfirmation, "S3"),
+        (Flaw::LostDelivery, "S1"),
+        (Flaw::RepeatedAcknowledgement, "S1"),
+        (Flaw::ChangedOperation, "S2"),
+        (Flaw::LostLeave, "S9"),
+        (Flaw::LostWakeup, "L1"),
+    ];
+    for (flaw, promise) in flaws {
+        let found = (0..60).filter(|seed| match try_play(*seed, Some(flaw)) {
+            Ok(_) => false,
+            Err(why) if why.starts_with(promise) => true,
+            Err(why) => panic!("{flaw:?}, seed {seed}: {why}"),
+        });
+        let count = found.count();
+        println!("{flaw:?} breaks {promise} in {count} of 60 seeds");
+        assert!(count > 0, "{flaw:?} is not found");
+    }
 }

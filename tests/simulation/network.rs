@@ -95,10 +95,6 @@ impl Pipe {
         self.arrived.is_empty() && (self.is_broken || (self.is_ending && self.sending.is_empty()))
     }
 
-    pub fn is_idle(&self) -> bool {
-        self.arrived.is_empty() && self.sending.is_empty()
-    }
-
     pub fn end(&mut self) {
         self.is_ending = true;
     }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use corelay::engine::shard::{ConnectionId, Lane, MeshMessage, Transport};
+use corelay::engine::shard::{ConnectionId, Lane, MeshMessage, Settings, Transport};
 use corelay::engine::{Instant, Shard, route};
 
 use super::judge::broken;
@@ -19,6 +19,9 @@ use super::trace::Trace;
 
 /// When the first process starts, as a Unix time.
 pub const UNIX_MS: u64 = 1_700_000_000_000;
+
+/// What a connection may hold whatever the others do.
+const PIECE_BYTES: u64 = 8 * 1024;
 
 pub struct Relay {
     shards: Vec<Shard>,
@@ -65,7 +68,7 @@ impl Relay {
         let started_at_ms = UNIX_MS + now_us / 1000;
         let settings = scenario.settings(shards, epoch, started_at_ms);
         let shard = |index| {
-            Shard::new(corelay::engine::shard::Settings {
+            Shard::new(Settings {
                 index,
                 ..settings.clone()
             })
@@ -146,11 +149,48 @@ impl Relay {
         self.go_on_stopping(turn);
     }
 
-    /// Promise S7, and that nothing is held for nobody.
-    pub fn check_memory(&self) {
+    /// Promise S7: what is held stays within its pools, but for a little per connection and the one message or
+    /// document that went past the mark.
+    pub fn check_memory(&self, limits: &Settings) {
+        let (memory, connection) = (&limits.memory, &limits.connection);
+        let message = connection.message_bytes_max as u64;
         for shard in &self.shards {
-            let metrics = shard.metrics();
-            let _ = metrics;
+            let held = shard.metrics();
+            let sessions = held.connections + 1;
+            let pools = [
+                (
+                    "input",
+                    held.input_bytes,
+                    memory.input_bytes_max,
+                    sessions * PIECE_BYTES + message,
+                ),
+                (
+                    "output",
+                    held.output_bytes,
+                    memory.output_bytes_max,
+                    sessions * PIECE_BYTES + message,
+                ),
+                (
+                    "document",
+                    held.document_bytes,
+                    memory.document_bytes_max,
+                    message,
+                ),
+                (
+                    "pending",
+                    held.pending_bytes,
+                    memory.pending_bytes_max,
+                    message,
+                ),
+            ];
+            for (pool, bytes, bytes_max, slack) in pools {
+                if bytes > bytes_max as u64 + slack {
+                    broken!(
+                        "S7",
+                        "{bytes} bytes of {pool}, and {bytes_max} are allowed: {held:?}"
+                    );
+                }
+            }
         }
     }
 
@@ -182,7 +222,12 @@ impl Relay {
             if *to != shard {
                 continue;
             }
-            for _ in 0..turn.random.up_to(lane.len()) {
+            let count = if turn.is_calm {
+                lane.len()
+            } else {
+                turn.random.up_to(lane.len())
+            };
+            for _ in 0..count {
                 let message = lane.pop_front().expect("no more than there are");
                 turn.trace
                     .note(format_args!("shard {from} > {to}: {message:?}"));
@@ -265,10 +310,15 @@ impl Relay {
             turn.trace.absorb("store", shard as u64, &[]);
             turn.storage.ask(shard, request);
         }
+        let lane_messages_max = if turn.is_calm {
+            64
+        } else {
+            turn.scenario.lane_messages_max
+        };
         for to in (0..self.shards.len()).filter(|to| *to != shard) {
             for (lane, is_reply) in [(Lane::Request, false), (Lane::Reply, true)] {
                 let queue = self.lanes.entry((shard, to, is_reply)).or_default();
-                while queue.len() < turn.scenario.lane_messages_max
+                while queue.len() < lane_messages_max
                     && let Some(message) = self.shards[shard].poll_mesh(to, lane)
                 {
                     queue.push_back(message);

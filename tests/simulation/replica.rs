@@ -28,6 +28,8 @@ pub struct Replica {
     /// Up to where the history has been seen, over all connections.
     pub seen: Option<Position>,
     pub subscription: Option<Subscription>,
+    /// Edits since the last batch was made.
+    pub edits: usize,
     /// The presences of others, as far as told.
     pub peers: BTreeMap<u64, Vec<u8>>,
     /// The client's own on this subscription.
@@ -72,6 +74,7 @@ impl Replica {
             content,
             seen: None,
             subscription: None,
+            edits: 0,
             peers: BTreeMap::new(),
             presence: None,
             heartbeat_at_us: 0,

@@ -50,7 +50,6 @@ pub struct Rates {
 #[derive(Debug, Clone)]
 pub struct Scenario {
     pub durability: Durability,
-    pub flaw: Option<Flaw>,
     pub clients: usize,
     /// Names and kinds.
     pub documents: Vec<(Arc<str>, &'static str)>,
@@ -85,7 +84,6 @@ impl Scenario {
         let is_small = random.happens(7000);
         Self {
             durability,
-            flaw,
             documents,
             clients: random.within(2..=6) as usize,
             hostiles: random.up_to(2),

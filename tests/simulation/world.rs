@@ -297,7 +297,7 @@ impl World {
             is_calm: self.is_calm,
             flaw: &mut self.flaw,
         });
-        relay.check_memory();
+        relay.check_memory(self.scenario.limits());
         if relay.is_stopped() {
             self.trace.note(format_args!("the relay has stopped"));
             self.storage.close();

@@ -31,9 +31,14 @@ pub fn decode(message: Bytes, operations_max: usize) -> Result<Request, RequestE
     let fields_max = operations_max + OTHER_FIELDS_MAX;
     let mut fields = 0;
     count_fields(&mut &message[..], &mut fields, fields_max, true)?;
+    let message_bytes = message.len();
     let request = Request::decode(message)?;
     if request.body.is_none() {
         return Err(RequestError::Unknown);
+    }
+    if request.encoded_len() < message_bytes / 2 {
+        // Its fields would keep in memory what they are not made of, and what nobody counts.
+        return Ok(Request::decode(Bytes::from(request.encode_to_vec()))?);
     }
     Ok(request)
 }
@@ -100,6 +105,25 @@ mod tests {
             decode(encoded(operations), 50),
             Err(RequestError::TooManyFields { fields_max: 1050 })
         );
+    }
+
+    #[test]
+    fn a_small_request_keeps_no_large_message_in_memory() {
+        let operations = Operations {
+            operations: vec![Bytes::from_static(b"x")],
+            ..Default::default()
+        };
+        // Field 15, a string of 10000 bytes, which this version does not know.
+        let mut fields = operations.encode_to_vec();
+        fields.extend_from_slice(&[0x7a, 0x90, 0x4e]);
+        fields.resize(fields.len() + 10_000, b'x');
+        let mut message = vec![0x1a];
+        prost::encoding::encode_varint(fields.len() as u64, &mut message);
+        message.extend(fields);
+        let message = Bytes::from(message);
+        let request = decode(message.clone(), 50).expect("valid");
+        assert_eq!(request.body, Some(Body::Operations(operations)));
+        assert!(message.is_unique(), "the request has its own memory");
     }
 
     #[test]

@@ -33,7 +33,7 @@ struct Client {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Novelty {
     Fresh,
-    /// All of it has been applied. `None`: too long ago to know where.
+    /// All of it has been applied. `None`: in several places, or too long ago to know where.
     Duplicate {
         first_revision: Option<u64>,
     },
@@ -117,7 +117,7 @@ impl Dedupe {
         let runs = &self.clients[&client_id].runs;
         let run = runs.iter().rev().find(|run| run.first_clock <= first_clock);
         let first_revision = run
-            .filter(|run| first_clock < run.first_clock + run.count)
+            .filter(|run| first_clock + count <= run.first_clock + run.count)
             .map(|run| run.first_revision + (first_clock - run.first_clock));
         Ok(Novelty::Duplicate { first_revision })
     }
@@ -172,6 +172,13 @@ mod tests {
                 })
             );
         }
+        assert_eq!(
+            dedupe.check(7, 2, 2, 2),
+            Ok(Novelty::Duplicate {
+                first_revision: None
+            }),
+            "its revisions do not follow each other"
+        );
         assert_eq!(dedupe.check(7, 5, 1, 2), Ok(Novelty::Fresh));
         assert_eq!(
             dedupe.check(7, 6, 1, 2),

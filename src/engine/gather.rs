@@ -94,9 +94,17 @@ impl Gather<'_> {
             }
             match &mut subscription.stage {
                 Stage::Live(cursor) => match open.ring.read(*cursor) {
-                    Ok(None) => return Gathered::All,
+                    Ok(None) => {
+                        if std::mem::take(&mut subscription.is_catching_up) {
+                            self.append(event::Body::SyncResponse(wire::SyncResponse {
+                                document: self.document.handle,
+                                ..Default::default()
+                            }));
+                        }
+                        return Gathered::All;
+                    }
                     Ok(Some((slot, next))) => {
-                        self.slot(slot, subscription.history_revision);
+                        self.slot(slot, subscription.placed_revision);
                         *cursor = next;
                     }
                     Err(_lapped) => {
@@ -116,10 +124,6 @@ impl Gather<'_> {
                         return Gathered::NeedsPage;
                     };
                     subscription.stage = Stage::Live(cursor);
-                    self.append(event::Body::SyncResponse(wire::SyncResponse {
-                        document: self.document.handle,
-                        ..Default::default()
-                    }));
                 }
                 Stage::Snapshot {
                     snapshot,
@@ -158,10 +162,10 @@ impl Gather<'_> {
         }
     }
 
-    /// A batch: to who sent it, that it is durable; to everybody else, and where it is history, the batch.
-    fn slot(&mut self, slot: &Slot, history_revision: u64) {
+    /// A batch: to who sent it and waits for that, that it is durable; to everybody else, the batch.
+    fn slot(&mut self, slot: &Slot, placed_revision: u64) {
         self.metrics.deliveries += 1;
-        if slot.session != self.session || slot.first_revision <= history_revision {
+        if slot.session != self.session || slot.first_revision <= placed_revision {
             self.out.extend_from_slice(&slot.frame);
             return;
         }

@@ -40,10 +40,11 @@ impl Shard {
         let mut joined = std::mem::take(&mut socket.input);
         self.ledger.input_bytes -= joined.capacity();
         let rest = if joined.is_empty() {
-            self.split(key, transport, bytes, now)
+            self.split(key, transport, bytes, now).map(<[u8]>::to_vec)
         } else {
             joined.extend_from_slice(bytes);
-            self.split(key, transport, &mut joined, now)
+            let kept = self.split(key, transport, &mut joined, now);
+            kept.map(<[u8]>::len).map(|kept| last_bytes(joined, kept))
         };
         match rest {
             Ok(rest) => self.keep_input(key, rest, now),
@@ -127,16 +128,17 @@ impl Shard {
     }
 
     /// Keeps the beginning of a frame whose rest has not arrived.
-    fn keep_input(&mut self, key: SessionKey, rest: &[u8], now: Instant) {
-        if rest.is_empty() || !self.is_open(key) {
+    fn keep_input(&mut self, key: SessionKey, rest: Vec<u8>, now: Instant) {
+        if !self.is_open(key) {
             return;
         }
         let Some(socket) = self.socket_of(key) else {
             return;
         };
-        socket.input = rest.to_vec();
-        let held = socket.input.capacity();
-        self.ledger.input_bytes += held;
+        let rest_bytes = rest.capacity();
+        socket.input = rest;
+        let held = rest_bytes + socket.reader.held_bytes();
+        self.ledger.input_bytes += rest_bytes;
         if self.ledger.input_bytes > self.settings.memory.input_bytes_max && held > INPUT_BYTES_FREE
         {
             let refusal = Refusal::Unavailable("no memory for a frame of this size".to_owned());
@@ -214,15 +216,11 @@ impl Shard {
             Body::Hello(_) | Body::Ping(_) | Body::Pong(_) => 0,
         };
         let shard = super::route::shard_of_handle(handle, self.settings.shards);
-        let is_tied = shard == self.settings.index
-            || self
-                .socket_of(key)
-                .is_some_and(|socket| socket.forward(shard).is_some());
-        if is_tied {
-            Ok(shard)
-        } else {
-            Err(Refusal::DocumentNotOpen { handle })
-        }
+        let is_tied = self
+            .socket_of(key)
+            .is_some_and(|socket| socket.forward(shard).is_some());
+        // A handle that the connection cannot have is answered here, like every handle that it does not have.
+        Ok(if is_tied { shard } else { self.settings.index })
     }
 
     fn greet(&mut self, key: SessionKey, hello: wire::Hello, now: Instant) -> Result<(), Refusal> {
@@ -325,6 +323,16 @@ impl Shard {
             || is_forwarding_too_much
             || is_document_full
     }
+}
+
+/// The last `count` bytes, in the same memory as long as they are a good part of it: what arrives in many small
+/// pieces is not copied for each.
+fn last_bytes(mut bytes: Vec<u8>, count: usize) -> Vec<u8> {
+    bytes.drain(..bytes.len() - count);
+    if bytes.capacity() / 4 > count {
+        bytes.shrink_to_fit();
+    }
+    bytes
 }
 
 pub(super) fn decode(message: Bytes, operations_max: usize) -> Result<Body, Refusal> {

@@ -117,9 +117,13 @@ impl Shard {
         if !session.alarm.rings(at) {
             return;
         }
-        let Carrier::Socket(socket) = &session.carrier else {
+        let Carrier::Socket(socket) = &mut session.carrier else {
             return;
         };
+        if session.is_paused {
+            // It is not read, so its silence means nothing.
+            socket.heard_at = now;
+        }
         let connection = &self.settings.connection;
         match session.phase {
             Phase::Greeting => {

@@ -23,6 +23,8 @@ use super::time::Instant;
 use super::timer::Alarm;
 
 const DOCUMENT_ID_BYTES_MAX: usize = 256;
+/// How much of an unknown kind's name is said back.
+const KIND_ECHO_CHARS_MAX: usize = 32;
 
 impl Shard {
     /// A client asks for a document of this shard.
@@ -63,7 +65,7 @@ impl Shard {
         }
         if !joiner.kind.is_empty() && !kind::exists(&joiner.kind) {
             return Err(Refusal::KindUnknown {
-                kind: joiner.kind.clone(),
+                kind: joiner.kind.chars().take(KIND_ECHO_CHARS_MAX).collect(),
             });
         }
         let documents_max = self.settings.connection.documents_max;
@@ -308,7 +310,8 @@ impl Shard {
             document: document_key,
             index: open.subscribers.len(),
             stage,
-            history_revision: open.durable_revision,
+            placed_revision: open.durable_revision,
+            is_catching_up: sync != SyncMode::UpToDate,
             presence_cursor: open.presence.head(),
             is_warned: false,
         };

@@ -30,7 +30,8 @@ impl Shard {
         now: Instant,
     ) -> Result<(), Refusal> {
         let document_key = self.subscribed(key, presence.document)?;
-        if self.ledger.document_bytes >= self.settings.memory.document_bytes_max {
+        let is_full = self.ledger.document_bytes >= self.settings.memory.document_bytes_max;
+        if is_full && !presence.leave {
             return Err(Refusal::Unavailable(
                 "no memory for more presence".to_owned(),
             ));

@@ -33,6 +33,8 @@ struct Entry {
     waiting: Option<wire::Presence>,
     /// Which change is its newest.
     sequence: u64,
+    /// The others have been told. Not so of one that came back too soon after it had left.
+    is_told: bool,
 }
 
 /// What became of a client's new state.
@@ -64,6 +66,8 @@ pub struct Presence {
     /// How many changes there have been.
     sequence: u64,
     colors: BTreeMap<u64, &'static str>,
+    /// When a subscriber that is no longer present was last published.
+    left: BTreeMap<u64, Instant>,
     /// The bytes of all states, published and waiting.
     state_bytes: usize,
     change_bytes: usize,
@@ -87,6 +91,7 @@ impl Presence {
             changes: VecDeque::new(),
             sequence: 0,
             colors: BTreeMap::new(),
+            left: BTreeMap::new(),
             state_bytes: 0,
             change_bytes: 0,
         }
@@ -128,6 +133,7 @@ impl Presence {
         if bytes > bytes_max {
             return Err(Refusal::PresenceTooLarge { bytes, bytes_max });
         }
+        let bytes = held_bytes(&presence, &presence.fields);
         if self.state_bytes + bytes > self.limits.document_bytes_max {
             let reason = "the document has as much presence as it may";
             return Err(Refusal::Unavailable(reason.to_owned()));
@@ -141,15 +147,25 @@ impl Presence {
                 color: self.assign_color(client_id).to_owned(),
                 ..Default::default()
             };
-            self.state_bytes += state.encoded_len();
-            let entry = Entry {
+            self.state_bytes += held_bytes(&state, &state.fields);
+            let published_at = self.left.get(&client_id).copied();
+            let allowed_at = published_at.map(|at| at + self.limits.update_interval());
+            let mut entry = Entry {
                 session,
                 state,
                 last_seen: now,
-                published_at: now,
+                published_at: published_at.unwrap_or(now),
                 waiting: None,
                 sequence: 0,
+                is_told: false,
             };
+            if let Some(allowed_at) = allowed_at.filter(|at| now < *at) {
+                self.state_bytes += bytes;
+                entry.waiting = Some(presence);
+                self.entries.insert(client_id, entry);
+                self.due.insert((allowed_at, client_id));
+                return Ok(Update::WaitsUntil(allowed_at));
+            }
             self.entries.insert(client_id, entry);
             self.publish(client_id, presence, now);
             return Ok(Update::Published);
@@ -163,7 +179,7 @@ impl Presence {
         }
         self.state_bytes += bytes;
         if let Some(replaced) = entry.waiting.replace(presence) {
-            self.state_bytes -= replaced.encoded_len();
+            self.state_bytes -= held_bytes(&replaced, &replaced.fields);
         }
         self.due.insert((allowed_at, client_id));
         Ok(Update::WaitsUntil(allowed_at))
@@ -180,6 +196,7 @@ impl Presence {
 
     /// The session's client is no longer present. True: the others have something to be told.
     pub fn leave(&mut self, session: SessionKey, client_id: u64) -> bool {
+        let before = self.sequence;
         let present = self
             .entries
             .get(&client_id)
@@ -187,12 +204,13 @@ impl Presence {
         if present {
             self.remove(client_id);
         }
-        present
+        self.sequence != before
     }
 
     /// The session no longer subscribes, and no other session of its client does.
     pub fn release_color(&mut self, client_id: u64) {
         self.colors.remove(&client_id);
+        self.left.remove(&client_id);
     }
 
     /// Publishes what has waited long enough and removes who has been silent for too long. True: the others have
@@ -208,7 +226,7 @@ impl Presence {
                 .get_mut(&client_id)
                 .and_then(|entry| entry.waiting.take());
             if let Some(presence) = waiting {
-                self.state_bytes -= presence.encoded_len();
+                self.state_bytes -= held_bytes(&presence, &presence.fields);
                 self.publish(client_id, presence, now);
             }
         }
@@ -236,7 +254,7 @@ impl Presence {
     pub fn full_set(&self, client_id: u64) -> Vec<wire::UserPresence> {
         self.entries
             .iter()
-            .filter(|(present, _)| **present != client_id)
+            .filter(|(present, entry)| **present != client_id && entry.is_told)
             .map(|(_, entry)| entry.state.clone())
             .collect()
     }
@@ -270,15 +288,16 @@ impl Presence {
 
     fn publish(&mut self, client_id: u64, presence: wire::Presence, now: Instant) {
         let entry = self.entries.get_mut(&client_id).expect("the caller has it");
-        self.state_bytes -= entry.state.encoded_len();
+        self.state_bytes -= held_bytes(&entry.state, &entry.state.fields);
         entry.state.cursor = presence.cursor;
         entry.state.selection = presence.selection;
         entry.state.is_typing = presence.is_typing;
         entry.state.fields = presence.fields;
         entry.state.last_seen_ms = self.started_at_ms + entry.last_seen.as_millis();
         entry.published_at = now;
+        entry.is_told = true;
         entry.sequence = self.sequence;
-        self.state_bytes += entry.state.encoded_len();
+        self.state_bytes += held_bytes(&entry.state, &entry.state.fields);
         let state = entry.state.clone();
         self.change(client_id, state);
     }
@@ -287,16 +306,19 @@ impl Presence {
         let Some(entry) = self.entries.remove(&client_id) else {
             return;
         };
-        self.state_bytes -= entry.state.encoded_len();
+        self.state_bytes -= held_bytes(&entry.state, &entry.state.fields);
         if let Some(waiting) = entry.waiting {
-            self.state_bytes -= waiting.encoded_len();
+            self.state_bytes -= held_bytes(&waiting, &waiting.fields);
         }
-        let gone = wire::UserPresence {
-            client_id,
-            left: true,
-            ..Default::default()
-        };
-        self.change(client_id, gone);
+        self.left.insert(client_id, entry.published_at);
+        if entry.is_told {
+            let gone = wire::UserPresence {
+                client_id,
+                left: true,
+                ..Default::default()
+            };
+            self.change(client_id, gone);
+        }
     }
 
     fn change(&mut self, client_id: u64, state: wire::UserPresence) {
@@ -314,6 +336,12 @@ impl Presence {
             self.change_bytes -= oldest.frame.len();
         }
     }
+}
+
+/// What a presence takes in memory: each of its fields is far more than its few bytes on the wire.
+fn held_bytes(presence: &impl Message, fields: &BTreeMap<String, Bytes>) -> usize {
+    const FIELD_OVERHEAD_BYTES: usize = 2 * size_of::<(String, Bytes)>();
+    presence.encoded_len() + fields.len() * FIELD_OVERHEAD_BYTES
 }
 
 #[cfg(test)]

@@ -121,9 +121,11 @@ pub struct Subscription {
     /// Where the document's list of subscribers has it.
     pub index: usize,
     pub stage: Stage,
-    /// The document's durable revision when the client was put to where it started. What it gets up to there is
-    /// history, in which its own operations come like any other, and are not acknowledged: it may not know them.
-    pub history_revision: u64,
+    /// The durable revision when its place was last set. The client's own batches up to there are sent to it like
+    /// anybody's: it asked for them, or their acknowledgement has been passed over.
+    pub placed_revision: u64,
+    /// Its client waits for the page that says that it has caught up.
+    pub is_catching_up: bool,
     pub presence_cursor: u64,
     /// It has been warned, and gets no presence until it has caught up.
     pub is_warned: bool,

@@ -1,6 +1,7 @@
 //! Operations as the protocol's `TextOperation`.
 
 use prost::Message;
+use prost::encoding::{DecodeContext, decode_key, message, skip_field};
 
 use crate::codec::wire::{TextComponent, TextOperation, text_component::Edit};
 
@@ -9,15 +10,18 @@ use super::operation::{Component, Operation};
 
 /// Longer than any document, in code units. It keeps what peers send far from where sums of lengths overflow.
 const REACH_MAX: u64 = u32::MAX as u64;
+/// `TextOperation.components`.
+const COMPONENTS_TAG: u32 = 1;
 
 impl Operation {
     /// Reads an encoded `TextOperation`. What it returns is canonical; whether it fits a document is for the document
     /// to say, unless no document is so long.
     pub fn decode(bytes: &[u8]) -> Result<Self, TextError> {
-        let message = TextOperation::decode(bytes)?;
         let mut builder = Self::builder();
         let mut reach = 0_u64;
-        for component in message.components {
+        let mut rest = bytes;
+        // One at a time: a list of decoded components would take many times the memory of their bytes.
+        while let Some(component) = next_component(&mut rest)? {
             match component.edit.ok_or(TextError::EmptyComponent)? {
                 Edit::Retain(length) => {
                     builder.retain(checked_length(length, &mut reach)?);
@@ -48,6 +52,20 @@ impl Operation {
             .collect();
         TextOperation { components }.encode_to_vec()
     }
+}
+
+/// The next component of an encoded `TextOperation`; other fields are skipped.
+fn next_component(rest: &mut &[u8]) -> Result<Option<TextComponent>, prost::DecodeError> {
+    while !rest.is_empty() {
+        let (tag, wire_type) = decode_key(rest)?;
+        if tag == COMPONENTS_TAG {
+            let mut component = TextComponent::default();
+            message::merge(wire_type, &mut component, rest, DecodeContext::default())?;
+            return Ok(Some(component));
+        }
+        skip_field(wire_type, tag, rest, DecodeContext::default())?;
+    }
+    Ok(None)
 }
 
 fn checked_length(length: u64, reach: &mut u64) -> Result<usize, TextError> {

@@ -179,8 +179,10 @@ impl Client {
             self.act(around);
         }
         let session = self.session.as_mut().expect("as before");
-        session.connection
-            .flush(around.scenario.limits().connection.message_bytes_max, around.random);
+        session.connection.flush(
+            around.scenario.limits().connection.message_bytes_max,
+            around.random,
+        );
         let taken = link.up.write(&session.connection.output);
         session.connection.output.drain(..taken);
         Outcome::Stays
@@ -277,13 +279,17 @@ impl Client {
                 leave: is_leave,
                 ..Default::default()
             };
-            around.trace.note(format_args!("{} > {presence:?}", self.name));
+            around
+                .trace
+                .note(format_args!("{} > {presence:?}", self.name));
             replica.presence = (!is_leave).then_some(number);
             session.connection.send(Body::Presence(presence));
         }
         session.send_operations(index, replica, around);
         if !is_opening && !opens_again && around.random.happens(rates.leave) {
-            around.trace.note(format_args!("{} leaves {}", self.name, replica.document));
+            around
+                .trace
+                .note(format_args!("{} leaves {}", self.name, replica.document));
             session.handles.remove(&handle);
             session.left.insert(handle);
             session.connection.send(Body::Close(wire::Close {
@@ -361,7 +367,11 @@ impl Client {
                     broken!("S4", "{}: {ack:?} for nothing", self.name);
                 };
                 if self.replica(ack.document).is_some() {
-                    assert_eq!(index, self.index(ack.document), "a batch is of one document");
+                    assert_eq!(
+                        index,
+                        self.index(ack.document),
+                        "a batch is of one document"
+                    );
                     self.replicas[index].acknowledged(&ack, &batch, around.judge);
                 }
             }
@@ -542,7 +552,9 @@ impl Session {
             first_clock: batch.first_clock,
             operations: batch.operations,
         };
-        around.trace.note(format_args!("client {} > {request:?}", replica.client_id));
+        around
+            .trace
+            .note(format_args!("client {} > {request:?}", replica.client_id));
         self.sent.insert(client_seq, (index, sent));
         self.last_operations = Some(request.clone());
         self.connection.send(Body::Operations(request));

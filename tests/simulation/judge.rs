@@ -174,13 +174,9 @@ impl Judge {
         let at = Position { epoch, revision: 0 };
         let found = self.history(document, at).find(origin, clock);
         match found {
-            Some(revision) => self.acknowledged(
-                document,
-                Position { epoch, revision },
-                origin,
-                clock,
-                None,
-            ),
+            Some(revision) => {
+                self.acknowledged(document, Position { epoch, revision }, origin, clock, None)
+            }
             None => broken!(
                 "S3",
                 "{document}: clock {clock} of {origin} was acknowledged and is nowhere"
@@ -214,12 +210,7 @@ impl Judge {
 
     /// The relay starts again on what the disk has: each document up to `revision_of` it. `is_lossless`: the end
     /// before was one that the durability mode promises to survive.
-    pub fn restarted(
-        &mut self,
-        epoch: u64,
-        is_lossless: bool,
-        revision_of: impl Fn(&str) -> u64,
-    ) {
+    pub fn restarted(&mut self, epoch: u64, is_lossless: bool, revision_of: impl Fn(&str) -> u64) {
         let current: Vec<_> = self.current().cloned().collect();
         for document in current {
             let history = &self.histories[&(document.clone(), self.epoch)];
@@ -275,13 +266,19 @@ impl History {
             broken!("S5", "{document}: clock {clock} of {origin} twice");
         }
         if clock > expected {
-            broken!("S6", "{document}: clock {clock} of {origin} before {expected}");
+            broken!(
+                "S6",
+                "{document}: clock {clock} of {origin} before {expected}"
+            );
         }
         if self.kind == "text" {
             let edit = Operation::decode(&placed.operation).expect("the engine encodes them");
             let text = inserted(&edit);
             if !sent.inserts.contains(&(origin, clock, text)) {
-                broken!("S4", "{document}: {origin} did not send {edit:?} at {clock}");
+                broken!(
+                    "S4",
+                    "{document}: {origin} did not send {edit:?} at {clock}"
+                );
             }
             let mut text = self.texts.last().cloned().unwrap_or_default();
             text.apply(&edit).expect("the engine applies it first");
@@ -290,7 +287,11 @@ impl History {
             if sent.payloads.get(&placed.operation) != Some(&origin) {
                 broken!("S4", "{document}: {origin} did not send {placed:?}");
             }
-            if self.placed.iter().any(|other| other.operation == placed.operation) {
+            if self
+                .placed
+                .iter()
+                .any(|other| other.operation == placed.operation)
+            {
                 broken!("S5", "{document}: {placed:?} twice");
             }
         }
@@ -326,7 +327,10 @@ impl History {
         match revision.checked_sub(1) {
             Some(index) => match self.texts.get(index as usize) {
                 Some(text) => text.clone(),
-                None => broken!("S4", "a snapshot at revision {revision}, which is not written"),
+                None => broken!(
+                    "S4",
+                    "a snapshot at revision {revision}, which is not written"
+                ),
             },
             None => Text::default(),
         }

@@ -56,14 +56,21 @@ fn every_seed_keeps_the_promises() {
             failures
         };
         let threads = [(); THREADS].map(|()| scope.spawn(run));
-        let failures = threads.into_iter().map(|thread| thread.join().expect("it catches panics"));
+        let failures = threads
+            .into_iter()
+            .map(|thread| thread.join().expect("it catches panics"));
         failures.flatten().collect()
     });
     for (seed, why) in &failures {
         println!("seed {seed}: {why}");
         println!("  CORELAY_SEED={seed} cargo test --test simulation one_seed -- --nocapture");
     }
-    assert!(failures.is_empty(), "{} of {} seeds", failures.len(), seeds.len());
+    assert!(
+        failures.is_empty(),
+        "{} of {} seeds",
+        failures.len(),
+        seeds.len()
+    );
 }
 
 /// Prints what happens in the run of `CORELAY_SEED`, or plays seed 0 in silence.

@@ -158,14 +158,37 @@ impl Relay {
             let held = shard.metrics();
             let sessions = held.connections + 1;
             let pools = [
-                ("input", held.input_bytes, memory.input_bytes_max, sessions * PIECE_BYTES + message),
-                ("output", held.output_bytes, memory.output_bytes_max, sessions * PIECE_BYTES + message),
-                ("document", held.document_bytes, memory.document_bytes_max, message),
-                ("pending", held.pending_bytes, memory.pending_bytes_max, message),
+                (
+                    "input",
+                    held.input_bytes,
+                    memory.input_bytes_max,
+                    sessions * PIECE_BYTES + message,
+                ),
+                (
+                    "output",
+                    held.output_bytes,
+                    memory.output_bytes_max,
+                    sessions * PIECE_BYTES + message,
+                ),
+                (
+                    "document",
+                    held.document_bytes,
+                    memory.document_bytes_max,
+                    message,
+                ),
+                (
+                    "pending",
+                    held.pending_bytes,
+                    memory.pending_bytes_max,
+                    message,
+                ),
             ];
             for (pool, bytes, bytes_max, slack) in pools {
                 if bytes > bytes_max as u64 + slack {
-                    broken!("S7", "{bytes} bytes of {pool}, and {bytes_max} are allowed: {held:?}");
+                    broken!(
+                        "S7",
+                        "{bytes} bytes of {pool}, and {bytes_max} are allowed: {held:?}"
+                    );
                 }
             }
         }
@@ -315,7 +338,11 @@ impl Relay {
             }
         }
         // A turn may end before everything is sent.
-        let sends_max = if turn.is_calm { 1000 } else { turn.random.up_to(50) };
+        let sends_max = if turn.is_calm {
+            1000
+        } else {
+            turn.random.up_to(50)
+        };
         for _ in 0..sends_max {
             let Some(connection) = engine.poll_writable() else {
                 break;
@@ -331,7 +358,10 @@ impl Relay {
             let mut out = Vec::new();
             engine.poll_transmit(connection, &mut out);
             let Some(socket) = self.sockets.get_mut(&place) else {
-                broken!("S8", "{connection:?} is gone, and there is something for it");
+                broken!(
+                    "S8",
+                    "{connection:?} is gone, and there is something for it"
+                );
             };
             let link = turn.links.get_mut(&socket.link).expect("it has a socket");
             let taken = link.down.write(&out);

@@ -98,7 +98,12 @@ impl Replica {
         let have = have.filter(|have| have.epoch == epoch);
         let has = have.map_or(0, |have| have.revision);
         if opened.kind != self.kind {
-            broken!("S8", "{document} is a {}, and was opened as a {}", self.kind, opened.kind);
+            broken!(
+                "S8",
+                "{document} is a {}, and was opened as a {}",
+                self.kind,
+                opened.kind
+            );
         }
         let follows = match sync {
             SyncMode::UpToDate => opened.from_revision == has && position.revision == has,
@@ -106,7 +111,10 @@ impl Replica {
             SyncMode::Snapshot => opened.from_revision >= has.max(position.revision),
         };
         if !follows {
-            broken!("S1", "{document}: opened at {has} of {epoch} with {opened:?}");
+            broken!(
+                "S1",
+                "{document}: opened at {has} of {epoch} with {opened:?}"
+            );
         }
         if have.is_none() {
             let is_empty = opened.from_revision == 0 && sync == SyncMode::UpToDate;
@@ -119,7 +127,11 @@ impl Replica {
             && !clocks.contains(&opened.next_clock)
             && (have.is_some() || is_always)
         {
-            broken!("S3", "{document}: clock {} is expected, and {clocks:?} could be", opened.next_clock);
+            broken!(
+                "S3",
+                "{document}: clock {} is expected, and {clocks:?} could be",
+                opened.next_clock
+            );
         }
         self.subscription = Some(Subscription {
             handle: opened.document,
@@ -145,7 +157,10 @@ impl Replica {
         let subscription = self.subscription.as_mut().expect("the caller knows");
         let from = resync.from.expect("Resync has a position");
         if from.epoch != subscription.epoch {
-            broken!("S1", "{document}: an epoch changes within a connection: {resync:?}");
+            broken!(
+                "S1",
+                "{document}: an epoch changes within a connection: {resync:?}"
+            );
         }
         let is_snapshot = match resync.sync() {
             SyncMode::UpToDate => broken!("S1", "{document}: a Resync without pages: {resync:?}"),
@@ -158,7 +173,11 @@ impl Replica {
             ResyncReason::Requested => false,
         };
         if is_gap {
-            broken!("S1", "{document}: {resync:?} where {} is next", subscription.next_revision);
+            broken!(
+                "S1",
+                "{document}: {resync:?} where {} is next",
+                subscription.next_revision
+            );
         }
         subscription.next_revision = from.revision + 1;
         subscription.next_clock = resync.next_clock;
@@ -205,7 +224,7 @@ impl Replica {
     }
 
     pub fn remote(&mut self, remote: &RemoteOps, judge: &mut Judge) {
-        self.expect_live(remote);
+        self.expect_whole(remote);
         self.take_remote(remote, judge);
     }
 
@@ -217,7 +236,7 @@ impl Replica {
             broken!("S5", "{document}: {ack:?} for {batch:?}");
         }
         if !ack.duplicate {
-            self.expect_live(ack);
+            self.expect_whole(ack);
             self.expect_next(ack.first_revision, count);
         }
         let subscription = self.subscription.as_mut().expect("the caller knows");
@@ -268,7 +287,11 @@ impl Replica {
         }
         for presence in presences {
             if presence.client_id == self.client_id {
-                broken!("S9", "{}: a client is told of itself: {presence:?}", self.document);
+                broken!(
+                    "S9",
+                    "{}: a client is told of itself: {presence:?}",
+                    self.document
+                );
             }
             if presence.left {
                 self.peers.remove(&presence.client_id);
@@ -315,10 +338,11 @@ impl Replica {
         self.see(remote.revision + remote.operations.len() as u64 - 1);
     }
 
-    fn expect_live(&self, what: &dyn std::fmt::Debug) {
+    /// What the relay has at hand may come before the last page, but not before the snapshot that it follows.
+    fn expect_whole(&self, what: &dyn std::fmt::Debug) {
         let subscription = self.subscription.as_ref().expect("the caller knows");
-        if !matches!(subscription.stage, Stage::Live) {
-            broken!("S1", "{}: {what:?} before the last page", self.document);
+        if matches!(subscription.stage, Stage::Snapshot(_)) {
+            broken!("S1", "{}: {what:?} inside the snapshot", self.document);
         }
     }
 

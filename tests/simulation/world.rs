@@ -349,7 +349,11 @@ impl World {
             link.set_capacity(65_536);
         }
         // A presence can have died of silence without its client's knowing.
-        for replica in self.clients.iter_mut().flat_map(|client| &mut client.replicas) {
+        for replica in self
+            .clients
+            .iter_mut()
+            .flat_map(|client| &mut client.replicas)
+        {
             replica.presence = None;
         }
         if self.clients.len() > 2 {
@@ -402,12 +406,13 @@ impl World {
         }
         for client in &self.clients {
             for replica in &client.replicas {
-                let others = self.clients.iter().filter(|other| {
-                    other.client_id() != client.client_id()
-                });
-                let there = others.flat_map(|other| &other.replicas).filter(|other| {
-                    other.document == replica.document && other.presence.is_some()
-                });
+                let others = self
+                    .clients
+                    .iter()
+                    .filter(|other| other.client_id() != client.client_id());
+                let there = others
+                    .flat_map(|other| &other.replicas)
+                    .filter(|other| other.document == replica.document && other.presence.is_some());
                 let expected: BTreeMap<u64, Vec<u8>> = there
                     .map(|other| (other.client_id, other.presence.clone().expect("just seen")))
                     .collect();
@@ -492,7 +497,9 @@ impl World {
             digest: self.trace.digest(),
             deliveries: self.judge.deliveries,
             acknowledgements: self.judge.acknowledgements,
-            operations: documents.map(|document| self.judge.revision(document)).sum(),
+            operations: documents
+                .map(|document| self.judge.revision(document))
+                .sum(),
         }
     }
 }
@@ -500,7 +507,10 @@ impl World {
 /// A client with some of the documents. Some clients are one user's two connections, each with documents of its own.
 fn client(number: usize, scenario: &Scenario, random: &mut Random) -> Client {
     let documents = scenario.documents.iter();
-    let mut chosen: Vec<_> = documents.filter(|_| random.happens(7000)).cloned().collect();
+    let mut chosen: Vec<_> = documents
+        .filter(|_| random.happens(7000))
+        .cloned()
+        .collect();
     if chosen.is_empty() {
         chosen.push(scenario.documents[0].clone());
     }

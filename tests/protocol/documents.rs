@@ -1,0 +1,179 @@
+//! A document's life: snapshots, idleness, and the memory that all of them share.
+
+use std::time::Duration;
+
+use corelay::codec::record;
+use corelay::codec::wire::{ErrorCode, SyncMode};
+use corelay::engine::shard::Settings;
+use corelay::store::StoreRequest;
+use corelay::text::Operation;
+
+use crate::expect;
+use crate::fixture::{Relay, close, log_batch, open, text_batch};
+
+const IDLE: Duration = Duration::from_secs(300);
+const MOMENT: Duration = Duration::from_millis(1);
+
+/// The revisions of the snapshots that the store was given.
+fn snapshots(relay: &Relay) -> Vec<u64> {
+    let revision = |request: &StoreRequest| match request {
+        StoreRequest::PutSnapshot { revision, .. } => Some(*revision),
+        StoreRequest::Append { .. } | StoreRequest::Load { .. } | StoreRequest::Read { .. } => None,
+    };
+    relay.served.iter().filter_map(revision).collect()
+}
+
+#[test]
+fn a_snapshot_is_taken_after_so_many_operations() {
+    let mut relay = Relay::with(1, |settings| settings.document.snapshot_operations = 10);
+    let (ann, notes) = relay.joined("ann", "notes", "log");
+    for clock in 0..9 {
+        relay.send(
+            ann,
+            log_batch(notes, clock, ["a payload that pays for the snapshot"]),
+        );
+    }
+    assert_eq!(snapshots(&relay), [0; 0]);
+    relay.send(ann, log_batch(notes, 9, ["x", "y", "z"]));
+    assert_eq!(snapshots(&relay), [12]);
+    let Some(StoreRequest::PutSnapshot { snapshot, .. }) = relay.served.last() else {
+        panic!("it is last");
+    };
+    let record = record::decode_snapshot(snapshot).expect("the engine wrote it");
+    assert_eq!((record.revision, record.clients.len()), (12, 1));
+    assert_eq!(record.clients[0].next_clock, 12);
+}
+
+#[test]
+fn a_snapshot_is_taken_after_so_long() {
+    let mut relay = Relay::new();
+    let (ann, notes) = relay.joined("ann", "notes", "log");
+    let period = relay_period();
+    relay.send(ann, log_batch(notes, 0, [vec![0; 500]]));
+    relay.pass(period - MOMENT);
+    assert_eq!(snapshots(&relay), [0; 0]);
+    relay.pass(MOMENT);
+    relay.send(ann, log_batch(notes, 1, ["x"]));
+    assert_eq!(snapshots(&relay).len(), 1);
+    relay.pass(3 * period);
+    assert!(snapshots(&relay).len() <= 2, "nothing has happened");
+}
+
+fn relay_period() -> Duration {
+    corelay::config::Config::default().document.snapshot_period
+}
+
+#[test]
+fn snapshots_cost_no_more_than_the_operations_did() {
+    let mut relay = Relay::with(1, |settings| settings.document.snapshot_operations = 2);
+    let (ann, notes) = relay.joined("ann", "notes", "text");
+    let large = Operation::splice(0, 0, &"x".repeat(20_000));
+    relay.send(ann, text_batch(notes, 0, 0, &[large]));
+    let mut written = 0;
+    for clock in 1..200 {
+        let edit = Operation::splice(7, 1, "y");
+        written += edit.encode().len();
+        relay.send(ann, text_batch(notes, clock, clock, &[edit]));
+    }
+    assert!(written < 20_000);
+    assert!(snapshots(&relay).len() <= 1, "{:?}", snapshots(&relay));
+}
+
+#[test]
+fn one_more_snapshot_when_the_last_peer_leaves_and_only_if_there_is_something() {
+    let mut relay = Relay::new();
+    let (ann, notes) = relay.joined("ann", "notes", "text");
+    let (ben, _) = relay.joined("ben", "notes", "text");
+    relay.send(
+        ann,
+        text_batch(notes, 0, 0, &[Operation::splice(0, 0, "x")]),
+    );
+    expect!(relay, ann, Ack);
+    relay.send(ann, close(notes));
+    assert_eq!(snapshots(&relay), [0; 0]);
+    relay.vanish(ben);
+    assert_eq!(snapshots(&relay), [1]);
+    relay.open(ann, "notes", "text");
+    relay.send(ann, close(notes));
+    assert_eq!(snapshots(&relay), [1], "it is the same");
+}
+
+#[test]
+fn an_idle_document_is_dropped_after_five_minutes_with_all_it_held() {
+    let mut relay = Relay::new();
+    let (ann, notes) = relay.joined("ann", "notes", "text");
+    relay.send(
+        ann,
+        text_batch(notes, 0, 0, &[Operation::splice(0, 0, "kept")]),
+    );
+    relay.drain(ann);
+    relay.send(ann, close(notes));
+    relay.pass(IDLE - MOMENT);
+    assert_eq!(relay.shards[0].metrics().documents, 1);
+    // Somebody comes and goes: it begins again.
+    relay.open(ann, "notes", "text");
+    relay.drain(ann);
+    relay.send(ann, close(notes));
+    relay.pass(IDLE - MOMENT);
+    assert_eq!(relay.shards[0].metrics().documents, 1);
+    relay.pass(MOMENT);
+    let metrics = relay.shards[0].metrics();
+    assert_eq!((metrics.documents, metrics.document_bytes), (0, 0));
+    let again = relay.open(ann, "notes", "text");
+    assert_ne!(again.document, notes, "a handle is given once");
+    assert_eq!(again.sync(), SyncMode::Snapshot);
+    assert_eq!(again.next_clock, 1);
+}
+
+#[test]
+fn an_idle_document_waits_for_what_is_on_its_way_to_the_disk() {
+    let mut relay = Relay::new();
+    let (ann, notes) = relay.joined("ann", "notes", "log");
+    relay.hold_store();
+    relay.send(ann, log_batch(notes, 0, ["x"]));
+    relay.send(ann, close(notes));
+    relay.pass(2 * IDLE);
+    assert_eq!(relay.shards[0].metrics().documents, 1);
+    relay.release_store();
+    relay.pass(IDLE);
+    let metrics = relay.shards[0].metrics();
+    assert_eq!((metrics.documents, metrics.pending_bytes), (0, 0));
+    assert_eq!(relay.open(ann, "notes", "log").next_clock, 1);
+}
+
+#[test]
+fn when_memory_is_used_up_idle_documents_make_room_and_then_it_is_said() {
+    let small = |settings: &mut Settings| settings.memory.document_bytes_max = 50_000;
+    let mut relay = Relay::with(1, small);
+    let (ann, first) = relay.joined("ann", "first", "text");
+    let large = || Operation::splice(0, 0, &"x".repeat(30_000));
+    relay.send(ann, text_batch(first, 0, 0, &[large()]));
+    expect!(relay, ann, Ack);
+    assert!(relay.shards[0].metrics().document_bytes > 50_000);
+    // Its members cannot write, and others cannot open; nobody is closed.
+    relay.send(
+        ann,
+        text_batch(first, 1, 1, &[Operation::splice(0, 0, "y")]),
+    );
+    let nack = expect!(relay, ann, Nack);
+    assert_eq!(
+        (nack.code(), nack.retryable),
+        (ErrorCode::ServiceUnavailable, true)
+    );
+    assert!(nack.message.contains("memory") && nack.retry_after_ms > 0);
+    let ben = relay.greeted("ben");
+    relay.send(ben, open("second", "log", true));
+    let error = expect!(relay, ben, Error);
+    assert_eq!(error.code(), ErrorCode::ServiceUnavailable);
+    assert!(error.message.contains("memory") && error.retryable);
+    // What is open can be joined.
+    relay.open(ben, "first", "text");
+    relay.drain(ben);
+    // As soon as the large one is idle, it goes.
+    relay.send(ann, close(first));
+    relay.send(ben, close(first));
+    let second = relay.open(ben, "second", "log");
+    relay.send(ben, log_batch(second.document, 0, ["x"]));
+    expect!(relay, ben, Ack);
+    assert_eq!(relay.shards[0].metrics().documents, 1);
+}

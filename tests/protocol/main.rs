@@ -1,0 +1,13 @@
+//! The protocol, request by request: one shard (or two, with their lanes) driven through its face.
+
+mod catch_up;
+mod connection;
+mod documents;
+mod errors;
+mod fixture;
+mod flow;
+mod join;
+mod mesh;
+mod operations;
+mod presence;
+mod stop;

@@ -159,6 +159,11 @@ impl Document {
 }
 
 impl Open {
+    /// What a snapshot of it takes, about.
+    pub fn snapshot_bytes(&self) -> usize {
+        self.kind.state_bytes() + self.dedupe.footprint_bytes()
+    }
+
     /// Nothing of it waits for the store.
     pub fn is_at_rest(&self) -> bool {
         self.pending.is_empty() && self.snapshot.storing_bytes == 0

@@ -189,7 +189,7 @@ impl Shard {
         }
         let has_unstored = open.head_revision > open.snapshot.revision;
         let idle_since = *open.idle_since.get_or_insert(now);
-        if has_unstored && open.snapshot.storing_bytes == 0 {
+        if has_unstored {
             self.take_snapshot(document_key, now);
         }
         let Some(open) = self.open_of(document_key) else {
@@ -246,17 +246,24 @@ impl Shard {
         if is_time {
             open.snapshot.considered_at = now;
         }
-        let cost_bytes = open.kind.state_bytes() + open.dedupe.footprint_bytes();
-        let is_affordable = open.snapshot.operation_bytes_since >= cost_bytes;
-        if is_due && is_affordable && open.snapshot.storing_bytes == 0 {
+        let is_affordable = open.snapshot.operation_bytes_since >= open.snapshot_bytes();
+        if is_due && is_affordable {
             self.take_snapshot(document_key, now);
         }
     }
 
+    /// Stores a snapshot, unless one is on its way or there is no room for it among what is. One that is larger
+    /// than that room goes when no other does.
     fn take_snapshot(&mut self, document_key: DocumentKey, now: Instant) {
         let document = &mut self.documents[document_key];
         let reference = document.reference(document_key);
         let open = document.open_mut().expect("its caller has seen it");
+        let pending_bytes = self.ledger.pending_bytes + open.snapshot_bytes();
+        let has_room = pending_bytes <= self.settings.memory.pending_bytes_max
+            || self.ledger.snapshot_bytes == 0;
+        if open.snapshot.storing_bytes > 0 || !has_room {
+            return;
+        }
         let snapshot = record::encode_snapshot(&SnapshotRecord {
             revision: open.head_revision,
             state: open.kind.state(),
@@ -268,6 +275,7 @@ impl Shard {
         open.snapshot.considered_at = now;
         open.snapshot.storing_bytes = snapshot.len();
         self.ledger.pending_bytes += snapshot.len();
+        self.ledger.snapshot_bytes += snapshot.len();
         self.store.push_back(StoreRequest::PutSnapshot {
             document: reference,
             revision: open.head_revision,
@@ -280,6 +288,7 @@ impl Shard {
         if let Some(open) = self.open_of(document_key) {
             let stored_bytes = std::mem::take(&mut open.snapshot.storing_bytes);
             self.ledger.pending_bytes -= stored_bytes;
+            self.ledger.snapshot_bytes -= stored_bytes;
             self.check_idle(document_key, now);
         }
     }

@@ -33,5 +33,7 @@ pub(super) struct Ledger {
     pub input_bytes: usize,
     pub output_bytes: usize,
     pub document_bytes: usize,
+    /// Snapshots included.
     pub pending_bytes: usize,
+    pub snapshot_bytes: usize,
 }

@@ -273,7 +273,8 @@ impl Presence {
             let skipped = usize::try_from(*cursor - oldest).expect("within the ring");
             for (sequence, change) in (*cursor..).zip(self.changes.range(skipped..)) {
                 let newest = self.entries.get(&change.client_id);
-                let superseded = newest.is_some_and(|entry| entry.sequence != sequence);
+                let superseded =
+                    newest.is_some_and(|entry| entry.is_told && entry.sequence != sequence);
                 if change.client_id != client_id && !superseded {
                     out.extend_from_slice(&change.frame);
                 }

@@ -189,11 +189,14 @@ impl Shard {
 
     // ---- out
 
-    /// Whether the connection's socket should be read. False while its requests wait for something: the driver
-    /// leaves its bytes in the socket, so that TCP slows down this client alone.
-    pub fn wants_bytes(&self, connection: ConnectionId) -> bool {
+    /// Whether the connection's socket should be read: ask before every read. False while its requests wait for
+    /// something: the driver leaves its bytes in the socket, so that TCP slows down this client alone, until
+    /// `poll_wants_bytes` names it.
+    pub fn wants_bytes(&mut self, connection: ConnectionId) -> bool {
+        let key = connection.into();
+        self.check_pause(key);
         self.sessions
-            .get(connection.into())
+            .get(key)
             .is_some_and(|session| !session.is_paused && !session.is_closing())
     }
 

@@ -176,7 +176,7 @@ impl Connections {
     }
 
     /// After a read: there may be more. A connection that is not to be read is left out until it is again.
-    pub fn queue_again(&mut self, key: Key, engine: &Shard) {
+    pub fn queue_again(&mut self, key: Key, engine: &mut Shard) {
         if let Some(connection) = self.slots.get(key)
             && !matches!(connection.stage, Stage::Open(id) if !engine.wants_bytes(id))
         {

@@ -113,7 +113,7 @@ impl Driver {
                 break;
             };
             self.read_one(key, &mut scratch, now);
-            self.connections.queue_again(key, &self.engine);
+            self.connections.queue_again(key, &mut self.engine);
         }
         self.scratch = scratch;
         count

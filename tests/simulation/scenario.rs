@@ -223,11 +223,12 @@ fn settings(random: &mut Random, is_small: bool, durability: Durability) -> Sett
     presence.ttl = milliseconds(random.pick(&[1000, 3000, 30_000]));
     presence.bytes_max = 4096;
 
+    let connection = &settings.connection;
     let memory = &mut settings.memory;
-    memory.input_bytes_max = random.pick(&[64 * 1024, 1024 * 1024]);
-    memory.output_bytes_max = random.pick(&[64 * 1024, 1024 * 1024]);
+    memory.input_bytes_max = random.pick(&[4096, 64 * 1024]);
+    memory.output_bytes_max = random.pick(&[5000, 64 * 1024]);
     memory.document_bytes_max = 4 * 1024 * 1024;
-    memory.pending_bytes_max = random.pick(&[100_000, 1024 * 1024]);
+    memory.pending_bytes_max = connection.inflight_bytes_max + random.pick(&[0, 4096, 100_000]);
     memory.catch_up_reads_max = random.pick(&[1, 2, 64]);
     memory.catch_up_page_bytes = random.pick(&[1, 500, 4096]);
     memory.lane_window_bytes = random.pick(&[256, 4096, 100_000]);

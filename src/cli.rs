@@ -24,7 +24,7 @@ pub enum Command {
     /// Say whether this machine can run the relay, and what to do where it cannot.
     Doctor(Sources),
     /// Put load on a running relay, or replay a recorded editing history through it.
-    Load(load::Arguments),
+    Load(Box<load::Arguments>),
 }
 
 #[derive(Debug, Args)]

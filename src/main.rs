@@ -30,7 +30,7 @@ fn main() -> ExitCode {
             .map_or_else(refuse, |config| doctor(&config)),
         Command::Load(arguments) => {
             start_log(&Log::default());
-            load::run(arguments)
+            load::run(*arguments)
         }
     }
 }
@@ -86,6 +86,8 @@ fn start_log(log: &Log) {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(&log.filter))
         .with_writer(std::io::stderr)
+        // A log that cannot be written is no reason to end: reporting that would panic.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     match log.format {

@@ -297,7 +297,13 @@ fn after_a_reconnect_only_what_was_not_applied_is_sent_again() {
         matches!(&sent[..], [Body::Open(open)] if open.have == at(50)),
         "{sent:?}"
     );
-    play.answer_open("log", delta(50, 100));
+    play.answer_open(
+        "log",
+        wire::Opened {
+            position: at(102),
+            ..delta(50, 100)
+        },
+    );
     assert_eq!(
         play.batches(),
         [],

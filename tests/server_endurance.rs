@@ -4,6 +4,7 @@ mod common;
 
 use common::Server;
 use common::client::{Client, stream};
+use corelay::codec::wire::{Ping, event, request};
 use std::io::{Read, Write};
 
 /// Waits until the relay has let go of all connections, and returns its descriptors.
@@ -83,4 +84,95 @@ fn a_thousand_idle_connections_cost_little_and_all_answer() {
         client.open("everybody");
     }
     clients[0].open("everybody");
+}
+
+#[test]
+fn sleeping_and_waking_leaves_nothing_behind() {
+    let server = Server::spawn(&[]);
+    let mut client = Client::tcp(&server);
+    client.hello(1);
+    let mut pings = |count: u64| {
+        for nonce in 0..count {
+            client.request(request::Body::Ping(Ping { nonce }));
+            let pong = client.expect("a Pong", |event| match event {
+                event::Body::Pong(pong) => Some(pong.nonce),
+                _ => None,
+            });
+            assert_eq!(pong, nonce);
+        }
+    };
+    pings(2000);
+    assert_eq!(
+        server.metric("nothing"),
+        0,
+        "the control thread is warm, too"
+    );
+    let before = server.resident_bytes();
+    // A relay that is kept busy by others does not sleep between two pings.
+    let parks = server.wait_for("twenty thousand parks", || {
+        pings(4000);
+        let parks = server.metric("parks_total");
+        (parks > 20_000).then_some(parks)
+    });
+    let after = server.resident_bytes();
+    // The executor's smallest trace of a wait is some 200 bytes: 4 MB.
+    assert!(
+        after < before + 2 * 1024 * 1024,
+        "{before} {after} after {parks} parks"
+    );
+}
+
+#[test]
+fn without_free_descriptors_clients_wait_and_nothing_spins() {
+    let server = Server::spawn(&[]);
+    let mut first = Client::tcp(&server);
+    first.hello(1);
+    let free = 5;
+    let before = server.set_limit(libc::RLIMIT_NOFILE, server.descriptors() as u64 + free);
+    let waiting: Vec<_> = (0..20).map(|_| stream(server.tcp)).collect();
+    server.wait_for("the end of the descriptors", || {
+        server.log().contains("cannot accept").then_some(())
+    });
+    let cpu = server.cpu_seconds();
+    let document = first.open("document").document;
+    for number in 0..200 {
+        first.send(
+            document,
+            number + 1,
+            number,
+            &["served without a descriptor to spare"],
+        );
+        first.ack(number + 1);
+    }
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let spent = server.cpu_seconds() - cpu;
+    assert!(spent < 0.8, "{spent} s of one core");
+    server.set_limit(libc::RLIMIT_NOFILE, before);
+    for (stream, number) in waiting.into_iter().zip(100..) {
+        let mut client = Client::over(common::client::Socket::Tcp(stream));
+        client.hello(number);
+    }
+}
+
+#[test]
+fn handshakes_that_nobody_finishes_do_not_keep_others_out() {
+    let server = Server::spawn(&[]);
+    let half: Vec<_> = (0..1500)
+        .map(|_| {
+            let mut stream = stream(server.websocket);
+            stream
+                .write_all(b"GET /ws HTTP/1.1\r\n")
+                .expect("it is taken");
+            stream
+        })
+        .collect();
+    let mut client = Client::websocket(&server, "/ws");
+    client.hello(1);
+    // The oldest are closed, the newest may still finish.
+    assert_eq!((&half[0]).read(&mut [0; 16]).expect("closed"), 0);
+    let mut newest = &half[half.len() - 1];
+    newest.write_all(b"\r\n").expect("it is open");
+    let mut answer = [0; 64];
+    let length = newest.read(&mut answer).expect("an answer");
+    assert!(answer[..length].starts_with(b"HTTP/1.1 426 "));
 }

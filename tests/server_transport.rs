@@ -4,6 +4,7 @@ mod common;
 
 use common::Server;
 use common::client::Client;
+use corelay::codec::wire::event::Body;
 use corelay::engine::route::shard_of;
 
 /// A document that lives on that shard of two.
@@ -106,8 +107,7 @@ fn documents_of_another_shard_are_reached_over_the_lanes() {
     }
 }
 
-fn revisions(event: corelay::codec::wire::event::Body) -> Option<(u64, u64, u64)> {
-    use corelay::codec::wire::event::Body;
+fn revisions(event: Body) -> Option<(u64, u64, u64)> {
     match event {
         Body::Ack(ack) => Some((ack.document, ack.first_revision, u64::from(ack.count))),
         Body::RemoteOps(remote) => Some((
@@ -119,4 +119,63 @@ fn revisions(event: corelay::codec::wire::event::Body) -> Option<(u64, u64, u64)
         Body::Error(error) => panic!("{error:?}"),
         _ => None,
     }
+}
+
+#[test]
+fn a_full_socket_is_gone_on_with_when_it_has_room() {
+    let server = Server::spawn(&[]);
+    let mut writer = Client::websocket(&server, "/ws");
+    writer.hello(1);
+    let document = writer.open("long").document;
+    let operation = "x".repeat(100_000);
+    const OPERATIONS: u64 = 200;
+    for number in 0..OPERATIONS {
+        writer.send(document, number + 1, number, &[&operation]);
+        writer.ack(number + 1);
+    }
+    // 20 MB are more than any socket's buffers.
+    let mut reader = Client::narrow(&server);
+    reader.hello(2);
+    reader.open("long");
+    let sends = server.wait_for("a full socket", || {
+        let before = server.metric("sent_bytes_total");
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+        (server.metric("sent_bytes_total") == before).then(|| server.metric("sends_total"))
+    });
+    // Pages from the store, and then what the relay still had in memory.
+    let mut next = 1;
+    while next <= OPERATIONS {
+        let pages = reader.expect("operations", |event| match event {
+            Body::SyncResponse(page) => Some(page.operations),
+            Body::RemoteOps(remote) => Some(vec![remote]),
+            _ => None,
+        });
+        for remote in pages {
+            assert_eq!(remote.revision, next);
+            assert!(
+                remote
+                    .operations
+                    .iter()
+                    .all(|bytes| bytes.len() == operation.len())
+            );
+            next += remote.operations.len() as u64;
+        }
+    }
+    server.wait_for("the sends after that", || {
+        (server.metric("sends_total") > sends + 10).then_some(())
+    });
+}
+
+#[test]
+fn a_client_that_ends_its_side_is_let_go() {
+    let server = Server::spawn(&[]);
+    let mut client = Client::tcp(&server);
+    client.hello(1);
+    if let common::client::Socket::Tcp(socket) = &client.socket {
+        socket.shutdown(std::net::Shutdown::Write).unwrap();
+    }
+    assert!(client.next_event().is_none());
+    server.wait_for("the end of the session", || {
+        (server.metric("connections") == 0).then_some(())
+    });
 }

@@ -10,6 +10,8 @@ use bytes::Bytes;
 use crate::codec::wire::{self, ErrorCode, Position, ResyncReason, SyncMode, request::Body};
 use crate::engine::Instant;
 
+use super::announcement::Announcement;
+use super::catch_up::{CatchUp, Snapshot};
 use super::event::{self, DocumentKey, Event, Refusal, Violation};
 use super::pending::Pending;
 use super::settings::Settings;
@@ -41,7 +43,7 @@ pub(super) struct Document {
     /// kind `text`: the batch on its way was refused, to be rebased once `have` has this revision and the time
     /// has come.
     rebase: Option<(u64, Option<Instant>)>,
-    presence: Option<OwnPresence>,
+    announcement: Option<Announcement>,
     /// Requests of the application to begin somewhere else that are not answered.
     sync_requests: u32,
 }
@@ -55,30 +57,6 @@ enum Stage {
         handle: u64,
     },
     Closed,
-}
-
-/// Pages are on their way.
-#[derive(Debug, Default)]
-struct CatchUp {
-    next_clock: u64,
-    snapshot: Option<Snapshot>,
-    /// No operations before the snapshot is whole.
-    wants_snapshot: bool,
-}
-
-#[derive(Debug)]
-struct Snapshot {
-    revision: u64,
-    next_clock: u64,
-    bytes_total: u64,
-    data: Vec<u8>,
-}
-
-#[derive(Debug)]
-struct OwnPresence {
-    presence: wire::Presence,
-    is_sent: bool,
-    sent_at: Option<Instant>,
 }
 
 type Events = VecDeque<Event>;
@@ -95,7 +73,7 @@ impl Document {
             catch_up: None,
             pending: Pending::new(),
             rebase: None,
-            presence: None,
+            announcement: None,
             sync_requests: 0,
         }
     }
@@ -140,12 +118,7 @@ impl Document {
     }
 
     pub fn announce(&mut self, presence: wire::Presence) {
-        let sent_at = self.presence.take().and_then(|own| own.sent_at);
-        self.presence = Some(OwnPresence {
-            presence,
-            is_sent: false,
-            sent_at,
-        });
+        self.announcement = Some(Announcement::new(presence, self.announcement.take()));
     }
 
     /// The connection is gone.
@@ -158,8 +131,8 @@ impl Document {
         self.rebase = None;
         self.sync_requests = 0;
         self.pending.rewind();
-        if let Some(own) = &mut self.presence {
-            own.is_sent = false;
+        if let Some(announcement) = &mut self.announcement {
+            announcement.forget();
         }
     }
 
@@ -167,7 +140,7 @@ impl Document {
     pub fn close(&mut self) -> Vec<Bytes> {
         self.disconnect();
         self.stage = Stage::Closed;
-        self.presence = None;
+        self.announcement = None;
         self.pending.take_all()
     }
 
@@ -196,7 +169,7 @@ impl Document {
         };
         self.kind.clone_from(&opened.kind);
         let position = opened.position.unwrap_or_default();
-        self.check_numbers(&[opened.from_revision, opened.next_clock])?;
+        self.check_numbers(&[opened.from_revision, position.revision, opened.next_clock])?;
         let sync = event::sync_mode(opened.sync);
         events.push_back(Event::Opened {
             document: self.key,
@@ -223,7 +196,8 @@ impl Document {
                 next_clock: opened.next_clock,
             });
         }
-        self.move_to(from, sync, opened.next_clock, events)
+        let catch_up = CatchUp::new(sync, position.revision, opened.next_clock);
+        self.move_to(from, sync, catch_up, events)
     }
 
     pub fn resync(&mut self, resync: wire::Resync, events: &mut Events) -> Result<(), Violation> {
@@ -245,7 +219,8 @@ impl Document {
                 ..have
             });
         }
-        self.move_to(from, sync, resync.next_clock, events)
+        let catch_up = CatchUp::new(sync.max(SyncMode::Delta), from.revision, resync.next_clock);
+        self.move_to(from, sync, catch_up, events)
     }
 
     /// The relay continues from `from`. Nothing may be lost by that: either it is where the application is or
@@ -254,55 +229,40 @@ impl Document {
         &mut self,
         from: Position,
         sync: SyncMode,
-        next_clock: u64,
+        catch_up: CatchUp,
         events: &mut Events,
     ) -> Result<(), Violation> {
         let same = self.have.filter(|have| have.epoch == from.epoch);
-        self.pending.expect(next_clock);
+        self.pending.expect(catch_up.next_clock);
         match sync {
             SyncMode::Snapshot => {
                 self.have = Some(same.unwrap_or(Position {
                     epoch: from.epoch,
                     revision: 0,
                 }));
-                self.catch_up = Some(CatchUp {
-                    next_clock,
-                    snapshot: None,
-                    wants_snapshot: true,
-                });
             }
-            SyncMode::Delta | SyncMode::UpToDate => {
-                match (self.have, same) {
-                    (_, Some(have))
-                        if sync == SyncMode::Delta && from.revision <= have.revision => {}
-                    (_, Some(have)) if from.revision == have.revision => {}
-                    (Some(_), None) if from.revision == 0 => {
-                        events.push_back(Event::Reset {
-                            document: self.key,
-                            next_clock,
-                        });
-                        self.have = Some(from);
-                    }
-                    (None, _) if from.revision == 0 => self.have = Some(from),
-                    (have, _) => {
-                        return Err(Violation::Revision {
-                            document: self.name.clone(),
-                            expected: have.map_or(0, |have| have.revision) + 1,
-                            found: from.revision + 1,
-                        });
-                    }
+            SyncMode::Delta | SyncMode::UpToDate => match (self.have, same) {
+                (_, Some(have)) if sync == SyncMode::Delta && from.revision <= have.revision => {}
+                (_, Some(have)) if from.revision == have.revision => {}
+                (Some(_), None) if from.revision == 0 => {
+                    events.push_back(Event::Reset {
+                        document: self.key,
+                        next_clock: catch_up.next_clock,
+                    });
+                    self.have = Some(from);
                 }
-                if sync == SyncMode::UpToDate {
-                    self.synced(next_clock, events);
-                    return Ok(());
+                (None, _) if from.revision == 0 => self.have = Some(from),
+                (have, _) => {
+                    return Err(Violation::Revision {
+                        document: self.name.clone(),
+                        expected: have.map_or(0, |have| have.revision) + 1,
+                        found: from.revision + 1,
+                    });
                 }
-                self.catch_up = Some(CatchUp {
-                    next_clock,
-                    snapshot: None,
-                    wants_snapshot: false,
-                });
-            }
+            },
         }
+        self.catch_up = Some(catch_up);
+        self.check_synced(events);
         Ok(())
     }
 
@@ -315,83 +275,68 @@ impl Document {
         if let Some(chunk) = &page.snapshot {
             self.check_numbers(&[chunk.revision, chunk.next_clock])?;
         }
-        let Some(catch_up) = &mut self.catch_up else {
+        let Some(catch_up) = self.catch_up.as_mut().filter(|it| it.has_pages()) else {
             return Err(Violation::Unexpected("SyncResponse"));
         };
         if let Some(chunk) = page.snapshot {
-            if !catch_up.wants_snapshot {
-                return Err(Violation::Unexpected("a snapshot"));
-            }
-            let snapshot = catch_up.snapshot.get_or_insert_with(|| Snapshot {
-                revision: chunk.revision,
-                next_clock: chunk.next_clock,
-                bytes_total: chunk.bytes_total,
-                data: Vec::new(),
-            });
-            let expected = snapshot.data.len() as u64;
-            let end = expected + chunk.data.len() as u64;
-            if chunk.offset != expected
-                || chunk.revision != snapshot.revision
-                || end > snapshot.bytes_total
-            {
-                return Err(Violation::Snapshot {
+            let whole = catch_up
+                .add(&chunk)
+                .map_err(|expected| Violation::Snapshot {
                     document: self.name.clone(),
                     expected,
                     offset: chunk.offset,
-                });
+                })?;
+            if let Some(snapshot) = whole {
+                self.replace(snapshot, events);
             }
-            snapshot.data.extend_from_slice(&chunk.data);
-            if end == snapshot.bytes_total
-                && let Some(snapshot) = catch_up.snapshot.take()
-            {
-                catch_up.wants_snapshot = false;
-                self.have = self.have.map(|have| Position {
-                    revision: snapshot.revision,
-                    ..have
-                });
-                let settled = self.pending.settle_below(snapshot.next_clock);
-                if let Some(settled) = settled.filter(|_| !self.is_text()) {
-                    events.push_back(Event::Acknowledged {
-                        document: self.key,
-                        first_revision: 0,
-                        first_clock: settled.first_clock,
-                        count: settled.operations.len() as u64,
-                        operations: settled.operations,
-                        durability: None,
-                    });
-                }
-                events.push_back(Event::Snapshot {
-                    document: self.key,
-                    revision: snapshot.revision,
-                    data: snapshot.data.into(),
-                    next_clock: snapshot.next_clock,
-                });
-            }
-        }
-        let lacks_snapshot = self
-            .catch_up
-            .as_ref()
-            .is_some_and(|catch_up| catch_up.wants_snapshot);
-        if lacks_snapshot && !(page.operations.is_empty() && page.has_more) {
+        } else if catch_up.wants_snapshot() {
             return Err(Violation::Unexpected("a page without the snapshot"));
         }
         for operations in page.operations {
             self.operations(operations, client_id, events)?;
         }
         if !page.has_more
-            && let Some(catch_up) = self.catch_up.take()
+            && let Some(catch_up) = &mut self.catch_up
         {
-            self.synced(catch_up.next_clock, events);
+            catch_up.last_page();
+            self.check_synced(events);
         }
         Ok(())
     }
 
-    fn synced(&mut self, next_clock: u64, events: &mut Events) {
-        self.catch_up = None;
+    /// The snapshot takes the place of everything before it, own operations that are part of it included.
+    fn replace(&mut self, snapshot: Snapshot, events: &mut Events) {
+        let (revision, next_clock) = (snapshot.revision, snapshot.next_clock);
+        self.have = self.have.map(|have| Position { revision, ..have });
+        let settled = self.pending.settle_below(next_clock);
+        if let Some(settled) = settled.filter(|_| !self.is_text()) {
+            events.push_back(Event::Acknowledged {
+                document: self.key,
+                first_revision: 0,
+                first_clock: settled.first_clock,
+                count: settled.operations.len() as u64,
+                operations: settled.operations,
+                durability: None,
+            });
+        }
+        events.push_back(Event::Snapshot {
+            document: self.key,
+            revision,
+            data: snapshot.into_data(),
+            next_clock,
+        });
+    }
+
+    fn check_synced(&mut self, events: &mut Events) {
+        let revision = self.have.map_or(0, |have| have.revision);
+        let is_done = |catch_up: &mut CatchUp| catch_up.is_done(revision);
+        let Some(catch_up) = self.catch_up.take_if(is_done) else {
+            return;
+        };
         events.push_back(Event::Synced {
             document: self.key,
-            revision: self.have.map_or(0, |have| have.revision),
-            next_clock,
+            revision,
+            next_clock: catch_up.next_clock,
         });
         // A text batch of the last connection was made against what the application had then.
         if self.is_text() && self.pending.is_stranded() && self.rebase.is_none() {
@@ -407,10 +352,11 @@ impl Document {
     ) -> Result<(), Violation> {
         self.check_numbers(&[operations.revision, operations.first_clock])?;
         let count = operations.operations.len() as u64;
+        let may_repeat = self.catch_up.as_ref().is_some_and(CatchUp::has_pages);
         let have = self.have.get_or_insert_default();
         let expected = have.revision + 1;
         let seen = expected.saturating_sub(operations.revision);
-        if operations.revision > expected || (seen > 0 && self.catch_up.is_none()) {
+        if operations.revision > expected || (seen > 0 && !may_repeat) {
             return Err(Violation::Revision {
                 document: self.name.clone(),
                 expected,
@@ -448,6 +394,7 @@ impl Document {
                 operations: operations.operations,
             },
         });
+        self.check_synced(events);
         Ok(())
     }
 
@@ -489,6 +436,7 @@ impl Document {
             operations: settled.map_or_else(Vec::new, |settled| settled.operations),
             durability: Some(event::durability(ack.durability)),
         });
+        self.check_synced(events);
         Ok(())
     }
 
@@ -583,7 +531,13 @@ impl Document {
         let Stage::Open { handle } = self.stage else {
             return;
         };
-        self.transmit_presence(settings, handle, now, &mut send);
+        if let Some(announcement) = &mut self.announcement {
+            announcement
+                .take(settings, handle, now)
+                .into_iter()
+                .for_each(&mut send);
+        }
+        self.announcement = self.announcement.take().filter(|it| !it.is_over());
         if self.catch_up.is_some() || self.rebase.is_some() {
             return;
         }
@@ -598,46 +552,6 @@ impl Document {
         }
     }
 
-    fn transmit_presence(
-        &mut self,
-        settings: &Settings,
-        handle: u64,
-        now: Instant,
-        send: &mut impl FnMut(Body),
-    ) {
-        let due = self.presence_at(settings);
-        let Some(own) = &mut self.presence else {
-            return;
-        };
-        if due.is_none_or(|due| due > now) {
-            return;
-        }
-        own.sent_at = Some(now);
-        if own.is_sent {
-            send(Body::Heartbeat(wire::Heartbeat { document: handle }));
-            return;
-        }
-        own.is_sent = true;
-        let presence = wire::Presence {
-            document: handle,
-            ..own.presence.clone()
-        };
-        if presence.leave {
-            self.presence = None;
-        }
-        send(Body::Presence(presence));
-    }
-
-    fn presence_at(&self, settings: &Settings) -> Option<Instant> {
-        let own = self.presence.as_ref()?;
-        let period = if own.is_sent {
-            settings.heartbeat_period
-        } else {
-            settings.presence_period_min
-        };
-        Some(own.sent_at.map_or_else(Instant::default, |at| at + period))
-    }
-
     /// When `handle_timeout` or `transmit` has something to do.
     pub fn timeout(&self, settings: &Settings) -> Option<Instant> {
         match self.stage {
@@ -649,7 +563,7 @@ impl Document {
                 } else {
                     self.pending.timeout(&settings.batching)
                 };
-                let presence = self.presence_at(settings);
+                let presence = self.announcement.as_ref().map(|it| it.due(settings));
                 [send, presence, self.rebase_at()]
                     .into_iter()
                     .flatten()

@@ -39,7 +39,7 @@ impl FromStr for Endpoint {
             None => (rest, ""),
         };
         let port = authority.rsplit_once(':').map(|(_, port)| port);
-        if !port.is_some_and(|port| port.parse::<u16>().is_ok()) {
+        if port.is_none_or(|port| port.parse::<u16>().is_err()) {
             return Err(error());
         }
         let transport = match (scheme, path) {

@@ -3,6 +3,8 @@
 //! [`Session`] is the protocol without IO: batching, resending, resuming, reconnecting. [`Client`] puts a session
 //! on a socket, and [`TextDocument`] makes a text of what the session tells.
 
+mod announcement;
+mod catch_up;
 mod document;
 mod driver;
 mod endpoint;

@@ -258,7 +258,8 @@ impl TextClient {
     pub fn caught_up(&mut self, next_clock: u64) {
         self.caught_up = true;
         if self.batch == 0 {
-            self.clock = next_clock;
+            // A batch that was taken since may have been acknowledged before the pages came to their end.
+            self.clock = self.clock.max(next_clock);
         }
     }
 

@@ -160,7 +160,7 @@ tables! {
     /// What the relay says of itself, on standard error.
     log: Log {
         /// What is logged.
-        filter: String = "info".to_owned(), Filter;
+        filter: String = "warn,corelay=info".to_owned(), Filter;
         /// How a line is written: for people, or as one JSON object.
         format: LogFormat = LogFormat::Text, Word;
     }

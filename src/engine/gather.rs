@@ -94,7 +94,15 @@ impl Gather<'_> {
             }
             match &mut subscription.stage {
                 Stage::Live(cursor) => match open.ring.read(*cursor) {
-                    Ok(None) => return Gathered::All,
+                    Ok(None) => {
+                        if std::mem::take(&mut subscription.is_catching_up) {
+                            self.append(event::Body::SyncResponse(wire::SyncResponse {
+                                document: self.document.handle,
+                                ..Default::default()
+                            }));
+                        }
+                        return Gathered::All;
+                    }
                     Ok(Some((slot, next))) => {
                         self.slot(slot, subscription.placed_revision);
                         *cursor = next;
@@ -116,10 +124,6 @@ impl Gather<'_> {
                         return Gathered::NeedsPage;
                     };
                     subscription.stage = Stage::Live(cursor);
-                    self.append(event::Body::SyncResponse(wire::SyncResponse {
-                        document: self.document.handle,
-                        ..Default::default()
-                    }));
                 }
                 Stage::Snapshot {
                     snapshot,

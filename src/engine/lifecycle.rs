@@ -293,7 +293,7 @@ impl Shard {
         let Some(open) = document.open() else {
             return;
         };
-        // One that waits for the store is looked at when the store has answered.
+        // Until it is at rest it cannot be dropped; when the store has answered it is looked at.
         let idle_since = open.idle_since.filter(|_| open.is_at_rest());
         let idle = idle_since.map(|since| since + limits.idle_timeout);
         let has_unstored = open.head_revision > open.snapshot.revision;

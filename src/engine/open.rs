@@ -70,10 +70,10 @@ impl Shard {
         }
         let documents_max = self.settings.connection.documents_max;
         let session = &self.sessions[joiner.session];
-        let has_it_open = self.names.get(name).is_some_and(|document| {
-            let mut subscriptions = session.subscriptions.iter();
-            subscriptions.any(|subscription| subscription.document == *document)
-        });
+        let has_it_open = self
+            .names
+            .get(name)
+            .is_some_and(|document| session.has_open(*document));
         if session.subscriptions.len() + session.joining >= documents_max && !has_it_open {
             return Err(Refusal::TooManyDocuments { documents_max });
         }
@@ -308,6 +308,7 @@ impl Shard {
             index: open.subscribers.len(),
             stage,
             placed_revision: open.durable_revision,
+            is_catching_up: sync != SyncMode::UpToDate,
             presence_cursor: open.presence.head(),
             is_warned: false,
         };

@@ -175,6 +175,7 @@ impl Shard {
         let Some(identity) = self
             .sessions
             .get(repeated.session)
+            .filter(|session| session.has_open(document_key))
             .and_then(|session| session.identity())
         else {
             return;

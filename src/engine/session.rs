@@ -124,6 +124,8 @@ pub struct Subscription {
     /// The durable revision when its place was last set. The client's own batches up to there are sent to it like
     /// anybody's: it asked for them, or their acknowledgement has been passed over.
     pub placed_revision: u64,
+    /// Its client waits for the page that says that it has caught up.
+    pub is_catching_up: bool,
     pub presence_cursor: u64,
     /// It has been warned, and gets no presence until it has caught up.
     pub is_warned: bool,
@@ -206,6 +208,11 @@ impl Session {
             Carrier::Socket(socket) => socket.is_full,
             Carrier::Link(link) => link.credit_bytes <= 0,
         }
+    }
+
+    pub fn has_open(&self, document: DocumentKey) -> bool {
+        let mut subscriptions = self.subscriptions.iter();
+        subscriptions.any(|subscription| subscription.document == document)
     }
 
     pub fn subscription(&mut self, document: DocumentKey) -> Option<&mut Subscription> {

@@ -45,14 +45,9 @@ impl Shard {
             .subscription(document_key)
             .expect("the caller has seen it");
         let (stage, sync, from) = open.place(client_id, have, epoch);
-        // Its pages are the answer even where there is nothing to send.
-        subscription.stage = match stage {
-            Stage::Live(cursor) => Stage::CatchUp {
-                next_revision: cursor.revision,
-                ticket: None,
-            },
-            stage => stage,
-        };
+        subscription.stage = stage;
+        // The last page is the answer even where there is nothing to send.
+        subscription.is_catching_up = true;
         subscription.placed_revision = open.durable_revision;
         subscription.is_warned = false;
         let resync = wire::Resync {

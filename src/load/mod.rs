@@ -1,10 +1,132 @@
-//! load
+//! `corelay load`: many clients that put load on a running relay and measure what comes of it, or replay a recorded
+//! editing history through it.
+//!
+//! The load is an open loop: operations are due at times that were fixed before the run, and latency is measured
+//! from then, whatever has held them up since. The clients are real ones, [`crate::client::Session`] each, on
+//! non-blocking sockets, many to a thread.
 
+mod audit;
+mod member;
+mod payload;
+mod plan;
+mod process;
+mod replay;
+mod report;
+mod run;
+mod socket;
+mod tally;
+pub mod trace;
+mod verify;
+mod worker;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-#[derive(Debug, clap::Args)]
-pub struct Arguments {}
+use crate::client::Endpoint;
 
-pub fn run(_arguments: Arguments) -> ExitCode {
-    todo!()
+#[derive(Debug, Clone, clap::Args)]
+pub struct Arguments {
+    /// The relay: ws://HOST:PORT or tcp://HOST:PORT.
+    #[arg(long)]
+    pub url: Endpoint,
+    /// A credential, where the relay asks for one.
+    #[arg(long, default_value = "")]
+    pub token: String,
+    /// How many documents.
+    #[arg(long, default_value_t = 1)]
+    pub documents: usize,
+    /// Documents are called PREFIX-0, PREFIX-1, …; by default a prefix that was not used before.
+    #[arg(long, value_name = "PREFIX")]
+    pub document_prefix: Option<String>,
+    #[arg(long, value_enum, default_value_t = Kind::Log)]
+    pub kind: Kind,
+    /// Clients of each document.
+    #[arg(long, default_value_t = 10)]
+    pub clients: usize,
+    /// How many of each document's clients write.
+    #[arg(long, default_value_t = 1)]
+    pub writers: usize,
+    /// Operations per second of all writers together.
+    #[arg(long, default_value_t = 100.0, value_name = "RATE")]
+    pub operations_per_second: f64,
+    /// What an operation carries, in bytes: at least 20, for kind text at least 40.
+    #[arg(long, default_value_t = 64)]
+    pub payload_bytes: usize,
+    /// Presence updates per second of each healthy client.
+    #[arg(long, default_value_t = 0.0, value_name = "RATE")]
+    pub presence_rate: f64,
+    /// The share of all clients that read slowly, in percent; they are taken from those that do not write.
+    #[arg(long, default_value_t = 0.0, value_name = "PERCENT")]
+    pub slow_percent: f64,
+    /// How much a slow client reads.
+    #[arg(long, default_value_t = 2048.0, value_name = "BYTES")]
+    pub slow_bytes_per_second: f64,
+    /// The share of all clients that do not read while operations are written, in percent; they are taken from those
+    /// that do not write.
+    #[arg(long, default_value_t = 0.0, value_name = "PERCENT")]
+    pub stalled_percent: f64,
+    /// Seconds that are measured.
+    #[arg(long, default_value_t = 10.0, value_name = "SECONDS")]
+    pub duration: f64,
+    /// Seconds of the same load before that.
+    #[arg(long, default_value_t = 2.0, value_name = "SECONDS")]
+    pub warm_up: f64,
+    /// Seconds that everything may take to arrive after the last operation.
+    #[arg(long, default_value_t = 10.0, value_name = "SECONDS")]
+    pub drain: f64,
+    /// Cores to run on, one thread each, as 1 or 1,3. By default one thread, wherever it is put.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub cores: Vec<usize>,
+    /// Write the figures to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Check the relay's promises S1 to S6 from what the clients see, and end with 1 if one is broken.
+    #[arg(long)]
+    pub verify: bool,
+    /// Clients that lose their connection come back and resume, as often as it takes.
+    #[arg(long)]
+    pub reconnect: bool,
+    /// The relay's process on this machine, to report its processor time and memory.
+    #[arg(long)]
+    pub pid: Option<u32>,
+    /// Replay the recorded editing history in this file instead, as fast as it goes: one client for each of its
+    /// authors. Of the arguments above, only the relay, the documents and the files count.
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// With --trace: so many clients read each document from the start, and as many join halfway.
+    #[arg(long, default_value_t = 1, requires = "trace")]
+    pub readers: usize,
+    /// What everything random follows from.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// What the documents are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kind {
+    /// Opaque operations.
+    Log,
+    /// Plain text; every writer inserts at random places.
+    Text,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::Text => "text",
+        }
+    }
+}
+
+/// Runs what the arguments say. The exit code is 0 if it could be done and, with `--verify`, no promise was broken.
+pub fn run(arguments: Arguments) -> ExitCode {
+    match run::run(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("corelay load: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -1,30 +1,27 @@
-//! From a configuration to a running relay, and from a signal to its end.
+//! From a configuration to a running relay: every thread and what it is made from.
 
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam_channel::{Sender, unbounded};
 use glommio::{LocalExecutorBuilder, Placement};
 
 use super::clock::Clock;
 use super::doorbell::Doorbell;
+use super::doors::{Addresses, Doors};
 use super::driver::{Driver, Parts};
-use super::lifecycle::{Lifecycle, Phase, Report};
-use super::listener::{Listeners, listen};
+use super::lifecycle::{Lifecycle, Report};
+use super::listener::Listeners;
 use super::mailbox::{Mailbox, mailbox};
 use super::mesh::Mesh;
 use super::metrics::{Gauge, Observed};
 use super::preflight::allowed_cores;
-use super::{ServerError, control, signal};
+use super::{ServerError, control, signal, supervisor};
 use crate::config::{Config, Durability};
-use crate::engine::shard::{Settings, Transport};
+use crate::engine::shard::Settings;
 use crate::store::{self, CommitterHandle, Reader, ReplySink, committer};
 
-/// How long a planned stop may take before the sockets are closed all the same.
-const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Memory that an executor registers for files, which a shard never touches. The least that it takes.
 const IO_MEMORY_BYTES: usize = 64 * 1024;
 /// Threads that read the store for cold documents and clients that catch up.
@@ -36,35 +33,20 @@ const PREEMPT_TIMER: Duration = Duration::from_secs(60);
 pub fn run(config: Config) -> Result<(), ServerError> {
     end_on_panic();
     let cores = config.shards.cores.choose(&allowed_cores())?;
-    let doors = Doors::open(&config, cores.len())?;
-    let addresses = doors.addresses;
-
-    let (reports, incoming) = unbounded();
+    let doors = Doors::open(&config.listen, cores.len())?;
     let doorbells = doorbells(cores.len())?;
-    let lifecycle = Arc::new(Lifecycle::new(doorbells.clone()));
-    let gauges: Vec<_> = cores.iter().map(|_| Arc::new(Gauge::default())).collect();
     let (mailboxes, inboxes): (Vec<_>, Vec<_>) = doorbells.iter().cloned().map(mailbox).unzip();
     let mailboxes: Arc<[Mailbox]> = mailboxes.into();
     let store = start_store(&config, &mailboxes)?;
+    let gauges: Vec<_> = cores.iter().map(|_| Arc::new(Gauge::default())).collect();
+    let lifecycle = Arc::new(Lifecycle::new(doorbells.clone()));
     let mesh = Arc::new(Mesh::new(doorbells.clone()));
     let clock = Clock::start();
-
+    let (reports, incoming) = unbounded();
     signal::watch(reports.clone())?;
-    if let Some(listener) = doors.admin {
-        let observed = Observed {
-            gauges: gauges.clone(),
-            store: store.committer.counters(),
-        };
-        control::serve(listener, Arc::clone(&lifecycle), observed)?;
-    }
+
     let mut shards = Vec::with_capacity(cores.len());
-    let each = doors
-        .shards
-        .into_iter()
-        .zip(doorbells)
-        .zip(inboxes)
-        .zip(gauges);
-    for (index, (((sockets, doorbell), inbox), gauge)) in each.enumerate() {
+    for (index, (inbox, sockets)) in inboxes.into_iter().zip(doors.shards).enumerate() {
         let settings = Settings {
             index,
             shards: cores.len(),
@@ -81,7 +63,7 @@ pub fn run(config: Config) -> Result<(), ServerError> {
         let parts = Parts {
             settings,
             clock,
-            doorbell,
+            doorbell: Arc::clone(&doorbells[index]),
             listeners: Listeners::new(sockets),
             inbox,
             mailboxes: Arc::clone(&mailboxes),
@@ -89,65 +71,38 @@ pub fn run(config: Config) -> Result<(), ServerError> {
             store: store.committer.queue(index),
             lifecycle: Arc::clone(&lifecycle),
             reports: reports.clone(),
-            gauge,
+            gauge: Arc::clone(&gauges[index]),
         };
         shards.push(start_shard(parts, cores[index], reports.clone())?);
     }
-    for _ in &shards {
-        match incoming.recv() {
-            Ok(Report::Started) => {}
-            Ok(Report::NotStarted(error)) => return Err(error),
-            // Whoever wants the process to stop before it serves gets that.
-            Ok(Report::Signal) => return Ok(()),
-            Ok(Report::StoreFailed { reason }) => return Err(ServerError::StoreFailed { reason }),
-            Ok(Report::Finished) | Err(_) => unreachable!("nothing finishes before it is told to"),
+    let observed = Observed {
+        gauges,
+        store: store.committer.counters(),
+    };
+    let served = supervisor::await_start(&incoming, shards.len(), &reports).and_then(|()| {
+        if let Some(listener) = doors.admin {
+            control::serve(listener, Arc::clone(&lifecycle), observed)?;
+        }
+        announce(&config, &cores, &doors.addresses);
+        supervisor::supervise(&incoming, &lifecycle)
+    });
+    match served {
+        Ok(()) => {
+            for shard in shards {
+                let joined = shard.join();
+                joined.expect("a panic ends the process where it happens");
+            }
+            store.committer.stop()?;
+            tracing::info!("stopped");
+            Ok(())
+        }
+        // There is nothing to finish, and waiting for that disk could take for ever.
+        Err(error @ ServerError::StoreFailed { .. }) => Err(error),
+        Err(error) => {
+            store.committer.stop()?;
+            Err(error)
         }
     }
-    announce(&config, &cores, &addresses);
-    supervise(&incoming, &lifecycle)?;
-    for shard in shards {
-        shard
-            .join()
-            .expect("a panic ends the process where it happens");
-    }
-    store.committer.stop()?;
-    tracing::info!("stopped");
-    Ok(())
-}
-
-/// Waits for the reason to stop, and sees that everything taken is finished. Returns when the shards leave.
-fn supervise(incoming: &Receiver<Report>, lifecycle: &Lifecycle) -> Result<(), ServerError> {
-    let mut deadline: Option<std::time::Instant> = None;
-    while lifecycle.phase() != Phase::Leaving {
-        let report = match deadline {
-            None => incoming.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(deadline) => incoming.recv_deadline(deadline),
-        };
-        match report {
-            Ok(Report::Signal) => {
-                tracing::info!("stopping: everything that was taken is finished first");
-                deadline = Some(std::time::Instant::now() + STOP_TIMEOUT);
-                lifecycle.advance(Phase::Draining);
-            }
-            Ok(Report::Finished) if lifecycle.all_finished() => {
-                lifecycle.advance(match lifecycle.phase() {
-                    Phase::Serving | Phase::Draining => Phase::Closing,
-                    Phase::Closing | Phase::Leaving => Phase::Leaving,
-                });
-            }
-            Ok(Report::Started | Report::Finished) => {}
-            Ok(Report::NotStarted(error)) => return Err(error),
-            Ok(Report::StoreFailed { reason }) => return Err(ServerError::StoreFailed { reason }),
-            Err(RecvTimeoutError::Timeout) => {
-                tracing::warn!("some clients did not take what they were owed in time");
-                lifecycle.advance(Phase::Leaving);
-            }
-            Err(RecvTimeoutError::Disconnected) => {
-                unreachable!("the signals' thread has a sender for as long as the process lives")
-            }
-        }
-    }
-    Ok(())
 }
 
 /// One executor on one core, with one task.
@@ -195,61 +150,6 @@ fn start_shard(
         })
 }
 
-/// The listening sockets, before anybody answers them.
-struct Doors {
-    addresses: Addresses,
-    /// Those of each shard.
-    shards: Vec<Vec<(Transport, OwnedFd)>>,
-    admin: Option<TcpListener>,
-}
-
-/// Where the relay really listens.
-#[derive(Debug, Clone, Copy)]
-struct Addresses {
-    websocket: Option<SocketAddr>,
-    tcp: Option<SocketAddr>,
-    admin: Option<SocketAddr>,
-}
-
-impl Doors {
-    fn open(config: &Config, count: usize) -> Result<Self, ServerError> {
-        let mut shards: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
-        let mut open = |name, transport, address| -> Result<SocketAddr, ServerError> {
-            let (address, sockets) = listen(name, address, count)?;
-            for (shard, socket) in shards.iter_mut().zip(sockets) {
-                shard.push((transport, socket));
-            }
-            Ok(address)
-        };
-        let listen_config = &config.listen;
-        let websocket = listen_config
-            .websocket
-            .map(|address| open("websocket", Transport::WebSocket, address))
-            .transpose()?;
-        let tcp = listen_config
-            .tcp
-            .map(|address| open("tcp", Transport::Tcp, address))
-            .transpose()?;
-        let mut admin = None;
-        let mut admin_address = None;
-        if let Some(address) = listen_config.admin {
-            let (address, sockets) = listen("admin", address, 1)?;
-            admin_address = Some(address);
-            admin = sockets.into_iter().next().map(TcpListener::from);
-        }
-        let addresses = Addresses {
-            websocket,
-            tcp,
-            admin: admin_address,
-        };
-        Ok(Self {
-            addresses,
-            shards,
-            admin,
-        })
-    }
-}
-
 fn doorbells(count: usize) -> Result<Vec<Arc<Doorbell>>, ServerError> {
     let system = |source: rustix::io::Errno| ServerError::System {
         what: "an event descriptor",
@@ -273,14 +173,6 @@ fn end_on_panic() {
 
 /// Says what has been started: to people in the log, to scripts in one line on standard output.
 fn announce(config: &Config, cores: &[usize], addresses: &Addresses) {
-    let text = |address: Option<SocketAddr>| {
-        address.map_or("off".to_owned(), |address| address.to_string())
-    };
-    let (websocket, tcp, admin) = (
-        text(addresses.websocket),
-        text(addresses.tcp),
-        text(addresses.admin),
-    );
     let durability = match config.store.durability {
         Durability::Always => "always: acknowledged means synced to disk",
         Durability::Interval => "interval: acknowledged means written, and synced a little later",
@@ -288,9 +180,7 @@ fn announce(config: &Config, cores: &[usize], addresses: &Addresses) {
     };
     tracing::info!(
         "corelay {} is up\n  \
-         websocket   {websocket}\n  \
-         tcp         {tcp}\n  \
-         admin       {admin}\n  \
+         listening   {addresses}\n  \
          shards      {} on cores {cores:?}\n  \
          store       {}\n  \
          durability  {durability}",
@@ -299,9 +189,9 @@ fn announce(config: &Config, cores: &[usize], addresses: &Addresses) {
         config.store.path.display(),
     );
     tracing::warn!(
-        "THERE IS NO AUTHENTICATION: whoever reaches the ports above can read and change every document"
+        "THERE IS NO AUTHENTICATION: whoever reaches these addresses can read and change every document"
     );
-    println!("listening websocket={websocket} tcp={tcp} admin={admin}");
+    println!("listening {addresses}");
 }
 
 /// The store with its committer, which answers into the shards' mailboxes.

@@ -35,12 +35,13 @@ impl Driver {
             let Some(connection) = self.connections.get_mut(key) else {
                 continue;
             };
-            if readiness.broken {
+            let Stage::Open(id) = connection.stage else {
+                continue;
+            };
+            if readiness.broken && !self.engine.wants_bytes(id) {
+                // Otherwise reading comes to the break, after what arrived before it.
                 self.lose(key, now);
-            } else if readiness.writable
-                && connection.full
-                && let Stage::Open(id) = connection.stage
-            {
+            } else if readiness.writable && connection.full {
                 connection.full = false;
                 self.engine.handle_writable(id);
             }

@@ -4,7 +4,8 @@
 //! task, the `driver` of that core's [`Shard`](crate::engine::Shard), which takes turns over its `poller`,
 //! `listener`s and `connections` (`input`, `output`). Between the drivers are the `mesh` and each one's `mailbox`,
 //! and a `doorbell` that wakes one that sleeps. The committer's thread owns the store, the control thread speaks
-//! HTTP (`control`), and the main thread follows the `lifecycle`: signals, failures, the end.
+//! HTTP (`control`), and the main thread (`supervisor`) waits for signals and failures and leads the `lifecycle` to
+//! its end.
 //!
 //! Invariants: a driver awaits nothing but its park. A shard's state is touched by its own thread only. What
 //! crosses threads is in a bounded queue, or is an answer to something bounded.
@@ -14,6 +15,7 @@ mod clock;
 mod connections;
 mod control;
 mod doorbell;
+mod doors;
 mod driver;
 mod handshake;
 mod input;
@@ -26,6 +28,7 @@ mod output;
 mod poller;
 pub mod preflight;
 mod signal;
+mod supervisor;
 
 use std::net::SocketAddr;
 

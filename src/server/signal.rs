@@ -1,4 +1,5 @@
-//! SIGTERM and SIGINT: the first asks for a planned stop, the second ends the process at once.
+//! SIGTERM and SIGINT: the first asks for a planned stop, the second ends the process at once. SIGXFSZ is ignored:
+//! a file that may not grow is a failed write, which the store answers for.
 
 use crossbeam_channel::Sender;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -16,6 +17,11 @@ pub fn watch(reports: Sender<Report>) -> Result<(), ServerError> {
         what: "a thread for the signals",
         source,
     };
+    // SAFETY: ignoring a signal runs no code of ours when it comes.
+    let ignored = unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    if ignored == libc::SIG_ERR {
+        return Err(system(std::io::Error::last_os_error()));
+    }
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(system)?;
     let watch = move || {
         let mut is_second = false;

@@ -9,7 +9,7 @@
 //!
 //! Everything that can speak against opening is looked at before anything is changed: the format, the journals
 //! (see `journal`), the high-water mark. Only what cannot be known before, the newest commit in fjall's tables, is
-//! looked at after, and the journal is then put back as it was.
+//! looked at after, and the journal is then put back as it was, from `journal-before-recovery`.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read};
@@ -27,39 +27,32 @@ use super::mark::{self, Mark, MarkWriter};
 use super::reader::FjallReader;
 use super::{OpenStore, StoreError};
 
-/// What is written before it goes to a table. Large, because writes stop while four of them wait for their flush
-/// behind a compaction. With the one that is being filled, they hold up to five times this.
-const MEMTABLE_BYTES: usize = 64 * 1024 * 1024;
+/// How many buffers of writes there can be: one that is being filled, and four that wait for their flush behind a
+/// compaction, when writes stop.
+const MEMTABLES: usize = 5;
 
 /// One thread flushes and compacts: a second one would spin while the first is busy (fjall's first worker hands
 /// every compaction back to the queue), on a machine whose cores belong to shards.
 const WORKER_THREADS: usize = 1;
 
-/// What the store holds in memory at most, beside the requests and replies on their way through it.
-pub fn memory_bytes_max(config: &config::Store) -> usize {
-    config.cache_bytes + 5 * MEMTABLE_BYTES
-}
-
 /// Opens the store in `config.path`, and makes it if there is none.
 pub fn open(config: &config::Store) -> Result<OpenStore, StoreError> {
     let directory = Directory::new(&config.path)?;
     let mark = mark::read(&directory.path).map_err(|error| directory.unusable(error))?;
-    let journal_commit = directory.prepare(mark)?;
+    let found = directory.prepare(mark)?;
 
     let (database, rows) = directory
-        .open_database(config.cache_bytes)
-        .map_err(|error| directory.damaged(error))?;
+        .open_database(config)
+        .map_err(|error| directory.not_opened(error))?;
     let commit = row(&rows, layout::COMMIT_KEY, CommitRow::decode)
         .map_err(|reason| directory.damaged(reason))?;
     let instance = row(&rows, layout::INSTANCE_KEY, InstanceRow::decode)
         .map_err(|reason| directory.damaged(reason))?;
     let commit = commit.unwrap_or_default();
-    if let Mark::Commit(mark) = mark
-        && commit.number < mark
-    {
+    if commit.number < found.needed_commit {
         drop((database, rows));
         directory.put_journal_back()?;
-        return Err(directory.behind(mark, commit.number));
+        return Err(directory.behind(found.needed_commit, commit.number));
     }
     directory.forget_journal()?;
 
@@ -70,7 +63,7 @@ pub fn open(config: &config::Store) -> Result<OpenStore, StoreError> {
     let mut store = FjallStore::new(Parts {
         reader: FjallReader { database, rows },
         commit,
-        journal_commit: journal_commit.unwrap_or(commit.number),
+        journal_commit: found.journal_commit.unwrap_or(commit.number),
         instance,
         mark,
         lock: directory.lock,
@@ -128,6 +121,15 @@ fn row<T>(
 #[derive(Debug)]
 pub(super) struct Lock {
     _file: File,
+}
+
+/// What could be learned before the database was opened.
+#[derive(Debug, Default)]
+struct Found {
+    /// The newest commit in the journals.
+    journal_commit: Option<u64>,
+    /// The newest commit that is known to have been durable.
+    needed_commit: u64,
 }
 
 struct Directory {
@@ -189,14 +191,14 @@ impl Directory {
         }
     }
 
-    /// Looks the journals over and cuts off what was never durable. Returns the newest commit in them.
-    fn prepare(&self, mark: Mark) -> Result<Option<u64>, StoreError> {
+    /// Looks the journals over and cuts off what was never durable.
+    fn prepare(&self, mark: Mark) -> Result<Found, StoreError> {
         self.put_journal_back()?;
         match fs::read(self.database().join("version")) {
             Ok(version) if version == journal::MAGIC => {}
             Ok(_) => return Err(self.unknown_format("of another version of fjall")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return self.clear(mark).map(|()| None);
+                return self.clear(mark).map(|()| Found::default());
             }
             Err(error) => return Err(self.unusable(error)),
         }
@@ -207,10 +209,14 @@ impl Directory {
             JournalError::Io(error) => self.unusable(error),
             JournalError::Damaged(reason) => self.damaged(reason),
         })?;
-        if let (Some(recovered), Mark::Commit(mark)) = (journals.last_commit, mark)
-            && recovered < mark
+        let needed_commit = match mark {
+            Mark::Commit(mark) => mark.max(journals.synced_commit),
+            Mark::Missing | Mark::Damaged => 0,
+        };
+        if let Some(recovered) = journals.last_commit
+            && recovered < needed_commit
         {
-            return Err(self.behind(mark, recovered));
+            return Err(self.behind(needed_commit, recovered));
         }
         if let Some(tail) = &journals.tail {
             if tail.is_torn && journals.last_commit.is_none() {
@@ -218,7 +224,10 @@ impl Directory {
             }
             tail.cut().map_err(|error| self.unusable(error))?;
         }
-        Ok(journals.last_commit)
+        Ok(Found {
+            journal_commit: journals.last_commit,
+            needed_commit,
+        })
     }
 
     /// There is no database, or a crash has left the beginnings of one.
@@ -234,17 +243,17 @@ impl Directory {
 
     fn open_database(
         &self,
-        cache_bytes: usize,
+        config: &config::Store,
     ) -> Result<(fjall::Database, Keyspace), fjall::Error> {
         let database = fjall::Database::builder(self.database())
-            .cache_size(cache_bytes as u64)
+            .cache_size(config.cache_bytes as u64)
             .worker_threads(WORKER_THREADS)
             // No value is long enough to be compressed, and `journal` checks what is written as it stands.
             .journal_compression(fjall::CompressionType::None)
             .open()?;
         let rows = database.keyspace("rows", || {
             KeyspaceCreateOptions::default()
-                .max_memtable_size(MEMTABLE_BYTES as u64)
+                .max_memtable_size((config.write_buffer_bytes / MEMTABLES) as u64)
                 // Names and numbers are nearly always there: filters of the last level would only cost memory.
                 .expect_point_read_hits(true)
         })?;
@@ -294,6 +303,23 @@ impl Directory {
         fs::remove_dir_all(self.kept_journal())
             .or_else(ignore_missing)
             .map_err(|error| self.unusable(error))
+    }
+
+    fn not_opened(&self, error: fjall::Error) -> StoreError {
+        match error {
+            fjall::Error::Locked => StoreError::InUse {
+                path: self.path.clone(),
+            },
+            fjall::Error::Io(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::StorageFull
+                ) =>
+            {
+                self.unusable(error)
+            }
+            error => self.damaged(error),
+        }
     }
 
     fn unusable(&self, error: io::Error) -> StoreError {

@@ -28,7 +28,7 @@ pub enum StoreError {
     },
 
     #[error(
-        "the data directory {path} is damaged: {reason}. Nothing in it was changed. Check the disk, and restore \
+        "the data directory {path} is damaged: {reason}. Nothing that was durable has been changed. Check the disk, and restore \
          the directory from a backup"
     )]
     Damaged { path: PathBuf, reason: String },

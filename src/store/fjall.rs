@@ -35,6 +35,7 @@ pub struct FjallStore {
     commit: CommitRow,
     /// The newest commit that stands in a journal, for the chain.
     journal_commit: u64,
+    synced_commit: u64,
     instance: InstanceRow,
     mark: MarkWriter,
     /// Released last.
@@ -64,6 +65,7 @@ impl FjallStore {
             reader: parts.reader,
             documents: FxHashMap::default(),
             backlog: Backlog::default(),
+            synced_commit: parts.commit.number,
             commit: parts.commit,
             journal_commit: parts.journal_commit,
             instance: parts.instance,
@@ -95,6 +97,8 @@ impl FjallStore {
     fn write(&mut self, mut batch: OwnedWriteBatch) -> Result<(), StoreError> {
         self.commit.number += 1;
         self.commit.previous = self.journal_commit;
+        self.commit.synced = self.synced_commit;
+        self.commit.sequence_min = self.reader.database.seqno();
         batch.insert(&self.reader.rows, layout::COMMIT_KEY, self.commit.encode());
         batch.commit().map_err(StoreError::failed)?;
         self.journal_commit = self.commit.number;
@@ -232,6 +236,7 @@ impl Backend for FjallStore {
             .database
             .persist(PersistMode::SyncData)
             .map_err(StoreError::failed)?;
+        self.synced_commit = self.commit.number;
         self.mark
             .advance(self.commit.number)
             .map_err(StoreError::failed)

@@ -3,16 +3,17 @@
 //! fjall ends its recovery of a journal at the first thing in it that it cannot read, and cuts the rest off. That
 //! is right for what was being written at a crash, and wrong for a synced part that went bad. So the journals
 //! are read here first, without changing them: batch by batch with their checksums, and with the chain of commit
-//! numbers that runs through all of them. Whoever opens the store compares the end of the chain with the
-//! high-water mark, and only then lets [`Tail::cut`] remove what was never durable.
+//! numbers that runs through all of them. Every commit says which one was the newest that was synced before it,
+//! so a whole commit behind a broken place tells whether that place had been durable. Whoever opens the store
+//! compares what is needed with what is there, and only then lets [`Tail::cut`] remove what was never durable.
 //!
 //! This file knows fjall's on-disk format 3 (its `version` file is checked), and nothing else of it.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::fs::{self, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::layout::{COMMIT_KEY, CommitRow};
 
@@ -24,11 +25,21 @@ const ITEM: u8 = 2;
 const END: u8 = 3;
 const CLEAR: u8 = 4;
 
+const START_BYTES: usize = 13;
+const ITEM_HEAD_BYTES: usize = 21;
+const CLEAR_BYTES: usize = 9;
+
+/// How far fjall's sequence number may be ahead of what it was just before the batch. Its flushes and compactions
+/// take some too; what is further away than they could ever bring it is a flipped bit.
+const SEQUENCE_SLACK: u64 = 1 << 32;
+
 /// What the journals of a database hold.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Journals {
-    /// The newest whole commit; `None` if the journals hold none.
+    /// The newest commit up to which everything is whole; `None` if the journals hold none.
     pub last_commit: Option<u64>,
+    /// The newest commit that a whole one, anywhere, knows to have been synced.
+    pub synced_commit: u64,
     /// The journal that is written to.
     pub tail: Option<Tail>,
 }
@@ -50,35 +61,44 @@ pub enum JournalError {
     Damaged(String),
 }
 
-/// Reads all journals in `database`.
+/// Reads all journals in `database`, one at a time, each as a whole into memory.
 pub fn inspect(database: &Path) -> Result<Journals, JournalError> {
-    let mut journals = Journals {
-        last_commit: None,
-        tail: None,
-    };
+    let mut journals = Journals::default();
     let paths = paths(database)?;
+    let mut sequence = None;
     for (index, path) in paths.iter().enumerate() {
-        let mut walk = Walk::open(path)?;
-        walk.last_commit = journals.last_commit;
-        while walk.next_batch()? {}
-        journals.last_commit = walk.last_commit;
-        let is_torn = walk.has_rest()?;
-        if index + 1 < paths.len() {
-            // A journal is synced as a whole before the next one is begun.
-            if is_torn {
+        let bytes = fs::read(path)?;
+        let mut rest = &bytes[..];
+        while let Some(batch) = split_batch(&mut rest) {
+            let commit = batch.commit;
+            let follows = journals
+                .last_commit
+                .is_none_or(|last| last == commit.previous);
+            if !follows || sequence.is_some_and(|last| last >= batch.sequence) {
                 return Err(JournalError::Damaged(format!(
-                    "the journal {} cannot be read past byte {}",
-                    path.display(),
-                    walk.whole_bytes
+                    "in its journals, commit {} does not follow the one before it",
+                    commit.number
                 )));
             }
-        } else {
-            journals.tail = Some(Tail {
-                path: path.clone(),
-                whole_bytes: walk.whole_bytes,
-                is_torn,
-            });
+            sequence = Some(batch.sequence);
+            journals.last_commit = Some(commit.number);
+            journals.synced_commit = journals.synced_commit.max(commit.synced);
         }
+        let whole_bytes = bytes.len() - rest.len();
+        let is_torn = rest.iter().any(|byte| *byte != 0);
+        // A journal is synced as a whole before the next one is begun.
+        if is_torn && index + 1 < paths.len() {
+            return Err(JournalError::Damaged(format!(
+                "the journal {} cannot be read past byte {whole_bytes}",
+                path.display(),
+            )));
+        }
+        journals.synced_commit = journals.synced_commit.max(newest_synced(rest));
+        journals.tail = Some(Tail {
+            path: path.clone(),
+            whole_bytes: whole_bytes as u64,
+            is_torn,
+        });
     }
     Ok(journals)
 }
@@ -95,7 +115,7 @@ impl Tail {
 /// Oldest first.
 fn paths(database: &Path) -> Result<Vec<PathBuf>, JournalError> {
     let mut journals = Vec::new();
-    for entry in std::fs::read_dir(database)? {
+    for entry in fs::read_dir(database)? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "jnl") {
             let number: Option<u64> = path
@@ -114,125 +134,158 @@ fn paths(database: &Path) -> Result<Vec<PathBuf>, JournalError> {
     Ok(journals.into_iter().map(|(_, path)| path).collect())
 }
 
-/// One journal, read batch by batch.
-struct Walk {
-    reader: BufReader<File>,
-    file_bytes: u64,
-    position: u64,
-    whole_bytes: u64,
-    last_commit: Option<u64>,
-    buffer: Vec<u8>,
-}
-
-/// What stands where a batch, or a part of one, should be.
-enum Stop {
-    /// Not that: the journal ends here.
-    NotABatch,
-    Io(io::Error),
-}
-
-impl Walk {
-    fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        Ok(Self {
-            file_bytes: file.metadata()?.len(),
-            reader: BufReader::with_capacity(256 * 1024, file),
-            position: 0,
-            whole_bytes: 0,
-            last_commit: None,
-            buffer: Vec::new(),
-        })
+/// What the whole batches behind a broken place know to have been synced.
+fn newest_synced(rest: &[u8]) -> u64 {
+    let mut newest = 0;
+    let mut at = 0;
+    while at < rest.len() {
+        let mut from_here = &rest[at..];
+        match split_batch(&mut from_here) {
+            Some(batch) => {
+                newest = newest.max(batch.commit.synced);
+                at = rest.len() - from_here.len();
+            }
+            None => at += 1,
+        }
     }
+    newest
+}
 
-    /// False at the end of what can be read.
-    fn next_batch(&mut self) -> Result<bool, JournalError> {
-        let commit = match self.batch() {
-            Ok(commit) => commit,
-            Err(Stop::NotABatch) => return Ok(false),
-            Err(Stop::Io(error)) => return Err(error.into()),
+#[derive(Debug, PartialEq, Eq)]
+struct Batch {
+    /// fjall's number of it.
+    sequence: u64,
+    commit: CommitRow,
+}
+
+/// Splits one whole batch of ours off the front.
+fn split_batch(bytes: &mut &[u8]) -> Option<Batch> {
+    let mut rest = *bytes;
+    let start = split(&mut rest, START_BYTES)?;
+    if start[0] != START {
+        return None;
+    }
+    let items = u32::from_le_bytes(*start[1..].first_chunk()?);
+    let sequence = u64::from_le_bytes(*start[5..].first_chunk()?);
+    let entries = rest;
+    let mut last = (&[][..], &[][..]);
+    for _ in 0..items {
+        last = split_item(&mut rest)?;
+    }
+    let entries = &entries[..entries.len() - rest.len()];
+    let end = split(&mut rest, 13)?;
+    let checksum = u64::from_le_bytes(*end[1..].first_chunk()?);
+    if end[0] != END || end[9..] != MAGIC || last.0 != COMMIT_KEY || checksum != xxh3_64(entries) {
+        return None;
+    }
+    let commit = CommitRow::decode(last.1).ok()?;
+    let sequences = commit.sequence_min..commit.sequence_min.saturating_add(SEQUENCE_SLACK);
+    if !sequences.contains(&sequence) {
+        return None;
+    }
+    *bytes = rest;
+    Some(Batch { sequence, commit })
+}
+
+/// The key and the value of the next item.
+fn split_item<'a>(bytes: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+    match *bytes.first()? {
+        CLEAR => {
+            split(bytes, CLEAR_BYTES)?;
+            Some((&[], &[]))
+        }
+        ITEM => {
+            let head = split(bytes, ITEM_HEAD_BYTES)?;
+            let key_bytes = u16::from_le_bytes(*head[11..].first_chunk()?);
+            let value_bytes = u32::from_le_bytes(*head[17..].first_chunk()?);
+            let key = split(bytes, key_bytes.into())?;
+            let value = split(bytes, value_bytes as usize)?;
+            Some((key, value))
+        }
+        _ => None,
+    }
+}
+
+fn split<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+    let (front, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    Some(front)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A batch as fjall writes it, with one entry before the commit row.
+    fn batch(commit: CommitRow, value: &[u8]) -> Vec<u8> {
+        let item = |key: &[u8], value: &[u8]| {
+            let mut item = vec![ITEM, 0, 0];
+            item.extend_from_slice(&1u64.to_le_bytes());
+            item.extend_from_slice(&(key.len() as u16).to_le_bytes());
+            item.extend_from_slice(&(value.len() as u32).to_le_bytes());
+            item.extend_from_slice(&(value.len() as u32).to_le_bytes());
+            item.extend_from_slice(key);
+            item.extend_from_slice(value);
+            item
         };
-        if let Some(last) = self.last_commit
-            && last != commit.previous
-        {
-            return Err(JournalError::Damaged(format!(
-                "in its journals, commit {} follows commit {last} instead of {}",
-                commit.number, commit.previous
-            )));
-        }
-        self.last_commit = Some(commit.number);
-        self.whole_bytes = self.position;
-        Ok(true)
+        let entries = [item(b"key", value), item(COMMIT_KEY, &commit.encode())].concat();
+        let mut bytes = vec![START, 2, 0, 0, 0];
+        bytes.extend_from_slice(&commit.sequence_min.to_le_bytes());
+        bytes.extend_from_slice(&entries);
+        bytes.push(END);
+        bytes.extend_from_slice(&xxh3_64(&entries).to_le_bytes());
+        bytes.extend_from_slice(&MAGIC);
+        bytes
     }
 
-    fn batch(&mut self) -> Result<CommitRow, Stop> {
-        let start = self.take(13)?;
-        if start[0] != START {
-            return Err(Stop::NotABatch);
+    fn commit(number: u64) -> CommitRow {
+        CommitRow {
+            number,
+            previous: number - 1,
+            synced: number - 1,
+            sequence_min: 10 * number,
+            ..CommitRow::default()
         }
-        let items = u32::from_le_bytes(start[1..5].try_into().expect("4 bytes"));
-        let mut hasher = Xxh3::new();
-        let mut commit = None;
-        for _ in 0..items {
-            commit = self.item(&mut hasher)?;
-        }
-        let end = self.take(13)?;
-        let checksum = u64::from_le_bytes(end[1..9].try_into().expect("8 bytes"));
-        if end[0] != END || end[9..] != MAGIC || checksum != hasher.digest() {
-            return Err(Stop::NotABatch);
-        }
-        commit.ok_or(Stop::NotABatch)
     }
 
-    /// Gives the commit row, if the item is that.
-    fn item(&mut self, hasher: &mut Xxh3) -> Result<Option<CommitRow>, Stop> {
-        let tag = self.take(1)?[0];
-        hasher.update(&[tag]);
-        if tag == CLEAR {
-            let keyspace = self.take(8)?;
-            hasher.update(keyspace);
-            return Ok(None);
-        }
-        if tag != ITEM {
-            return Err(Stop::NotABatch);
-        }
-        let head = self.take(20)?;
-        hasher.update(head);
-        let key_bytes = u16::from_le_bytes(head[10..12].try_into().expect("2 bytes")) as usize;
-        let value_bytes = u32::from_le_bytes(head[16..20].try_into().expect("4 bytes")) as usize;
-        let entry = self.take(key_bytes + value_bytes)?;
-        hasher.update(entry);
-        let (key, value) = entry.split_at(key_bytes);
-        if key != COMMIT_KEY {
-            return Ok(None);
-        }
-        CommitRow::decode(value)
-            .map(Some)
-            .map_err(|_| Stop::NotABatch)
-    }
-
-    /// The next bytes. A length that goes past the end of the file allocates nothing.
-    fn take(&mut self, bytes: usize) -> Result<&[u8], Stop> {
-        if self.file_bytes - self.position < bytes as u64 {
-            return Err(Stop::NotABatch);
-        }
-        self.buffer.resize(bytes, 0);
-        self.reader.read_exact(&mut self.buffer).map_err(Stop::Io)?;
-        self.position += bytes as u64;
-        Ok(&self.buffer)
-    }
-
-    /// Whether anything but zeros follows the last whole batch.
-    fn has_rest(&mut self) -> io::Result<bool> {
-        self.reader.seek(SeekFrom::Start(self.whole_bytes))?;
-        self.buffer.resize(64 * 1024, 0);
-        loop {
-            let bytes = self.reader.read(&mut self.buffer)?;
-            if bytes == 0 {
-                return Ok(false);
+    proptest! {
+        #[test]
+        fn a_batch_is_whole_or_it_is_none(
+            value in vec(any::<u8>(), 0..3000),
+            position in any::<prop::sample::Index>(),
+            flip in 1u8..,
+        ) {
+            let whole = batch(commit(7), &value);
+            let mut rest = &whole[..];
+            prop_assert_eq!(split_batch(&mut rest).map(|batch| batch.commit), Some(commit(7)));
+            prop_assert_eq!(rest.len(), 0);
+            let position = position.index(whole.len());
+            prop_assert_eq!(split_batch(&mut &whole[..position]), None);
+            let mut flipped = whole.clone();
+            flipped[position] ^= flip;
+            // fjall's own number is not in its checksum; a little more than it was does no harm.
+            if let Some(batch) = split_batch(&mut &flipped[..]) {
+                prop_assert!((5..13).contains(&position) && batch.sequence > 70);
             }
-            if self.buffer[..bytes].iter().any(|byte| *byte != 0) {
-                return Ok(true);
-            }
+        }
+
+        #[test]
+        fn a_whole_batch_is_found_behind_a_broken_one(
+            value in vec(any::<u8>(), 0..3000),
+            garbage in vec(any::<u8>(), 0..3000),
+        ) {
+            let bytes = [garbage, batch(commit(9), &value)].concat();
+            prop_assert_eq!(newest_synced(&bytes), 8);
+        }
+
+        #[test]
+        fn random_bytes_never_panic(mut bytes in vec(0u8..6, 0..500)) {
+            prop_assert_eq!(newest_synced(&bytes), 0);
+            bytes.insert(0, START);
+            prop_assert_eq!(split_batch(&mut &bytes[..]), None);
         }
     }
 }

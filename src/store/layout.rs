@@ -50,6 +50,10 @@ pub struct CommitRow {
     pub number: u64,
     /// The number of the commit before it in the journal, 0 for the first of all. Its absence there is a loss.
     pub previous: u64,
+    /// The newest commit that was synced when this one was written.
+    pub synced: u64,
+    /// fjall's own number of the batch is not lower.
+    pub sequence_min: u64,
     /// The number of the next document to be made.
     pub document_next: u64,
     /// The generation of the next snapshot to be written.
@@ -58,19 +62,23 @@ pub struct CommitRow {
 
 impl CommitRow {
     pub fn encode(self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(32);
+        let mut out = Vec::with_capacity(48);
         out.put_u64(self.number);
         out.put_u64(self.previous);
+        out.put_u64(self.synced);
+        out.put_u64(self.sequence_min);
         out.put_u64(self.document_next);
         out.put_u64(self.generation_next);
         out
     }
 
     pub fn decode(mut bytes: &[u8]) -> Result<Self, LayoutError> {
-        expect_length("commit row", bytes, 32)?;
+        expect_length("commit row", bytes, 48)?;
         Ok(Self {
             number: bytes.get_u64(),
             previous: bytes.get_u64(),
+            synced: bytes.get_u64(),
+            sequence_min: bytes.get_u64(),
             document_next: bytes.get_u64(),
             generation_next: bytes.get_u64(),
         })

@@ -118,15 +118,21 @@ impl MarkWriter {
 
     /// Ends the thread and writes the newest commit.
     pub fn finish(mut self) -> io::Result<()> {
-        self.thread.take().map(Thread::join);
+        self.end_thread();
         self.slots
             .write(self.shared.durable.load(Ordering::Relaxed))
+    }
+
+    fn end_thread(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            thread.join();
+        }
     }
 }
 
 impl Drop for MarkWriter {
     fn drop(&mut self) {
-        self.thread.take().map(Thread::join);
+        self.end_thread();
     }
 }
 

@@ -27,7 +27,7 @@ use bytes::Bytes;
 pub use backend::{Backend, Committed, Reader, Write};
 pub use committer::{CommitterHandle, ReplySink, StoreQueue};
 pub use counters::{Counters, CountersSnapshot};
-pub use directory::{memory_bytes_max, open};
+pub use directory::open;
 pub use error::StoreError;
 pub use fjall::FjallStore;
 pub use memory::MemoryStore;

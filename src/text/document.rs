@@ -71,8 +71,13 @@ impl Text {
         Ok(())
     }
 
+    /// The position of the character with this number, or of the end.
+    pub fn position_of_character(&self, index: usize) -> Option<usize> {
+        self.rope.try_char_to_utf16_cu(index).ok()
+    }
+
     /// The bytes of the document from `offset`, at most `bytes_max` of them, never ending inside a character; one
-    /// character at least, unless the document ends at `offset`. `None`: `offset` is past the end or inside a character.
+    /// character at least, unless the document ends at `offset`. `None`: `offset` is past the end or in a character.
     pub fn page(&self, offset: usize, bytes_max: usize) -> Option<Vec<u8>> {
         let length = self.len_bytes();
         if offset > length || self.boundary(offset) != offset {

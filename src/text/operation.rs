@@ -91,19 +91,34 @@ impl Operation {
             .sum()
     }
 
+    /// Whether two operations on one document change places that overlap or meet.
+    pub fn touches(&self, other: &Self) -> bool {
+        let start = |operation: &Self| match operation.parts.first() {
+            Some(Part::Retain(length)) => *length,
+            Some(Part::Insert { .. } | Part::Delete(_)) | None => 0,
+        };
+        let changes = !self.is_identity() && !other.is_identity();
+        changes && start(self) <= other.reach() && start(other) <= self.reach()
+    }
+
     /// All the text that it inserts, in bytes.
     pub fn inserted_bytes(&self) -> usize {
         self.text.len()
     }
 
-    /// What it takes in memory beside itself.
-    pub fn footprint_bytes(&self) -> usize {
-        let parts = if self.parts.spilled() {
+    /// How many components it has. Transforming two operations costs time in proportion to the sum of theirs.
+    pub fn components_count(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// What keeping it costs, in bytes of memory.
+    pub fn memory_bytes(&self) -> usize {
+        let spilled = if self.parts.spilled() {
             self.parts.capacity() * size_of::<Part>()
         } else {
             0
         };
-        self.text.capacity() + parts
+        size_of::<Self>() + spilled + self.text.capacity()
     }
 
     pub(super) fn parts(&self) -> &[Part] {
@@ -227,7 +242,17 @@ mod tests {
             [Retain(3), Insert("a💡"), Delete(4)]
         );
         assert_eq!(operation.reach(), 7);
+        assert_eq!(operation.components_count(), 3);
         assert_eq!(operation.inserted_bytes(), 5);
+    }
+
+    #[test]
+    fn operations_touch_where_their_places_overlap_or_meet() {
+        let delete = Operation::splice(3, 2, "");
+        let touching =
+            [2, 3, 4, 5, 6].map(|place| Operation::splice(place, 0, "a").touches(&delete));
+        assert_eq!(touching, [false, true, true, true, false]);
+        assert!(!Operation::default().touches(&delete));
     }
 
     #[test]

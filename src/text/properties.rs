@@ -185,7 +185,14 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_decoding_panic(bytes in vec(any::<u8>(), 0..40), start in text()) {
+    fn no_bytes_make_decoding_panic(
+        start in text(), steps in steps(), noise in vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+    ) {
+        let mut bytes = operation(&Text::from(start.as_str()), &steps).encode();
+        bytes.extend([0; 2]);
+        for (place, byte) in noise {
+            *place.get_mut(&mut bytes) = byte;
+        }
         if let Ok(operation) = Operation::decode(&bytes) {
             prop_assert_eq!(rebuilt(&operation), operation.clone());
             let document = Text::from(start.as_str());

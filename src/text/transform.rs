@@ -95,6 +95,29 @@ impl Operation {
     }
 }
 
+impl Operation {
+    /// Where a position (a cursor, an end of a selection) is after this operation. `side` is that of the position where
+    /// text is inserted right there: `Left` stays in front of it.
+    pub fn moved(&self, position: usize, side: Side) -> usize {
+        let mut passed = 0;
+        let mut moved = position;
+        for part in self.parts() {
+            match *part {
+                Part::Retain(length) => passed += length,
+                Part::Insert { utf16, .. } => match (passed.cmp(&position), side) {
+                    (Ordering::Less, _) | (Ordering::Equal, Side::Right) => moved += utf16,
+                    (Ordering::Equal, Side::Left) | (Ordering::Greater, _) => return moved,
+                },
+                Part::Delete(length) => {
+                    moved -= length.min(position.saturating_sub(passed));
+                    passed += length;
+                }
+            }
+        }
+        moved
+    }
+}
+
 fn rebased_parts(parts: &[Part], over: &[Part], side: Side) -> Builder {
     let mut rebased = Builder::default();
     let mut over = Cursor::new(over);
@@ -180,5 +203,45 @@ impl<'a> Cursor<'a> {
             self.begun = Some((rest - taken, kept));
         }
         (taken, kept)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_stays_with_the_text_around_it() {
+        let operation = Operation::builder()
+            .retain(2)
+            .insert("ab")
+            .delete(3)
+            .retain(1)
+            .insert("c")
+            .build();
+        let moved = |side| [0, 2, 3, 5, 6, 7].map(|position| operation.moved(position, side));
+        assert_eq!(moved(Side::Left), [0, 2, 4, 4, 5, 7]);
+        assert_eq!(moved(Side::Right), [0, 4, 4, 4, 6, 7]);
+    }
+
+    #[test]
+    fn of_two_inserts_at_one_place_that_of_the_lower_client_id_stands_left() {
+        let (a, b) = (Operation::splice(1, 0, "a"), Operation::splice(1, 0, "b"));
+        assert_eq!(a.rebased(&b, Side::of(4, 5)), a);
+        assert_eq!(a.rebased(&b, Side::of(6, 5)), Operation::splice(2, 0, "a"));
+    }
+
+    #[test]
+    fn text_inserted_inside_a_deleted_range_stays() {
+        let (insert, delete) = (Operation::splice(2, 0, "x"), Operation::splice(1, 3, ""));
+        let (insert_after, delete_after) = transform(&insert, &delete, Side::Left);
+        assert_eq!(insert_after, Operation::splice(1, 0, "x"));
+        let around = Operation::builder()
+            .retain(1)
+            .delete(1)
+            .retain(1)
+            .delete(2)
+            .build();
+        assert_eq!(delete_after, around);
     }
 }

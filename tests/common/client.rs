@@ -51,6 +51,22 @@ impl Client {
         Self::over(Socket::WebSocket(Box::new(socket)))
     }
 
+    /// Over TCP, with a kernel that takes little at a time.
+    pub fn narrow(server: &Server) -> Self {
+        use socket2::{Domain, Socket, Type};
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket
+            .set_recv_buffer_size(4096)
+            .expect("an option of sockets");
+        socket
+            .connect(&server.tcp.into())
+            .expect("the relay listens");
+        socket
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a time that is not zero");
+        Self::over(self::Socket::Tcp(socket.into()))
+    }
+
     pub fn over(socket: Socket) -> Self {
         Self {
             socket,

@@ -184,6 +184,39 @@ impl Server {
         }
     }
 
+    /// Changes a limit of the running process (`libc::RLIMIT_…`), and returns what it was.
+    pub fn set_limit(&self, limit: libc::__rlimit_resource_t, value: u64) -> u64 {
+        let pid = i32::try_from(self.pid()).expect("process ids are small");
+        let mut old = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
+        // SAFETY: both pointers are to values that live until the call returns, or null.
+        let read = unsafe { libc::prlimit(pid, limit, std::ptr::null(), &mut old) };
+        let new = libc::rlimit {
+            rlim_cur: value.min(old.rlim_max),
+            ..old
+        };
+        // SAFETY: as above.
+        let written = unsafe { libc::prlimit(pid, limit, &new, std::ptr::null_mut()) };
+        assert_eq!((read, written), (0, 0), "a child's limits can be changed");
+        old.rlim_cur
+    }
+
+    /// Seconds of a core that it has used.
+    pub fn cpu_seconds(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("it lives");
+        let fields: Vec<_> = stat
+            .rsplit(") ")
+            .next()
+            .expect("a name")
+            .split(' ')
+            .collect();
+        let ticks = |field: usize| fields[field].parse::<f64>().expect("a number");
+        // Ticks are hundredths of a second on every Linux that there is.
+        (ticks(11) + ticks(12)) / 100.0
+    }
+
     pub fn descriptors(&self) -> usize {
         let path = format!("/proc/{}/fd", self.pid());
         std::fs::read_dir(path).expect("it lives").count()

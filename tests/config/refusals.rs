@@ -34,7 +34,7 @@ fn a_refused_file_says_where_what_and_what_instead() {
         (
             "[presence]\nxyzzy = 1\n",
             "corelay.toml line 2: there is no key presence.xyzzy; the keys of [presence] are \
-             updates_per_second_max, ttl, bytes_max",
+             updates_per_second_max, ttl, bytes_max, document_bytes_max",
         ),
         (
             "ping_period = \"5 s\"\n",

@@ -272,18 +272,23 @@ impl Relay {
         connection.position = connection.position.max(self.durable);
     }
 
+    /// A base can stand inside a batch.
     fn history_after(&self, revision: u64) -> impl Iterator<Item = (u64, &Operation)> {
-        self.history[self.position_of(revision)..]
+        let first = self
+            .history
+            .partition_point(|batch| batch.first_revision + batch.count() <= revision + 1);
+        self.history[first..]
             .iter()
             .flat_map(|batch| {
-                batch
-                    .operations
-                    .iter()
-                    .map(|operation| (batch.origin, operation))
+                (batch.first_revision..)
+                    .zip(&batch.operations)
+                    .map(|(revision, operation)| (revision, batch.origin, operation))
             })
+            .skip_while(move |(stands_at, _, _)| *stands_at <= revision)
+            .map(|(_, origin, operation)| (origin, operation))
     }
 
-    /// Clients always stand between two batches.
+    /// What has been delivered always ends between two batches.
     fn position_of(&self, revision: u64) -> usize {
         let position = self
             .history

@@ -368,7 +368,7 @@ fn what_does_not_follow_changes_nothing() {
     let other: Bytes = Operation::splice(0, 0, "x").encode().into();
     let out_of_step = |found| TextClientError::OutOfStep { revision: 0, found };
     assert_eq!(
-        client.remote(2, 9, 0, &[other.clone()]),
+        client.remote(2, 9, 0, std::slice::from_ref(&other)),
         Err(out_of_step(2))
     );
     client.take_batch(50, 1000).expect("there is an edit");

@@ -1,0 +1,231 @@
+//! A run's figures, for people and for programs.
+
+use std::fmt;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde_json::{Value, json};
+
+use super::plan::{Pace, Plan};
+use super::process::Usage;
+use super::tally::Tally;
+use super::verify::Violation;
+
+/// Everything that a run found out.
+#[derive(Debug)]
+pub(super) struct Report<'a> {
+    pub plan: &'a Plan,
+    pub tally: &'a Tally,
+    /// What the relay's process used during the measured window, and its memory at the end of it.
+    pub server: Option<ServerUsage>,
+    /// Clients that did not get through, and through what.
+    pub unfinished: &'a [(usize, &'static str)],
+    /// With `--verify`: how many promises were broken, and the first of them.
+    pub verdict: Option<(usize, Vec<Violation>)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ServerUsage {
+    pub cpu: Duration,
+    pub rss_bytes: u64,
+}
+
+impl ServerUsage {
+    pub fn between(start: Usage, end: Usage) -> Self {
+        Self {
+            cpu: end.cpu.saturating_sub(start.cpu),
+            rss_bytes: end.rss_bytes,
+        }
+    }
+}
+
+const QUANTILES: [(&str, f64); 5] = [
+    ("p50", 0.5),
+    ("p90", 0.9),
+    ("p99", 0.99),
+    ("p99.9", 0.999),
+    ("max", 1.0),
+];
+
+impl Report<'_> {
+    fn delivered(&self) -> u64 {
+        self.tally.delivered.iter().sum()
+    }
+
+    fn per_second(&self, count: u64) -> f64 {
+        let seconds = self.plan.duration.as_secs_f64();
+        if seconds > 0.0 {
+            count as f64 / seconds
+        } else {
+            0.0
+        }
+    }
+
+    /// Microseconds of the relay's processor time for each operation that reached a receiver.
+    fn cpu_us_per_delivery(&self) -> Option<f64> {
+        let delivered = self.delivered();
+        let server = self.server.filter(|_| delivered > 0)?;
+        Some(server.cpu.as_secs_f64() * 1e6 / delivered as f64)
+    }
+
+    /// Latencies by what was measured; those that have nothing are left out.
+    fn latencies(&self) -> impl Iterator<Item = (String, &Histogram<u64>)> {
+        let delivery = Pace::ALL.into_iter().map(|pace| {
+            let name = format!("delivery, {}", pace.name());
+            (name, &self.tally.delivery[pace as usize])
+        });
+        std::iter::once(("ack".to_owned(), &self.tally.ack))
+            .chain(delivery)
+            .filter(|(_, histogram)| !histogram.is_empty())
+    }
+
+    pub fn to_json(&self) -> Value {
+        let latencies: serde_json::Map<String, Value> = self
+            .latencies()
+            .map(|(name, histogram)| {
+                let mut figures: serde_json::Map<String, Value> = QUANTILES
+                    .iter()
+                    .map(|(name, quantile)| {
+                        (
+                            (*name).to_owned(),
+                            histogram.value_at_quantile(*quantile).into(),
+                        )
+                    })
+                    .collect();
+                figures.insert("count".to_owned(), histogram.len().into());
+                (name.replace(", ", "_"), figures.into())
+            })
+            .collect();
+        let tally = self.tally;
+        let by_pace = |pace: Pace| tally.delivered[pace as usize];
+        json!({
+            "url": self.plan.endpoint.to_string(),
+            "kind": self.plan.kind.name(),
+            "documents": self.plan.documents.len(),
+            "clients": self.plan.clients.len(),
+            "writers": self.plan.writers,
+            "payload_bytes": self.plan.payload_bytes,
+            "duration_s": self.plan.duration.as_secs_f64(),
+            "operations": {
+                "sent": tally.sent,
+                "acknowledged": tally.acknowledged,
+                "delivered": self.delivered(),
+                "delivered_healthy": by_pace(Pace::Healthy),
+                "delivered_slow": by_pace(Pace::Slow),
+                "delivered_stalled": by_pace(Pace::Stalled),
+                "not_submitted": tally.overflowed,
+                "acknowledged_below_always": tally.weaker_acknowledgements,
+            },
+            "per_second": {
+                "sent": self.per_second(tally.sent),
+                "acknowledged": self.per_second(tally.acknowledged),
+                "delivered": self.per_second(self.delivered()),
+                "bytes_sent": self.per_second(tally.bytes_sent),
+                "bytes_received": self.per_second(tally.bytes_received),
+            },
+            "latency_us": latencies,
+            "presence": { "sent": tally.presence_sent, "received": tally.presence_received },
+            "bytes": { "sent": tally.bytes_sent, "received": tally.bytes_received },
+            "connections_lost": tally.connections_lost,
+            "reconnects": tally.reconnects,
+            "resyncs": tally.resyncs,
+            "warnings": tally.warnings,
+            "goaways": tally.goaways,
+            "errors": tally.errors,
+            "unfinished_clients": self.unfinished.len(),
+            "server": self.server.map(|server| json!({
+                "cpu_s": server.cpu.as_secs_f64(),
+                "cpu_us_per_delivery": self.cpu_us_per_delivery(),
+                "rss_bytes": server.rss_bytes,
+            })),
+            "verified": self.verdict.as_ref().map(|(count, violations)| json!({
+                "violations": count,
+                "first": violations.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            })),
+        })
+    }
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (plan, tally) = (self.plan, self.tally);
+        writeln!(
+            out,
+            "{} documents, {} clients ({} write), kind {}, {} bytes, {:.1} s after {:.1} s of warm-up",
+            plan.documents.len(),
+            plan.clients.len(),
+            plan.writers,
+            plan.kind.name(),
+            plan.payload_bytes,
+            plan.duration.as_secs_f64(),
+            plan.warm_up.as_secs_f64(),
+        )?;
+        let rows = [
+            ("operations sent", tally.sent),
+            ("operations acknowledged", tally.acknowledged),
+            ("operations delivered", self.delivered()),
+            ("presence sent", tally.presence_sent),
+            ("presence received", tally.presence_received),
+            ("bytes sent", tally.bytes_sent),
+            ("bytes received", tally.bytes_received),
+        ];
+        writeln!(out, "\n{:26} {:>14} {:>14}", "", "total", "per second")?;
+        for (name, count) in rows.into_iter().filter(|(_, count)| *count > 0) {
+            writeln!(
+                out,
+                "{name:26} {count:>14} {:>14.1}",
+                self.per_second(count)
+            )?;
+        }
+        write!(out, "\n{:26}", "latency, ms")?;
+        for (name, _) in QUANTILES {
+            write!(out, " {name:>10}")?;
+        }
+        writeln!(out)?;
+        for (name, histogram) in self.latencies() {
+            write!(out, "{name:26}")?;
+            for (_, quantile) in QUANTILES {
+                let micros = histogram.value_at_quantile(quantile);
+                write!(out, " {:>10.3}", micros as f64 / 1000.0)?;
+            }
+            writeln!(out)?;
+        }
+        let counts = [
+            ("connections lost", tally.connections_lost),
+            ("reconnects", tally.reconnects),
+            ("resyncs", tally.resyncs),
+            ("warnings", tally.warnings),
+            ("goaways", tally.goaways),
+            ("acks below `always`", tally.weaker_acknowledgements),
+        ];
+        writeln!(out)?;
+        for (name, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+            writeln!(out, "{name:26} {count:>14}")?;
+        }
+        for (what, count) in &tally.errors {
+            writeln!(out, "error {what}: {count}")?;
+        }
+        if let Some(server) = self.server {
+            let rss = server.rss_bytes as f64 / (1024.0 * 1024.0);
+            write!(out, "server: {:.2} s CPU", server.cpu.as_secs_f64())?;
+            if let Some(micros) = self.cpu_us_per_delivery() {
+                write!(out, ", {micros:.2} µs per delivery")?;
+            }
+            writeln!(out, ", {rss:.1} MiB resident")?;
+        }
+        for (client, phase) in self.unfinished.iter().take(10) {
+            writeln!(out, "client {client} was not done with {phase} in time")?;
+        }
+        match &self.verdict {
+            None => Ok(()),
+            Some((0, _)) => writeln!(out, "verified: S1 to S6 were kept"),
+            Some((count, violations)) => {
+                writeln!(out, "verified: {count} violations")?;
+                for violation in violations {
+                    writeln!(out, "  {violation}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! One run from its start to its report: the phases, the line of every second, the figures.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::thread::{CpuSet, sched_setaffinity};
+use serde_json::Value;
+
+use crate::engine::Instant;
+
+use super::Arguments;
+use super::audit::{AuditError, audit};
+use super::payload;
+use super::plan::{Plan, PlanError};
+use super::process::Usage;
+use super::replay::{TraceError, replay};
+use super::report::{Report, ServerUsage};
+use super::tally::Totals;
+use super::verify::Ledgers;
+use super::worker::{Outcome, Phase, Stage, Worker};
+
+/// Between the last client's opening and the first operation.
+const START_DELAY: Duration = Duration::from_millis(200);
+/// How long connecting may take: so much, and so much more per client.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(20);
+const OPENING_TIMEOUT_PER_CLIENT: Duration = Duration::from_millis(10);
+const LOOK_PERIOD: Duration = Duration::from_millis(20);
+
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error("{0} has no address")]
+    Address(String),
+    #[error("{remaining} of {clients} clients could not open their document: {why}")]
+    Opening {
+        remaining: u64,
+        clients: usize,
+        why: String,
+    },
+    #[error("process {pid}: {source}")]
+    Process { pid: u32, source: io::Error },
+    #[error("cannot write {path}: {source}")]
+    Json { path: PathBuf, source: io::Error },
+    #[error("core {core}: {source}")]
+    Core { core: usize, source: io::Error },
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// False: a promise was broken, or somebody did not get through.
+pub(super) fn run(arguments: &Arguments) -> Result<bool, RunError> {
+    let prefix = arguments.document_prefix.clone().unwrap_or_else(|| {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+        format!("load-{:x}", since_epoch.unwrap_or_default().as_millis())
+    });
+    if let Some(path) = &arguments.trace {
+        let replayed = replay(arguments, path, &prefix)?;
+        println!("{replayed}");
+        write_json(arguments, &replayed.to_json())?;
+        return Ok(true);
+    }
+    let plan = Plan::new(arguments, prefix, payload::bytes_min(arguments.kind))?;
+    let addresses = plan.endpoint.addresses()?;
+    let address = *addresses
+        .first()
+        .ok_or_else(|| RunError::Address(plan.endpoint.authority.clone()))?;
+    let ledgers = plan
+        .verify
+        .then(|| Ledgers::new(plan.kind, &plan.documents));
+    let stage = Stage::new(arguments.cores.len().max(1));
+
+    let (outcome, usage) = thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for index in 0..stage.progress.len() {
+            let core = arguments.cores.get(index).copied();
+            let (plan, stage, ledgers) = (&plan, &stage, ledgers.as_ref());
+            threads.push(scope.spawn(move || work(plan, stage, ledgers, index, core, address)));
+        }
+        let conducted = conduct(arguments, &plan, &stage, || {
+            threads.iter().any(thread::ScopedJoinHandle::is_finished)
+        });
+        stage.enter(Phase::Done);
+        let mut outcome = Outcome::default();
+        for thread in threads {
+            let worked = thread.join().expect("a thread's panic ends the process")?;
+            outcome.tally.add(&worked.tally);
+            outcome.written.extend(worked.written);
+            outcome.unfinished.extend(worked.unfinished);
+            outcome.texts.extend(worked.texts);
+        }
+        match conducted? {
+            Conducted::Through(usage) => Ok((outcome, usage)),
+            Conducted::NotOpened { remaining } => {
+                let mut errors = outcome.tally.errors.iter();
+                Err(RunError::Opening {
+                    remaining,
+                    clients: plan.clients.len(),
+                    why: errors
+                        .next()
+                        .map_or_else(|| "no answer".to_owned(), |(what, _)| what.clone()),
+                })
+            }
+        }
+    })?;
+
+    let verdict = match &ledgers {
+        Some(ledgers) => {
+            audit(&plan, ledgers, &outcome)?;
+            Some(ledgers.violations())
+        }
+        None => None,
+    };
+    let report = Report {
+        plan: &plan,
+        tally: &outcome.tally,
+        server: usage,
+        unfinished: &outcome.unfinished,
+        verdict,
+    };
+    println!("{report}");
+    write_json(arguments, &report.to_json())?;
+    let is_kept = report.verdict.as_ref().is_none_or(|(count, _)| *count == 0);
+    Ok(is_kept && (outcome.unfinished.is_empty() || !plan.verify))
+}
+
+fn write_json(arguments: &Arguments, figures: &Value) -> Result<(), RunError> {
+    let Some(path) = &arguments.json else {
+        return Ok(());
+    };
+    fs::write(path, format!("{figures:#}\n")).map_err(|source| RunError::Json {
+        path: path.clone(),
+        source,
+    })
+}
+
+fn work(
+    plan: &Plan,
+    stage: &Stage,
+    ledgers: Option<&Ledgers>,
+    index: usize,
+    core: Option<usize>,
+    address: SocketAddr,
+) -> Result<Outcome, RunError> {
+    if let Some(core) = core {
+        let mut cores = CpuSet::new();
+        if core >= CpuSet::MAX_CPU {
+            let source = io::Error::from(io::ErrorKind::InvalidInput);
+            return Err(RunError::Core { core, source });
+        }
+        cores.set(core);
+        sched_setaffinity(None, &cores).map_err(|error| RunError::Core {
+            core,
+            source: error.into(),
+        })?;
+    }
+    let threads = stage.progress.len();
+    let clients = plan.clients.iter().copied();
+    let own = clients.filter(|client| client.index % threads == index);
+    let worker = Worker::new(plan, stage, ledgers, index, address, own)?;
+    Ok(worker.run()?)
+}
+
+enum Conducted {
+    Through(Option<ServerUsage>),
+    NotOpened { remaining: u64 },
+}
+
+/// Leads the threads through the phases.
+fn conduct(
+    arguments: &Arguments,
+    plan: &Plan,
+    stage: &Stage,
+    is_broken: impl Fn() -> bool,
+) -> Result<Conducted, RunError> {
+    let clients = u32::try_from(plan.clients.len()).unwrap_or(u32::MAX);
+    let opening = OPENING_TIMEOUT + OPENING_TIMEOUT_PER_CLIENT * clients;
+    let mut line = Line::new(plan);
+    let usage = || match arguments.pid {
+        Some(pid) => match Usage::of(pid) {
+            Ok(usage) => Ok(Some(usage)),
+            Err(source) => Err(RunError::Process { pid, source }),
+        },
+        None => Ok(None),
+    };
+    usage()?;
+    // Until all threads are through the phase, or as long as it may take at most.
+    let mut wait = |phase: Option<Phase>, timeout: Duration| {
+        let until = stage.now() + timeout;
+        let is_through = || phase.is_some_and(|phase| stage.remaining(phase) == Some(0));
+        while !is_through() && stage.now() < until && !is_broken() {
+            thread::sleep(LOOK_PERIOD);
+            line.print(stage);
+        }
+    };
+    wait(Some(Phase::Opening), opening);
+    match stage.remaining(Phase::Opening) {
+        Some(0) => {}
+        remaining => {
+            return Ok(Conducted::NotOpened {
+                remaining: remaining.unwrap_or_default(),
+            });
+        }
+    }
+
+    let start = stage.now() + START_DELAY;
+    stage.start_at(start);
+    stage.enter(Phase::Running);
+    wait(None, START_DELAY + plan.warm_up);
+    let before = usage()?;
+    wait(None, plan.duration);
+    // The process may have been ended meanwhile, on purpose; then there is no figure.
+    let after = usage().ok().flatten();
+    wait(Some(Phase::Running), Duration::from_secs(1));
+    stage.enter(Phase::Settling);
+    wait(Some(Phase::Settling), plan.drain);
+    stage.enter(Phase::Converging);
+    wait(Some(Phase::Converging), plan.drain);
+    line.print_last(stage);
+    let usage = before
+        .zip(after)
+        .map(|(before, after)| ServerUsage::between(before, after));
+    Ok(Conducted::Through(usage))
+}
+
+/// The line on the standard error that says, every second, how it goes.
+struct Line {
+    clients: usize,
+    printed_at: Instant,
+    last: Totals,
+}
+
+impl Line {
+    fn new(plan: &Plan) -> Self {
+        Self {
+            clients: plan.clients.len(),
+            printed_at: Instant::default(),
+            last: Totals::default(),
+        }
+    }
+
+    fn print(&mut self, stage: &Stage) {
+        if stage.now().since(self.printed_at) >= Duration::from_secs(1) {
+            self.print_last(stage);
+        }
+    }
+
+    fn print_last(&mut self, stage: &Stage) {
+        let now = stage.now();
+        let seconds = now.since(self.printed_at).as_secs_f64().max(1e-3);
+        let totals = Totals::of(&stage.progress);
+        let rate = |now: u64, before: u64| (now - before) as f64 / seconds;
+        eprintln!(
+            "{:>4.0} s  {:<10}  {}/{} connected  sent {:.0}/s  acknowledged {:.0}/s  delivered {:.0}/s  errors {}",
+            Duration::from_micros(now.as_micros()).as_secs_f64(),
+            format!("{:?}", stage.phase()).to_lowercase(),
+            totals.connected,
+            self.clients,
+            rate(totals.sent, self.last.sent),
+            rate(totals.acknowledged, self.last.acknowledged),
+            rate(totals.delivered, self.last.delivered),
+            totals.errors,
+        );
+        self.last = totals;
+        self.printed_at = now;
+    }
+}

@@ -1,0 +1,355 @@
+//! What must be true, whatever happens: the promises as checks over everything that was stored and delivered.
+//!
+//! The judge sees each record when the store writes it, and each thing that a client is told when the client reads
+//! it. A broken promise ends the run with a panic that begins with the promise's name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use corelay::codec::record;
+use corelay::text::{Component, Operation, Text};
+
+/// Ends the run: a promise is broken.
+macro_rules! broken {
+    ($promise:literal, $($why:tt)*) => {
+        panic!("{}: {}", $promise, format_args!($($why)*))
+    };
+}
+pub(crate) use broken;
+
+/// A point in a document's history, as the protocol names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Position {
+    pub epoch: u64,
+    pub revision: u64,
+}
+
+/// One operation as a client was told of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Delivery<'a> {
+    pub at: Position,
+    pub origin: u64,
+    pub clock: u64,
+    pub operation: &'a Bytes,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Placed {
+    origin: u64,
+    clock: u64,
+    operation: Bytes,
+}
+
+/// One document's operations in one epoch.
+#[derive(Debug, Clone, Default)]
+struct History {
+    kind: String,
+    placed: Vec<Placed>,
+    /// Of a text: the document after each of them.
+    texts: Vec<Text>,
+    /// The newest revision that anybody was told of.
+    told_revision: u64,
+}
+
+/// What clients have sent to one document.
+#[derive(Debug, Default)]
+struct Sent {
+    /// Payloads of a log, each sent by one client and unlike any other.
+    payloads: BTreeMap<Bytes, u64>,
+    /// What a text operation inserts, in order, by client id and clock.
+    inserts: BTreeSet<(u64, u64, String)>,
+}
+
+#[derive(Debug)]
+pub struct Judge {
+    epoch: u64,
+    histories: BTreeMap<(Arc<str>, u64), History>,
+    sent: BTreeMap<Arc<str>, Sent>,
+    pub deliveries: u64,
+    pub acknowledgements: u64,
+}
+
+impl Judge {
+    pub fn new(epoch: u64) -> Self {
+        Self {
+            epoch,
+            histories: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            deliveries: 0,
+            acknowledgements: 0,
+        }
+    }
+
+    /// A client sends an operation to a log.
+    pub fn sent_payload(&mut self, document: &Arc<str>, client_id: u64, payload: &Bytes) {
+        let sent = self.sent.entry(document.clone()).or_default();
+        sent.payloads.insert(payload.clone(), client_id);
+    }
+
+    /// A client sends an operation to a text.
+    pub fn sent_edit(&mut self, document: &Arc<str>, client_id: u64, clock: u64, edit: &[u8]) {
+        let edit = Operation::decode(edit).expect("clients encode what they send");
+        let sent = self.sent.entry(document.clone()).or_default();
+        sent.inserts.insert((client_id, clock, inserted(&edit)));
+    }
+
+    /// The store writes a record.
+    pub fn appended(&mut self, document: &Arc<str>, kind: &str, record: &Bytes) {
+        let record = record::decode_operations(record).expect("the engine encodes records");
+        let key = (document.clone(), self.epoch);
+        let history = self.histories.entry(key).or_default();
+        if history.kind.is_empty() {
+            history.kind = kind.to_owned();
+        }
+        assert_eq!(history.kind, kind, "a document's kind is fixed");
+        let head = history.placed.len() as u64;
+        if record.revision != head + 1 {
+            broken!(
+                "S1",
+                "{document}: revision {} is written after {head}",
+                record.revision
+            );
+        }
+        for (clock, operation) in (record.first_clock..).zip(record.operations) {
+            let placed = Placed {
+                origin: record.origin,
+                clock,
+                operation,
+            };
+            let sent = self.sent.entry(document.clone()).or_default();
+            history.place(document, placed, sent);
+        }
+    }
+
+    /// A client is told of an operation.
+    pub fn delivered(&mut self, document: &Arc<str>, delivery: &Delivery<'_>) {
+        self.deliveries += 1;
+        let history = self.history(document, delivery.at);
+        let placed = history.at(document, delivery.at);
+        let same = placed.origin == delivery.origin
+            && placed.clock == delivery.clock
+            && placed.operation == *delivery.operation;
+        if !same {
+            broken!(
+                "S2",
+                "{document} at {:?} is {placed:?}, and {delivery:?} was delivered",
+                delivery.at
+            );
+        }
+        history.told_revision = history.told_revision.max(delivery.at.revision);
+    }
+
+    /// A client is told that its operation is kept. `payload`: what it was, if the client knows its final form.
+    pub fn acknowledged(
+        &mut self,
+        document: &Arc<str>,
+        at: Position,
+        origin: u64,
+        clock: u64,
+        payload: Option<&Bytes>,
+    ) {
+        self.acknowledgements += 1;
+        let history = self.history(document, at);
+        let placed = history.at(document, at);
+        if (placed.origin, placed.clock) != (origin, clock)
+            || payload.is_some_and(|payload| *payload != placed.operation)
+        {
+            broken!(
+                "S2",
+                "{document} at {at:?} is {placed:?}, and clock {clock} of {origin} was acknowledged there"
+            );
+        }
+        history.told_revision = history.told_revision.max(at.revision);
+    }
+
+    /// A client is acknowledged a batch without its place.
+    pub fn acknowledged_somewhere(
+        &mut self,
+        document: &Arc<str>,
+        epoch: u64,
+        origin: u64,
+        clock: u64,
+    ) {
+        let at = Position { epoch, revision: 0 };
+        let found = self.history(document, at).find(origin, clock);
+        match found {
+            Some(revision) => {
+                self.acknowledged(document, Position { epoch, revision }, origin, clock, None)
+            }
+            None => broken!(
+                "S3",
+                "{document}: clock {clock} of {origin} was acknowledged and is nowhere"
+            ),
+        }
+    }
+
+    /// A client is given a snapshot, with the clock that the relay expects of it at that revision.
+    pub fn snapshot(
+        &mut self,
+        document: &Arc<str>,
+        at: Position,
+        text: &Text,
+        client_id: u64,
+        next_clock: u64,
+    ) {
+        let history = self.history(document, at);
+        if *text != history.text_at(at.revision) {
+            broken!("S2", "{document}: the snapshot at {at:?} is not its text");
+        }
+        let before = history.placed[..at.revision as usize].iter();
+        let clock = before.filter(|placed| placed.origin == client_id).count() as u64;
+        if clock != next_clock {
+            broken!(
+                "S5",
+                "{document}: the snapshot at {at:?} has {clock} operations of {client_id}, not {next_clock}"
+            );
+        }
+        history.told_revision = history.told_revision.max(at.revision);
+    }
+
+    /// The relay starts again on what the disk has: each document up to `revision_of` it. `is_lossless`: the end
+    /// before was one that the durability mode promises to survive.
+    pub fn restarted(&mut self, epoch: u64, is_lossless: bool, revision_of: impl Fn(&str) -> u64) {
+        let current: Vec<_> = self.current().cloned().collect();
+        for document in current {
+            let history = &self.histories[&(document.clone(), self.epoch)];
+            let revision = revision_of(&document);
+            if is_lossless && history.told_revision > revision {
+                broken!(
+                    "S3",
+                    "{document}: revision {} was told, and {revision} is what the restart found",
+                    history.told_revision
+                );
+            }
+            let mut history = history.clone();
+            history.truncate(revision);
+            self.histories.insert((document, epoch), history);
+        }
+        self.epoch = epoch;
+    }
+
+    /// The newest revision of a document.
+    pub fn revision(&self, document: &Arc<str>) -> u64 {
+        let history = self.histories.get(&(document.clone(), self.epoch));
+        history.map_or(0, |history| history.placed.len() as u64)
+    }
+
+    /// The newest text of a document.
+    pub fn text(&self, document: &Arc<str>) -> Text {
+        let history = self.histories.get(&(document.clone(), self.epoch));
+        history
+            .and_then(|history| history.texts.last().cloned())
+            .unwrap_or_default()
+    }
+
+    /// Every document that has operations.
+    pub fn current(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.histories
+            .keys()
+            .filter(|(_, epoch)| *epoch == self.epoch)
+            .map(|(document, _)| document)
+    }
+
+    fn history(&mut self, document: &Arc<str>, at: Position) -> &mut History {
+        self.histories
+            .entry((document.clone(), at.epoch))
+            .or_default()
+    }
+}
+
+impl History {
+    fn place(&mut self, document: &Arc<str>, placed: Placed, sent: &Sent) {
+        let Placed { origin, clock, .. } = placed;
+        let expected = self.next_clock(origin);
+        if clock < expected {
+            broken!("S5", "{document}: clock {clock} of {origin} twice");
+        }
+        if clock > expected {
+            broken!(
+                "S6",
+                "{document}: clock {clock} of {origin} before {expected}"
+            );
+        }
+        if self.kind == "text" {
+            let edit = Operation::decode(&placed.operation).expect("the engine encodes them");
+            let text = inserted(&edit);
+            if !sent.inserts.contains(&(origin, clock, text)) {
+                broken!(
+                    "S4",
+                    "{document}: {origin} did not send {edit:?} at {clock}"
+                );
+            }
+            let mut text = self.texts.last().cloned().unwrap_or_default();
+            text.apply(&edit).expect("the engine applies it first");
+            self.texts.push(text);
+        } else {
+            if sent.payloads.get(&placed.operation) != Some(&origin) {
+                broken!("S4", "{document}: {origin} did not send {placed:?}");
+            }
+            if self
+                .placed
+                .iter()
+                .any(|other| other.operation == placed.operation)
+            {
+                broken!("S5", "{document}: {placed:?} twice");
+            }
+        }
+        self.placed.push(placed);
+    }
+
+    fn next_clock(&self, origin: u64) -> u64 {
+        let mut newest = self.placed.iter().rev();
+        newest
+            .find(|placed| placed.origin == origin)
+            .map_or(0, |placed| placed.clock + 1)
+    }
+
+    fn at(&self, document: &Arc<str>, at: Position) -> &Placed {
+        match self.placed.get(at.revision.wrapping_sub(1) as usize) {
+            Some(placed) => placed,
+            None => broken!(
+                "S4",
+                "{document} has nothing at {at:?}, and a client was told of it"
+            ),
+        }
+    }
+
+    fn find(&self, origin: u64, clock: u64) -> Option<u64> {
+        let index = self
+            .placed
+            .iter()
+            .position(|placed| (placed.origin, placed.clock) == (origin, clock))?;
+        Some(index as u64 + 1)
+    }
+
+    fn text_at(&self, revision: u64) -> Text {
+        match revision.checked_sub(1) {
+            Some(index) => match self.texts.get(index as usize) {
+                Some(text) => text.clone(),
+                None => broken!(
+                    "S4",
+                    "a snapshot at revision {revision}, which is not written"
+                ),
+            },
+            None => Text::default(),
+        }
+    }
+
+    fn truncate(&mut self, revision: u64) {
+        let length = revision as usize;
+        assert!(length <= self.placed.len(), "a store invents nothing");
+        self.placed.truncate(length);
+        self.texts.truncate(length);
+        self.told_revision = self.told_revision.min(revision);
+    }
+}
+
+/// All that an edit inserts, in order: what transforming it never changes.
+fn inserted(edit: &Operation) -> String {
+    let inserts = edit.components().filter_map(|component| match component {
+        Component::Insert(text) => Some(text),
+        Component::Retain(_) | Component::Delete(_) => None,
+    });
+    inserts.collect()
+}

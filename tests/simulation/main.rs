@@ -1,0 +1,86 @@
+//! The relay under a deterministic simulator: one seed plays clients, network, disk, clock, crash and restart, and
+//! checks the promises of the relay over everything that happens.
+//!
+//! `CORELAY_SEEDS=1000 cargo test --test simulation` plays more seeds; `CORELAY_SEED=17 cargo test --test simulation
+//! one_seed -- --nocapture` plays one and prints what happens.
+
+mod client;
+mod connection;
+mod content;
+mod hostile;
+mod judge;
+mod network;
+mod random;
+mod relay;
+mod replica;
+mod scenario;
+mod storage;
+mod trace;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use scenario::Flaw;
+use world::{Summary, play};
+
+const SEEDS_DEFAULT: u64 = 200;
+const THREADS: usize = 2;
+/// Seeds that once found something.
+const FOUND: [u64; 0] = [];
+
+/// Plays a seed, and gives back what went wrong.
+fn try_play(seed: u64, flaw: Option<Flaw>) -> Result<Summary, String> {
+    catch_unwind(AssertUnwindSafe(|| play(seed, flaw, false))).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+            .unwrap_or_else(|| "a panic without words".to_owned())
+    })
+}
+
+#[test]
+fn every_seed_keeps_the_promises() {
+    let count = std::env::var("CORELAY_SEEDS").map_or(SEEDS_DEFAULT, |count| {
+        count.parse().expect("CORELAY_SEEDS is a number")
+    });
+    let seeds: Vec<u64> = FOUND.into_iter().chain(0..count).collect();
+    let next = AtomicU64::new(0);
+    let failures: Vec<(u64, String)> = std::thread::scope(|scope| {
+        let run = || {
+            let mut failures = Vec::new();
+            while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
+                if let Err(why) = try_play(*seed, None) {
+                    failures.push((*seed, why));
+                }
+            }
+            failures
+        };
+        let threads = [(); THREADS].map(|()| scope.spawn(run));
+        let failures = threads
+            .into_iter()
+            .map(|thread| thread.join().expect("it catches panics"));
+        failures.flatten().collect()
+    });
+    for (seed, why) in &failures {
+        println!("seed {seed}: {why}");
+        println!("  CORELAY_SEED={seed} cargo test --test simulation one_seed -- --nocapture");
+    }
+    assert!(
+        failures.is_empty(),
+        "{} of {} seeds",
+        failures.len(),
+        seeds.len()
+    );
+}
+
+/// Prints what happens in the run of `CORELAY_SEED`, or plays seed 0 in silence.
+#[test]
+fn one_seed_can_be_read() {
+    let chosen = std::env::var("CORELAY_SEED").ok();
+    let seed = chosen
+        .as_ref()
+        .map_or(0, |seed| seed.parse().expect("CORELAY_SEED is a number"));
+    let summary = play(seed, None, chosen.is_some());
+    println!("{summary:?}");
+    assert!(summary.acknowledgements > 0, "somebody wrote something");
+}

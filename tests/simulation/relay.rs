@@ -1,0 +1,354 @@
+//! One process of the relay: its shards, their sockets, and the lanes between them.
+//!
+//! It drives each shard by the rules of `engine::shard` and no more: a socket is read while `wants_bytes` says so
+//! and again when `poll_wants_bytes` names it, and sent to when `poll_writable` names it. So a wake-up that the
+//! engine forgets is a client that waits for ever.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use corelay::engine::shard::{ConnectionId, Lane, MeshMessage, Transport};
+use corelay::engine::{Instant, Shard, route};
+
+use super::judge::broken;
+use super::network::Link;
+use super::random::Random;
+use super::scenario::{Flaw, Rates, Scenario};
+use super::storage::Storage;
+use super::trace::Trace;
+
+/// When the first process starts, as a Unix time.
+pub const UNIX_MS: u64 = 1_700_000_000_000;
+
+pub struct Relay {
+    shards: Vec<Shard>,
+    sockets: BTreeMap<(usize, ConnectionId), Socket>,
+    /// By from, to, and whether it is the lane of replies.
+    lanes: BTreeMap<(usize, usize, bool), VecDeque<MeshMessage>>,
+    started_us: u64,
+    stop: Stop,
+    /// A connection that a flaw of the rig keeps from being sent to.
+    forgotten: Option<(usize, ConnectionId)>,
+}
+
+#[derive(Debug)]
+struct Socket {
+    link: u64,
+    wants_bytes: bool,
+    is_full: bool,
+}
+
+/// How far a planned stop is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    No,
+    Draining,
+    Closing,
+    Over,
+}
+
+/// What the relay's turn may use.
+pub struct Turn<'a> {
+    pub now_us: u64,
+    pub random: &'a mut Random,
+    pub trace: &'a mut Trace,
+    pub scenario: &'a Scenario,
+    pub rates: &'a Rates,
+    pub links: &'a mut BTreeMap<u64, Link>,
+    pub storage: &'a mut Storage,
+    pub is_calm: bool,
+    pub flaw: &'a mut Option<Flaw>,
+}
+
+impl Relay {
+    pub fn new(scenario: &Scenario, shards: usize, epoch: u64, now_us: u64) -> Self {
+        let started_at_ms = UNIX_MS + now_us / 1000;
+        let settings = scenario.settings(shards, epoch, started_at_ms);
+        let shard = |index| {
+            Shard::new(corelay::engine::shard::Settings {
+                index,
+                ..settings.clone()
+            })
+        };
+        Self {
+            shards: (0..shards).map(shard).collect(),
+            sockets: BTreeMap::new(),
+            lanes: BTreeMap::new(),
+            started_us: now_us,
+            stop: Stop::No,
+            forgotten: None,
+        }
+    }
+
+    pub fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// A client's connection. False: it is refused.
+    pub fn accept(
+        &mut self,
+        link: u64,
+        transport: Transport,
+        document: Option<Arc<str>>,
+        now_us: u64,
+        random: &mut Random,
+    ) -> bool {
+        let shards = self.shards.len();
+        let shard = match &document {
+            Some(document) => route::shard_of(document, shards),
+            None => random.below(shards),
+        };
+        let now = self.instant(now_us);
+        let Some(connection) = self.shards[shard].connect(transport, document, now) else {
+            return false;
+        };
+        let socket = Socket {
+            link,
+            wants_bytes: true,
+            is_full: false,
+        };
+        self.sockets.insert((shard, connection), socket);
+        true
+    }
+
+    pub fn has_link(&self, link: u64) -> bool {
+        self.sockets.values().any(|socket| socket.link == link)
+    }
+
+    pub fn begin_stop(&mut self) {
+        if self.stop == Stop::No {
+            self.stop = Stop::Draining;
+            self.shards.iter_mut().for_each(Shard::stop);
+        }
+    }
+
+    /// The planned stop is over.
+    pub fn is_stopped(&self) -> bool {
+        self.stop == Stop::Over
+    }
+
+    /// One turn of every shard, in any order.
+    pub fn turn(&mut self, turn: &mut Turn<'_>) {
+        let mut order: Vec<usize> = (0..self.shards.len()).collect();
+        turn.random.shuffle(&mut order);
+        for shard in order {
+            if turn.random.happens(turn.rates.skip) {
+                continue;
+            }
+            self.take_mesh(shard, turn);
+            self.take_replies(shard, turn);
+            self.read(shard, turn);
+            self.ring(shard, turn);
+            self.hand_out(shard, turn);
+            self.write(shard, turn);
+            self.end(shard, turn);
+        }
+        self.go_on_stopping(turn);
+    }
+
+    /// Promise S7, and that nothing is held for nobody.
+    pub fn check_memory(&self) {
+        for shard in &self.shards {
+            let metrics = shard.metrics();
+            let _ = metrics;
+        }
+    }
+
+    /// Everybody has gone, and the documents were idle for long enough: nothing is held.
+    pub fn check_empty(&self) {
+        for shard in &self.shards {
+            let metrics = shard.metrics();
+            let held = [
+                metrics.connections,
+                metrics.documents,
+                metrics.input_bytes,
+                metrics.output_bytes,
+                metrics.document_bytes,
+                metrics.pending_bytes,
+            ];
+            if held.iter().any(|held| *held != 0) {
+                broken!("S7", "nobody is there, and a shard holds {metrics:?}");
+            }
+        }
+    }
+
+    fn instant(&self, now_us: u64) -> Instant {
+        Instant::from_micros(now_us - self.started_us)
+    }
+
+    fn take_mesh(&mut self, shard: usize, turn: &mut Turn<'_>) {
+        let now = self.instant(turn.now_us);
+        for ((from, to, is_reply), lane) in &mut self.lanes {
+            if *to != shard {
+                continue;
+            }
+            for _ in 0..turn.random.up_to(lane.len()) {
+                let message = lane.pop_front().expect("no more than there are");
+                turn.trace
+                    .note(format_args!("shard {from} > {to}: {message:?}"));
+                turn.trace.absorb("mesh", u64::from(*is_reply), &[]);
+                self.shards[shard].handle_mesh(*from, message, now);
+            }
+        }
+    }
+
+    fn take_replies(&mut self, shard: usize, turn: &mut Turn<'_>) {
+        let now = self.instant(turn.now_us);
+        for _ in 0..turn.random.below(20) {
+            let Some(reply) = turn.storage.next_reply(shard) else {
+                break;
+            };
+            turn.trace.note(format_args!("store > {shard}: {reply:?}"));
+            turn.trace.absorb("reply", shard as u64, &[]);
+            self.shards[shard].handle_store(reply, now);
+        }
+    }
+
+    fn read(&mut self, shard: usize, turn: &mut Turn<'_>) {
+        let now = self.instant(turn.now_us);
+        let engine = &mut self.shards[shard];
+        while let Some(connection) = engine.poll_wants_bytes() {
+            if let Some(socket) = self.sockets.get_mut(&(shard, connection)) {
+                socket.wants_bytes = true;
+            }
+        }
+        let of_shard = (shard, ConnectionId(0))..=(shard, ConnectionId(u64::MAX));
+        let mut ended = Vec::new();
+        for ((_, connection), socket) in self.sockets.range_mut(of_shard) {
+            let link = turn.links.get_mut(&socket.link).expect("it has a socket");
+            if link.up.is_at_end() {
+                ended.push(*connection);
+                continue;
+            }
+            if !socket.wants_bytes || !link.up.has_arrived() {
+                continue;
+            }
+            if !engine.wants_bytes(*connection) {
+                socket.wants_bytes = false;
+                continue;
+            }
+            let length = if turn.is_calm {
+                65_536
+            } else {
+                turn.random.up_to(turn.scenario.read_bytes_max)
+            };
+            let mut bytes = link.up.read(length);
+            turn.trace.absorb("in", connection.0, &bytes);
+            engine.handle_bytes(*connection, &mut bytes, now);
+        }
+        for connection in ended {
+            self.sockets.remove(&(shard, connection));
+            turn.trace
+                .note(format_args!("{connection:?} of {shard} is at its end"));
+            self.shards[shard].handle_eof(connection, now);
+        }
+    }
+
+    fn ring(&mut self, shard: usize, turn: &mut Turn<'_>) {
+        let now = self.instant(turn.now_us);
+        let engine = &mut self.shards[shard];
+        if engine.poll_timeout().is_some_and(|at| at <= now) {
+            engine.handle_timeout(now);
+            if let Some(at) = engine.poll_timeout().filter(|at| *at <= now) {
+                broken!("L1", "a timer at {at:?} is still due at {now:?}");
+            }
+        }
+    }
+
+    fn hand_out(&mut self, shard: usize, turn: &mut Turn<'_>) {
+        let engine = &mut self.shards[shard];
+        while turn.storage.waiting_requests() < turn.scenario.queue_requests_max
+            && let Some(request) = engine.poll_store()
+        {
+            turn.trace
+                .note(format_args!("{shard} > store: {request:?}"));
+            turn.trace.absorb("store", shard as u64, &[]);
+            turn.storage.ask(shard, request);
+        }
+        for to in (0..self.shards.len()).filter(|to| *to != shard) {
+            for (lane, is_reply) in [(Lane::Request, false), (Lane::Reply, true)] {
+                let queue = self.lanes.entry((shard, to, is_reply)).or_default();
+                while queue.len() < turn.scenario.lane_messages_max
+                    && let Some(message) = self.shards[shard].poll_mesh(to, lane)
+                {
+                    queue.push_back(message);
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, shard: usize, turn: &mut Turn<'_>) {
+        let now = self.instant(turn.now_us);
+        let engine = &mut self.shards[shard];
+        let of_shard = (shard, ConnectionId(0))..=(shard, ConnectionId(u64::MAX));
+        for ((_, connection), socket) in self.sockets.range_mut(of_shard) {
+            if socket.is_full && turn.links[&socket.link].down.room() > 0 {
+                socket.is_full = false;
+                engine.handle_writable(*connection);
+            }
+        }
+        // A turn may end before everything is sent.
+        let sends_max = if turn.is_calm {
+            1000
+        } else {
+            turn.random.up_to(50)
+        };
+        for _ in 0..sends_max {
+            let Some(connection) = engine.poll_writable() else {
+                break;
+            };
+            let place = (shard, connection);
+            if turn.is_calm && *turn.flaw == Some(Flaw::LostWakeup) {
+                *turn.flaw = None;
+                self.forgotten = Some(place);
+            }
+            if self.forgotten == Some(place) {
+                continue;
+            }
+            let mut out = Vec::new();
+            engine.poll_transmit(connection, &mut out);
+            let Some(socket) = self.sockets.get_mut(&place) else {
+                broken!(
+                    "S8",
+                    "{connection:?} is gone, and there is something for it"
+                );
+            };
+            let link = turn.links.get_mut(&socket.link).expect("it has a socket");
+            let taken = link.down.write(&out);
+            turn.trace.absorb("out", connection.0, &out);
+            turn.trace.absorb("taken", taken as u64, &[]);
+            socket.is_full = taken < out.len();
+            engine.handle_sent(connection, &out, taken, now);
+        }
+    }
+
+    fn end(&mut self, shard: usize, turn: &mut Turn<'_>) {
+        while let Some(connection) = self.shards[shard].poll_closed() {
+            turn.trace
+                .note(format_args!("{connection:?} of {shard} is closed"));
+            let socket = self.sockets.remove(&(shard, connection));
+            if let Some(link) = socket.and_then(|socket| turn.links.get_mut(&socket.link)) {
+                link.down.end();
+            }
+        }
+    }
+
+    fn go_on_stopping(&mut self, turn: &mut Turn<'_>) {
+        let now = self.instant(turn.now_us);
+        let are_lanes_empty = self.lanes.values().all(VecDeque::is_empty);
+        let is_drained = self.shards.iter().all(Shard::is_drained) && are_lanes_empty;
+        let is_stopped = self.shards.iter().all(Shard::is_stopped);
+        match self.stop {
+            Stop::Draining if is_drained => {
+                self.stop = Stop::Closing;
+                for shard in &mut self.shards {
+                    shard.close(now);
+                }
+            }
+            Stop::Closing if is_stopped && turn.storage.waiting_requests() == 0 => {
+                self.stop = Stop::Over;
+            }
+            Stop::No | Stop::Draining | Stop::Closing | Stop::Over => (),
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! What a seed makes of a run: the relay's limits, who takes part, and how much goes wrong.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use corelay::config::{Connection, Document, Durability, Fanout, Memory, Presence};
+use corelay::engine::shard::Settings;
+
+use super::random::Random;
+use super::storage::StorageRates;
+
+/// A deliberate fault of the rig itself, which the checks must find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// The store confirms what it has not synced.
+    EarlyConfirmation,
+    /// One RemoteOps that was sent does not arrive.
+    LostDelivery,
+    /// One Ack arrives twice.
+    RepeatedAcknowledgement,
+    /// One bit of what another client wrote is changed on the way.
+    ChangedOperation,
+    /// A PresenceUpdate that says that somebody left does not arrive.
+    LostLeave,
+    /// What the relay has to send to one connection is never asked for.
+    LostWakeup,
+}
+
+/// How likely things are, in ten thousand, in one step of the one concerned.
+#[derive(Debug, Clone, Copy)]
+pub struct Rates {
+    pub edit: u64,
+    pub presence: u64,
+    pub heartbeat: u64,
+    pub leave: u64,
+    pub open_again: u64,
+    pub sync_request: u64,
+    pub resend: u64,
+    pub reset: u64,
+    pub abandon: u64,
+    pub close: u64,
+    pub stall: u64,
+    pub skip: u64,
+    pub jump: u64,
+    pub kill: u64,
+    pub stop: u64,
+    pub storage: StorageRates,
+}
+
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    pub durability: Durability,
+    pub flaw: Option<Flaw>,
+    pub clients: usize,
+    /// Names and kinds.
+    pub documents: Vec<(Arc<str>, &'static str)>,
+    pub hostiles: usize,
+    pub steps: u64,
+    pub step_us_max: u64,
+    pub jump_us_max: u64,
+    pub link_capacity: usize,
+    pub link_bytes_max: usize,
+    pub read_bytes_max: usize,
+    pub lane_messages_max: usize,
+    pub queue_requests_max: usize,
+    pub payload_bytes_max: usize,
+    pub text_bytes: usize,
+    pub rates: Rates,
+    settings: Settings,
+}
+
+impl Scenario {
+    pub fn new(seed: u64, flaw: Option<Flaw>) -> Self {
+        let random = &mut Random::new(seed);
+        let durability = match (flaw, random.below(4)) {
+            (Some(_), _) | (None, 0 | 1) => Durability::Always,
+            (None, 2) => Durability::Interval,
+            (None, _) => Durability::Never,
+        };
+        let documents = (0..random.within(1..=3)).map(|number| {
+            let kind = random.pick(&["log", "text", "text"]);
+            (format!("{kind}-{number}").into(), kind)
+        });
+        let documents = documents.collect();
+        let is_small = random.happens(7000);
+        Self {
+            durability,
+            flaw,
+            documents,
+            clients: random.within(2..=6) as usize,
+            hostiles: random.up_to(2),
+            steps: random.within(400..=2000),
+            step_us_max: random.pick(&[500, 5_000, 20_000]),
+            jump_us_max: random.pick(&[1_000_000, 70_000_000, 700_000_000]),
+            link_capacity: random.pick(&[150, 1_000, 65_536]),
+            link_bytes_max: random.pick(&[60, 2_000, 65_536]),
+            read_bytes_max: random.pick(&[30, 1_000, 65_536]),
+            lane_messages_max: random.pick(&[1, 3, 64]),
+            queue_requests_max: random.pick(&[1, 4, 4096]),
+            payload_bytes_max: random.pick(&[20, 200, 1500]),
+            text_bytes: random.pick(&[20, 200, 3000]),
+            rates: Rates::new(random),
+            settings: settings(random, is_small, durability),
+        }
+    }
+
+    /// The settings of a process that starts.
+    pub fn settings(&self, shards: usize, epoch: u64, started_at_ms: u64) -> Settings {
+        Settings {
+            shards,
+            epoch,
+            started_at_ms,
+            ..self.settings.clone()
+        }
+    }
+
+    pub fn limits(&self) -> &Settings {
+        &self.settings
+    }
+}
+
+impl Rates {
+    fn new(random: &mut Random) -> Self {
+        let weather = random.pick(&[0, 1, 1, 4]);
+        let mut rate = |rates: &[u64]| random.pick(rates);
+        Self {
+            edit: rate(&[300, 1500, 6000]),
+            presence: rate(&[0, 100, 1500]),
+            heartbeat: rate(&[10, 200]),
+            leave: rate(&[0, 10, 50]),
+            open_again: rate(&[0, 5, 30]),
+            sync_request: rate(&[0, 10, 100]),
+            resend: rate(&[0, 20, 500]),
+            reset: weather * rate(&[0, 5, 20]),
+            abandon: weather * rate(&[0, 5, 20]),
+            close: weather * rate(&[0, 5, 20]),
+            stall: weather * rate(&[0, 10, 60]),
+            skip: weather * rate(&[0, 500, 1500]),
+            jump: weather * rate(&[0, 5, 10]),
+            kill: weather * rate(&[0, 10, 30]),
+            stop: weather * rate(&[0, 0, 5]),
+            storage: StorageRates {
+                commit: rate(&[500, 3000, 10_000]),
+                sync: rate(&[300, 3000, 10_000]),
+                read_failure: weather * rate(&[0, 100, 500]),
+                write_failure: weather * rate(&[0, 0, 10]),
+            },
+        }
+    }
+
+    /// Nothing goes wrong, and nobody writes any more.
+    pub fn calm(&self) -> Self {
+        Self {
+            edit: 0,
+            presence: 0,
+            heartbeat: 0,
+            leave: 0,
+            open_again: 0,
+            sync_request: 0,
+            resend: 0,
+            reset: 0,
+            abandon: 0,
+            close: 0,
+            stall: 0,
+            skip: 0,
+            jump: 0,
+            kill: 0,
+            stop: 0,
+            storage: StorageRates {
+                commit: 10_000,
+                sync: 10_000,
+                read_failure: 0,
+                write_failure: 0,
+            },
+        }
+    }
+}
+
+/// Limits so small that everything that happens at a limit happens all the time.
+fn settings(random: &mut Random, is_small: bool, durability: Durability) -> Settings {
+    let mut settings = Settings {
+        index: 0,
+        shards: 1,
+        connection: Connection::default(),
+        document: Document::default(),
+        fanout: Fanout::default(),
+        presence: Presence::default(),
+        memory: Memory::default(),
+        durability,
+        epoch: 1,
+        identity_key: [7; 32],
+        started_at_ms: 0,
+    };
+    if !is_small {
+        return settings;
+    }
+    let milliseconds = Duration::from_millis;
+    let connection = &mut settings.connection;
+    connection.message_bytes_max = 4096;
+    connection.batch_operations_max = random.pick(&[3, 10]);
+    connection.inflight_bytes_max = random.pick(&[4096, 100_000]);
+    connection.handshake_timeout = milliseconds(random.pick(&[500, 10_000]));
+    connection.ping_period = milliseconds(random.pick(&[300, 54_000]));
+    connection.pong_timeout = connection.ping_period + milliseconds(random.pick(&[200, 6000]));
+    connection.write_timeout = milliseconds(random.pick(&[300, 10_000]));
+
+    let document = &mut settings.document;
+    document.bytes_max = 64 * 1024;
+    document.history_operations_max = random.pick(&[4, 16, 1000]);
+    document.history_bytes_max = random.pick(&[1000, 4096, 1_000_000]);
+    document.idle_timeout = milliseconds(random.pick(&[100, 5000, 300_000]));
+    document.snapshot_operations = random.pick(&[1, 7, 100]);
+    document.snapshot_period = milliseconds(random.pick(&[1000, 300_000]));
+
+    let fanout = &mut settings.fanout;
+    fanout.lag_operations_max = random.pick(&[10, 30]);
+    fanout.ring_slots = random.pick(&[30, 60]);
+    fanout.lag_bytes_max = random.pick(&[4096, 10_000]);
+    fanout.ring_bytes_max = random.pick(&[10_000, 20_000]);
+    fanout.presence_ring_slots = random.pick(&[2, 16]);
+    fanout.flush_bytes_max = random.pick(&[100, 1024, 4096]);
+
+    let presence = &mut settings.presence;
+    presence.updates_per_second_max = random.pick(&[1, 10, 1000]);
+    presence.ttl = milliseconds(random.pick(&[1000, 3000, 30_000]));
+    presence.bytes_max = 4096;
+
+    let memory = &mut settings.memory;
+    memory.input_bytes_max = random.pick(&[64 * 1024, 1024 * 1024]);
+    memory.output_bytes_max = random.pick(&[64 * 1024, 1024 * 1024]);
+    memory.document_bytes_max = 4 * 1024 * 1024;
+    memory.pending_bytes_max = random.pick(&[100_000, 1024 * 1024]);
+    memory.catch_up_reads_max = random.pick(&[1, 2, 64]);
+    memory.catch_up_page_bytes = random.pick(&[1, 500, 4096]);
+    memory.lane_window_bytes = random.pick(&[256, 4096, 100_000]);
+    settings
+}

@@ -1,0 +1,268 @@
+//! The disk and its committer: a store in memory that takes its time, answers in groups, fails and crashes.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use corelay::config::Durability;
+use corelay::store::{Backend, MemoryStore, ReadError, Reader, StoreReply, StoreRequest, Write};
+
+use super::judge::Judge;
+use super::random::Random;
+use super::scenario::Flaw;
+
+/// How likely things are in one step, in ten thousand.
+#[derive(Debug, Clone, Copy)]
+pub struct StorageRates {
+    pub commit: u64,
+    pub sync: u64,
+    pub read_failure: u64,
+    pub write_failure: u64,
+}
+
+pub struct Storage {
+    store: MemoryStore,
+    durability: Durability,
+    requests: VecDeque<(usize, StoreRequest)>,
+    /// They go out when the commits behind them are synced.
+    unsynced: Vec<(usize, StoreReply)>,
+    replies: BTreeMap<usize, VecDeque<StoreReply>>,
+    has_unsynced_commits: bool,
+    has_failed: bool,
+    flaw: Option<Flaw>,
+}
+
+impl Storage {
+    pub fn new(durability: Durability, flaw: Option<Flaw>) -> Self {
+        Self {
+            store: MemoryStore::new(durability),
+            durability,
+            requests: VecDeque::new(),
+            unsynced: Vec::new(),
+            replies: BTreeMap::new(),
+            has_unsynced_commits: false,
+            has_failed: false,
+            flaw,
+        }
+    }
+
+    pub fn epoch(&self) -> u64 {
+        self.store.epoch()
+    }
+
+    pub fn ask(&mut self, shard: usize, request: StoreRequest) {
+        self.requests.push_back((shard, request));
+    }
+
+    pub fn waiting_requests(&self) -> usize {
+        self.requests.len()
+    }
+
+    pub fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
+    pub fn next_reply(&mut self, shard: usize) -> Option<StoreReply> {
+        self.replies.get_mut(&shard)?.pop_front()
+    }
+
+    /// One turn of the committer. What is written is shown to the judge.
+    pub fn step(
+        &mut self,
+        rates: &StorageRates,
+        now_ms: u64,
+        shards: usize,
+        random: &mut Random,
+        judge: &mut Judge,
+    ) {
+        if self.has_failed {
+            return;
+        }
+        if self.has_unsynced_commits && random.happens(rates.sync) {
+            self.sync();
+        }
+        let waits_for_sync =
+            self.durability == Durability::Always && self.has_unsynced_commits && !self.is_hasty();
+        if waits_for_sync || self.requests.is_empty() || !random.happens(rates.commit) {
+            return;
+        }
+        let count = 1 + random.below(self.requests.len());
+        let gathered: Vec<_> = self.requests.drain(..count).collect();
+        if random.happens(rates.write_failure) {
+            self.fail(shards);
+        }
+        self.serve(gathered, rates, now_ms, random, judge);
+        if self.has_failed {
+            self.unsynced.clear();
+        } else if self.durability != Durability::Always || self.is_hasty() {
+            self.answer();
+        }
+    }
+
+    /// The process ends, and the store is opened again by the next one. Without a `machine` crash everything that
+    /// was written is there.
+    pub fn crash(&mut self, is_machine: bool, random: &mut Random) {
+        let commits = self.store.unsynced_commits();
+        let kept = if is_machine {
+            random.up_to(commits)
+        } else {
+            commits
+        };
+        self.store.crash(kept);
+        self.forget();
+    }
+
+    /// A planned end.
+    pub fn close(&mut self) {
+        self.store.sync().expect("a store in memory does not fail");
+        self.forget();
+    }
+
+    /// The newest revision of a document.
+    pub fn revision(&self, document: &str) -> u64 {
+        let Some(loaded) = self.store.load(document).expect("memory can be read") else {
+            return 0;
+        };
+        let snapshot = loaded.snapshot.map_or(0, |(revision, _)| revision);
+        loaded.records.last().map_or(snapshot, |record| {
+            let (first, count) =
+                corelay::codec::record::operations_range(record).expect("it was written whole");
+            first + u64::from(count) - 1
+        })
+    }
+
+    fn serve(
+        &mut self,
+        gathered: Vec<(usize, StoreRequest)>,
+        rates: &StorageRates,
+        now_ms: u64,
+        random: &mut Random,
+        judge: &mut Judge,
+    ) {
+        let mut appended: BTreeMap<(usize, u64), u64> = BTreeMap::new();
+        for (shard, request) in gathered {
+            match request {
+                StoreRequest::Load { document } => {
+                    let result = self.read(rates, random, |store| store.load(&document.name));
+                    let token = document.token;
+                    self.reply(shard, StoreReply::Loaded { token, result });
+                }
+                StoreRequest::Read {
+                    document,
+                    ticket,
+                    from_revision,
+                    to_revision,
+                    bytes_max,
+                } => {
+                    let result = self.read(rates, random, |store| {
+                        store.read(&document.name, from_revision, to_revision, bytes_max)
+                    });
+                    let token = document.token;
+                    self.reply(
+                        shard,
+                        StoreReply::Page {
+                            token,
+                            ticket,
+                            result,
+                        },
+                    );
+                }
+                StoreRequest::Append {
+                    document,
+                    kind,
+                    first_revision,
+                    count,
+                    record,
+                } => {
+                    judge.appended(&document.name, &kind, &record);
+                    self.write(Write::Append {
+                        document: document.name,
+                        kind,
+                        first_revision,
+                        count,
+                        record,
+                    });
+                    let last_revision = first_revision + u64::from(count) - 1;
+                    appended.insert((shard, document.token), last_revision);
+                }
+                StoreRequest::PutSnapshot {
+                    document,
+                    revision,
+                    snapshot,
+                } => {
+                    let token = document.token;
+                    self.write(Write::Snapshot {
+                        document: document.name,
+                        revision,
+                        snapshot,
+                    });
+                    let reply = StoreReply::SnapshotStored { token, revision };
+                    self.unsynced.push((shard, reply));
+                }
+            }
+        }
+        for ((shard, token), revision) in appended {
+            let reply = StoreReply::Appended {
+                token,
+                revision,
+                persisted_at_ms: now_ms,
+            };
+            self.unsynced.push((shard, reply));
+        }
+    }
+
+    fn write(&mut self, write: Write) {
+        self.store
+            .commit(&[write])
+            .expect("the engine writes in order");
+        self.has_unsynced_commits = true;
+    }
+
+    fn read<T>(
+        &self,
+        rates: &StorageRates,
+        random: &mut Random,
+        read: impl FnOnce(&MemoryStore) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        if random.happens(rates.read_failure) {
+            return Err(ReadError {
+                reason: "a simulated fault".to_owned(),
+            });
+        }
+        read(&self.store)
+    }
+
+    fn sync(&mut self) {
+        self.store.sync().expect("a store in memory does not fail");
+        self.has_unsynced_commits = false;
+        self.answer();
+    }
+
+    fn answer(&mut self) {
+        for (shard, reply) in std::mem::take(&mut self.unsynced) {
+            self.reply(shard, reply);
+        }
+    }
+
+    fn reply(&mut self, shard: usize, reply: StoreReply) {
+        self.replies.entry(shard).or_default().push_back(reply);
+    }
+
+    fn fail(&mut self, shards: usize) {
+        self.has_failed = true;
+        for shard in 0..shards {
+            let reason = "a simulated fault".to_owned();
+            self.reply(shard, StoreReply::Failed { reason });
+        }
+    }
+
+    fn forget(&mut self) {
+        self.requests.clear();
+        self.unsynced.clear();
+        self.replies.clear();
+        self.has_unsynced_commits = false;
+        self.has_failed = false;
+    }
+
+    fn is_hasty(&self) -> bool {
+        self.flaw == Some(Flaw::EarlyConfirmation)
+    }
+}

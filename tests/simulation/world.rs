@@ -1,0 +1,518 @@
+//! A run: one seed plays the clients, the network, the relay, its disk and the time, first with faults and then
+//! without, and every promise is checked on the way.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use corelay::config::Durability;
+use corelay::engine::shard::Transport;
+
+use super::client::{Client, Outcome, Surroundings};
+use super::hostile::Hostile;
+use super::judge::{Judge, broken};
+use super::network::Link;
+use super::random::Random;
+use super::relay::{Relay, Turn, UNIX_MS};
+use super::scenario::{Flaw, Rates, Scenario};
+use super::storage::Storage;
+use super::trace::Trace;
+
+/// When faults have stopped, everybody has everything within this time.
+const SETTLED_US_MAX: u64 = 120_000_000;
+const CALM_STEP_US: u64 = 5_000;
+/// A planned stop takes no longer, whatever clients do.
+const STOP_US_MAX: u64 = 60_000_000;
+
+pub struct World {
+    scenario: Scenario,
+    rates: Rates,
+    is_calm: bool,
+    flaw: Option<Flaw>,
+    random: Random,
+    trace: Trace,
+    judge: Judge,
+    now_us: u64,
+    links: BTreeMap<u64, Link>,
+    links_made: u64,
+    relay: Option<Relay>,
+    starts_at_us: u64,
+    stopping_since_us: u64,
+    storage: Storage,
+    clients: Vec<Client>,
+    hostiles: Vec<Hostile>,
+}
+
+/// What a run was like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    pub digest: u64,
+    pub deliveries: u64,
+    pub acknowledgements: u64,
+    pub operations: u64,
+}
+
+/// Plays a seed.
+///
+/// # Panics
+///
+/// If a promise is broken.
+pub fn play(seed: u64, flaw: Option<Flaw>, is_printed: bool) -> Summary {
+    let mut world = World::new(seed, flaw, is_printed);
+    for _ in 0..world.scenario.steps {
+        world.storm();
+    }
+    world.calm_down();
+    world.settle();
+    world.check_presence();
+    world.check_views();
+    world.leave();
+    world.read_everything_again();
+    world.summary()
+}
+
+impl World {
+    fn new(seed: u64, flaw: Option<Flaw>, is_printed: bool) -> Self {
+        let scenario = Scenario::new(seed, flaw);
+        let mut random = Random::new(seed ^ 0x5eed);
+        let storage = Storage::new(scenario.durability, flaw);
+        let clients = (0..scenario.clients)
+            .map(|number| client(number, &scenario, &mut random))
+            .collect();
+        let trace = Trace::new(is_printed);
+        trace.note(format_args!("{scenario:#?}"));
+        Self {
+            rates: scenario.rates,
+            is_calm: false,
+            flaw,
+            trace,
+            judge: Judge::new(storage.epoch()),
+            now_us: 0,
+            links: BTreeMap::new(),
+            links_made: 0,
+            relay: None,
+            starts_at_us: 0,
+            stopping_since_us: 0,
+            storage,
+            clients,
+            hostiles: Vec::new(),
+            random,
+            scenario,
+        }
+    }
+
+    /// One step with faults.
+    fn storm(&mut self) {
+        let step_us = self.random.within(1..=self.scenario.step_us_max);
+        let jump_us = if self.random.happens(self.rates.jump) {
+            self.random.within(1..=self.scenario.jump_us_max)
+        } else {
+            0
+        };
+        self.step(step_us + jump_us);
+        let is_weak = self.scenario.durability != Durability::Always;
+        if self.relay.is_some()
+            && (self.random.happens(self.rates.kill)
+                || (self.storage.has_failed() && self.random.happens(500)))
+        {
+            let is_machine = self.random.happens(if is_weak { 5000 } else { 10_000 });
+            self.kill(is_machine);
+        }
+        if self.random.happens(self.rates.stop)
+            && let Some(relay) = &mut self.relay
+        {
+            self.trace.note(format_args!("the relay is asked to stop"));
+            self.stopping_since_us = self.now_us;
+            relay.begin_stop();
+        }
+    }
+
+    fn step(&mut self, step_us: u64) {
+        self.now_us += step_us;
+        self.trace.set_time(self.now_us);
+        self.start_relay();
+        let mut order: Vec<usize> = (0..self.clients.len()).collect();
+        self.random.shuffle(&mut order);
+        for index in order {
+            self.step_client(index);
+        }
+        self.step_hostiles();
+        let bytes_max = if self.is_calm {
+            usize::MAX / 2
+        } else {
+            self.scenario.link_bytes_max
+        };
+        for link in self.links.values_mut() {
+            link.carry(bytes_max, &mut self.random);
+            // Whoever is gone does not answer for ever.
+            if link.is_abandoned && self.random.happens(100) {
+                link.reset();
+            }
+        }
+        self.step_relay();
+        let now_ms = UNIX_MS + self.now_us / 1000;
+        let shards = self.relay.as_ref().map_or(0, Relay::shards);
+        self.storage.step(
+            &self.rates.storage,
+            now_ms,
+            shards,
+            &mut self.random,
+            &mut self.judge,
+        );
+        let relay = self.relay.as_ref();
+        self.links.retain(|link, state| {
+            !state.is_abandoned || relay.is_some_and(|relay| relay.has_link(*link))
+        });
+    }
+
+    fn start_relay(&mut self) {
+        if self.relay.is_some() || self.now_us < self.starts_at_us {
+            return;
+        }
+        let shards = 1 + self.random.below(2);
+        let epoch = self.storage.epoch();
+        self.trace
+            .note(format_args!("{shards} shards start in epoch {epoch}"));
+        self.relay = Some(Relay::new(&self.scenario, shards, epoch, self.now_us));
+    }
+
+    fn step_client(&mut self, index: usize) {
+        let client = &mut self.clients[index];
+        let Some(session) = &client.session else {
+            if self.relay.is_some() && (self.is_calm || self.random.happens(1500)) {
+                self.connect_client(index);
+            }
+            return;
+        };
+        let link_number = session.link;
+        let link = self
+            .links
+            .get_mut(&link_number)
+            .expect("links outlive their clients");
+        let mut around = Surroundings {
+            now_us: self.now_us,
+            random: &mut self.random,
+            judge: &mut self.judge,
+            trace: &mut self.trace,
+            scenario: &self.scenario,
+            rates: &self.rates,
+            is_calm: self.is_calm,
+            flaw: &mut self.flaw,
+        };
+        let outcome = client.step(link, &mut around);
+        if outcome == Outcome::Stays {
+            return;
+        }
+        self.trace
+            .note(format_args!("{}: {outcome:?}", client.name));
+        client.disconnected();
+        link.is_abandoned = true;
+        match outcome {
+            Outcome::Closed => link.up.end(),
+            Outcome::Reset => link.reset(),
+            Outcome::Stays | Outcome::Abandoned => (),
+        }
+    }
+
+    fn connect_client(&mut self, index: usize) {
+        let transport = self.any_transport();
+        let names_document = transport == Transport::WebSocket && self.random.happens(5000);
+        let client = &self.clients[index];
+        let document = names_document.then(|| client.document(self.random.below(8)).clone());
+        if let Some(link) = self.connect(transport, document.clone()) {
+            let client = &mut self.clients[index];
+            self.trace
+                .note(format_args!("{} connects over {transport:?}", client.name));
+            client.connected(link, transport, document);
+        }
+    }
+
+    /// A connection to the relay, if it takes one.
+    fn connect(&mut self, transport: Transport, document: Option<Arc<str>>) -> Option<u64> {
+        let relay = self.relay.as_mut()?;
+        let number = self.links_made;
+        let is_taken = relay.accept(number, transport, document, self.now_us, &mut self.random);
+        is_taken.then(|| {
+            self.links_made += 1;
+            let capacity = if self.is_calm {
+                65_536
+            } else {
+                self.scenario.link_capacity
+            };
+            self.links.insert(number, Link::new(capacity));
+            number
+        })
+    }
+
+    fn any_transport(&mut self) -> Transport {
+        self.random.pick(&[Transport::Tcp, Transport::WebSocket])
+    }
+
+    fn step_hostiles(&mut self) {
+        if !self.is_calm
+            && self.hostiles.len() < self.scenario.hostiles
+            && self.random.happens(1000)
+        {
+            let transport = self.any_transport();
+            if let Some(link) = self.connect(transport, None) {
+                let document = self.any_text();
+                let hostile = Hostile::new(link, transport, document, &mut self.random);
+                self.hostiles.push(hostile);
+            }
+        }
+        let (links, random) = (&mut self.links, &mut self.random);
+        self.hostiles.retain_mut(|hostile| {
+            let link = links
+                .get_mut(&hostile.link)
+                .expect("links outlive their clients");
+            let stays = hostile.step(link, random) && !random.happens(50);
+            if !stays {
+                link.up.end();
+                link.is_abandoned = true;
+            }
+            stays
+        });
+    }
+
+    /// A text, for operations that no text takes: a log takes any.
+    fn any_text(&mut self) -> Arc<str> {
+        let documents = self.scenario.documents.iter();
+        let texts = documents.filter(|(_, kind)| *kind == "text");
+        let mut names: Vec<_> = texts.map(|(name, _)| name.clone()).collect();
+        names.push("junk-0".into());
+        self.random.pick(&names)
+    }
+
+    fn step_relay(&mut self) {
+        let Some(relay) = &mut self.relay else {
+            return;
+        };
+        relay.turn(&mut Turn {
+            now_us: self.now_us,
+            random: &mut self.random,
+            trace: &mut self.trace,
+            scenario: &self.scenario,
+            rates: &self.rates,
+            links: &mut self.links,
+            storage: &mut self.storage,
+            is_calm: self.is_calm,
+            flaw: &mut self.flaw,
+        });
+        relay.check_memory();
+        if relay.is_stopped() {
+            self.trace.note(format_args!("the relay has stopped"));
+            self.storage.close();
+            self.end_process(false);
+        }
+    }
+
+    /// The process ends at once, with the machine or alone.
+    fn kill(&mut self, is_machine: bool) {
+        self.trace
+            .note(format_args!("killed, with the machine: {is_machine}"));
+        self.storage.crash(is_machine, &mut self.random);
+        self.end_process(is_machine);
+    }
+
+    fn end_process(&mut self, is_machine: bool) {
+        self.relay = None;
+        self.starts_at_us = self.now_us + self.random.within(1..=200_000);
+        for link in self.links.values_mut() {
+            // What a process has sent still arrives, what a machine has not.
+            if is_machine || self.random.happens(5000) {
+                link.reset();
+            } else {
+                link.down.end();
+            }
+        }
+        let is_lossless = self.scenario.durability == Durability::Always || !is_machine;
+        let storage = &self.storage;
+        self.judge
+            .restarted(storage.epoch(), is_lossless, |document| {
+                storage.revision(document)
+            });
+    }
+
+    /// The faults stop. One client is gone for ever.
+    fn calm_down(&mut self) {
+        self.trace.note(format_args!("calm"));
+        if self.storage.has_failed() {
+            self.kill(true);
+        }
+        self.is_calm = true;
+        self.rates = self.scenario.rates.calm();
+        for hostile in std::mem::take(&mut self.hostiles) {
+            let link = self.links.get_mut(&hostile.link).expect("it has one");
+            link.reset();
+            link.is_abandoned = true;
+        }
+        for link in self.links.values_mut() {
+            link.set_capacity(65_536);
+        }
+        // A presence can have died of silence without its client's knowing.
+        for replica in self
+            .clients
+            .iter_mut()
+            .flat_map(|client| &mut client.replicas)
+        {
+            replica.presence = None;
+        }
+        if self.clients.len() > 2 {
+            let mut gone = self.clients.pop().expect("more than two");
+            if let Some(session) = gone.session.take() {
+                let link = self.links.get_mut(&session.link).expect("it has one");
+                link.is_abandoned = true;
+            }
+        }
+    }
+
+    /// Promise L1.
+    fn settle(&mut self) {
+        let until_us = self.now_us + SETTLED_US_MAX;
+        while !self.clients.iter().all(Client::is_settled) || !self.has_everything() {
+            if self.now_us > until_us {
+                for client in &self.clients {
+                    for replica in client.replicas.iter().filter(|r| !r.is_settled()) {
+                        self.trace
+                            .note(format_args!("{}: {replica:#?}", client.name));
+                    }
+                }
+                broken!("L1", "not everybody has everything");
+            }
+            self.step(CALM_STEP_US);
+        }
+    }
+
+    /// Whether everybody has seen the newest revisions, and the relay is there.
+    fn has_everything(&self) -> bool {
+        let judge = &self.judge;
+        self.relay.is_some()
+            && self.clients.iter().all(|client| {
+                client.replicas.iter().all(|replica| {
+                    let seen = replica.seen.map_or(0, |seen| seen.revision);
+                    seen == judge.revision(&replica.document)
+                })
+            })
+    }
+
+    /// Promise S9: when it has been quiet for as long as a presence lives, everybody sees who is there.
+    fn check_presence(&mut self) {
+        let limits = self.scenario.limits();
+        let connection = &limits.connection;
+        let longest = [limits.presence.ttl, connection.pong_timeout];
+        let quiet: u64 = longest.map(|time| time.as_micros() as u64).iter().sum();
+        let until_us = self.now_us + quiet + 1_000_000;
+        while self.now_us < until_us {
+            self.step(CALM_STEP_US * 5);
+        }
+        for client in &self.clients {
+            for replica in &client.replicas {
+                let others = self
+                    .clients
+                    .iter()
+                    .filter(|other| other.client_id() != client.client_id());
+                let there = others
+                    .flat_map(|other| &other.replicas)
+                    .filter(|other| other.document == replica.document && other.presence.is_some());
+                let expected: BTreeMap<u64, Vec<u8>> = there
+                    .map(|other| (other.client_id, other.presence.clone().expect("just seen")))
+                    .collect();
+                if replica.peers != expected {
+                    broken!(
+                        "S9",
+                        "{} on {} sees {:?}, and there are {expected:?}",
+                        client.name,
+                        replica.document,
+                        replica.peers
+                    );
+                }
+            }
+        }
+    }
+
+    /// Every text is the relay's.
+    fn check_views(&self) {
+        for client in &self.clients {
+            for replica in &client.replicas {
+                if let Some(text) = replica.content.text()
+                    && *text != self.judge.text(&replica.document)
+                {
+                    broken!(
+                        "S2",
+                        "{} has {text:?} of {}, and the relay {:?}",
+                        client.name,
+                        replica.document,
+                        self.judge.text(&replica.document)
+                    );
+                }
+            }
+        }
+    }
+
+    /// Everybody goes, and after a while the relay holds nothing.
+    fn leave(&mut self) {
+        for client in std::mem::take(&mut self.clients) {
+            if let Some(session) = client.session {
+                let link = self.links.get_mut(&session.link).expect("it has one");
+                link.up.end();
+                link.is_abandoned = true;
+            }
+        }
+        for link in self.links.values_mut().filter(|link| link.is_abandoned) {
+            link.up.end();
+        }
+        let limits = self.scenario.limits();
+        let idle_us = limits.document.idle_timeout.as_micros() as u64;
+        for step_us in [CALM_STEP_US; 100].into_iter().chain([idle_us; 3]) {
+            self.step(step_us);
+        }
+        if let Some(relay) = &self.relay {
+            relay.check_empty();
+        }
+    }
+
+    /// Promise S3: after one more restart a stranger finds everything.
+    fn read_everything_again(&mut self) {
+        if self.scenario.durability == Durability::Always {
+            self.kill(true);
+        } else if let Some(relay) = &mut self.relay {
+            relay.begin_stop();
+            let until_us = self.now_us + STOP_US_MAX;
+            while self.relay.is_some() {
+                self.step(CALM_STEP_US);
+                if self.now_us > until_us {
+                    broken!("L1", "the relay does not stop");
+                }
+            }
+        }
+        let documents = self.scenario.documents.clone();
+        let uuid = self.random.bytes(16);
+        self.clients = vec![Client::new("stranger".to_owned(), uuid, documents)];
+        self.settle();
+        self.check_views();
+    }
+
+    fn summary(&self) -> Summary {
+        let documents = self.judge.current();
+        Summary {
+            digest: self.trace.digest(),
+            deliveries: self.judge.deliveries,
+            acknowledgements: self.judge.acknowledgements,
+            operations: documents
+                .map(|document| self.judge.revision(document))
+                .sum(),
+        }
+    }
+}
+
+/// A client with some of the documents. Some clients are one user's two connections, each with documents of its own.
+fn client(number: usize, scenario: &Scenario, random: &mut Random) -> Client {
+    let documents = scenario.documents.iter();
+    let mut chosen: Vec<_> = documents
+        .filter(|_| random.happens(7000))
+        .cloned()
+        .collect();
+    if chosen.is_empty() {
+        chosen.push(scenario.documents[0].clone());
+    }
+    Client::new(format!("client {number}"), random.bytes(16), chosen)
+}

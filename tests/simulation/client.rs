@@ -543,7 +543,9 @@ impl Session {
             first_clock: batch.first_clock,
             operations: batch.operations,
         };
-        around.trace.note(format_args!("client {} > {request:?}", replica.client_id));
+        around
+            .trace
+            .note(format_args!("client {} > {request:?}", replica.client_id));
         self.sent.insert(client_seq, (index, sent));
         self.last_operations = Some(request.clone());
         self.connection.send(Body::Operations(request));

@@ -34,8 +34,10 @@ impl Shard {
         let Some(socket) = session.socket_mut() else {
             return;
         };
-        socket.heard_at = now;
-        socket.pinged_at = None;
+        if !bytes.is_empty() {
+            socket.heard_at = now;
+            socket.pinged_at = None;
+        }
         let transport = socket.transport;
         let mut joined = std::mem::take(&mut socket.input);
         self.ledger.input_bytes -= joined.capacity();
@@ -53,7 +55,7 @@ impl Shard {
         self.check_pause(key);
     }
 
-    /// Handles every whole frame in `bytes` and gives back what is left.
+    /// Handles the whole frames in `bytes`, as long as the client need not wait, and gives back what is left.
     fn split<'a>(
         &mut self,
         key: SessionKey,
@@ -78,7 +80,7 @@ impl Shard {
         now: Instant,
     ) -> Result<(), Refusal> {
         let length_max = self.settings.connection.message_bytes_max;
-        while self.is_open(key) {
+        while self.is_open(key) && !self.must_wait(key) {
             let Some(message) = frame::split(bytes, length_max)? else {
                 break;
             };
@@ -94,21 +96,20 @@ impl Shard {
         now: Instant,
     ) -> Result<&'a [u8], Refusal> {
         let length_max = self.settings.connection.message_bytes_max + frame::PREFIX_BYTES;
-        let mut reader = self
+        let (mut reader, deferred) = self
             .socket_of(key)
-            .map(|socket| std::mem::take(&mut socket.reader))
+            .map(|socket| {
+                let deferred = std::mem::take(&mut socket.deferred);
+                (std::mem::take(&mut socket.reader), deferred)
+            })
             .unwrap_or_default();
-        self.ledger.input_bytes -= reader.held_bytes();
+        self.ledger.input_bytes -= reader.held_bytes() + deferred.capacity();
+        self.split_message(key, &deferred, now)?;
         let mut rest = bytes;
-        while self.is_open(key) {
+        while self.is_open(key) && !self.must_wait(key) {
             match reader.next(&mut rest, length_max)? {
                 None => break,
-                Some(Incoming::Binary(mut frames)) => {
-                    self.split_frames(key, &mut frames, now)?;
-                    if !frames.is_empty() && self.is_open(key) {
-                        return Err(frame::FrameError::Truncated.into());
-                    }
-                }
+                Some(Incoming::Binary(frames)) => self.split_message(key, frames, now)?,
                 Some(Incoming::Text(_)) => return Err(Refusal::TextUnsupported),
                 Some(Incoming::Ping(payload)) => {
                     if let Some(socket) = self.socket_of(key) {
@@ -127,7 +128,28 @@ impl Shard {
         Ok(rest)
     }
 
-    /// Keeps the beginning of a frame whose rest has not arrived.
+    /// Handles the frames of one message, and keeps those for which the client has to wait.
+    fn split_message(
+        &mut self,
+        key: SessionKey,
+        mut frames: &[u8],
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        self.split_frames(key, &mut frames, now)?;
+        if frames.is_empty() || !self.is_open(key) {
+            return Ok(());
+        }
+        if !self.must_wait(key) {
+            return Err(frame::FrameError::Truncated.into());
+        }
+        if let Some(socket) = self.socket_of(key) {
+            socket.deferred = frames.to_vec();
+            self.ledger.input_bytes += frames.len();
+        }
+        Ok(())
+    }
+
+    /// Keeps the beginning of a frame whose rest has not arrived, and what is not handled yet.
     fn keep_input(&mut self, key: SessionKey, rest: Vec<u8>, now: Instant) {
         if !self.is_open(key) {
             return;
@@ -137,7 +159,7 @@ impl Shard {
         };
         let rest_bytes = rest.capacity();
         socket.input = rest;
-        let held = rest_bytes + socket.reader.held_bytes();
+        let held = rest_bytes + socket.reader.held_bytes() + socket.deferred.capacity();
         self.ledger.input_bytes += rest_bytes;
         if self.ledger.input_bytes > self.settings.memory.input_bytes_max && held > INPUT_BYTES_FREE
         {
@@ -292,13 +314,19 @@ impl Shard {
             let session = &mut self.sessions[key];
             session.is_paused = false;
             match &session.carrier {
-                Carrier::Socket(_) => self.resumed.push_back(key),
-                Carrier::Link(_) => self.confirm_processed(key),
+                Carrier::Socket(_) => {
+                    self.receive(key, &mut [], self.now);
+                    if self.is_open(key) && !self.sessions[key].is_paused {
+                        self.resumed.push_back(key);
+                    }
+                }
+                Carrier::Link(_) => self.handle_deferred(key),
             }
         }
     }
 
-    fn must_wait(&self, key: SessionKey) -> bool {
+    /// Whether what the client has asked for is as much as the shard may have in hand for it.
+    pub(super) fn must_wait(&self, key: SessionKey) -> bool {
         let memory = &self.settings.memory;
         let Some(session) = self.sessions.get(key) else {
             return false;

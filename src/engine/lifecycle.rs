@@ -76,8 +76,9 @@ impl Shard {
         self.detach(key);
         if let Some(socket) = self.socket_of(key) {
             let input = std::mem::take(&mut socket.input);
+            let deferred = std::mem::take(&mut socket.deferred);
             let reader = std::mem::take(&mut socket.reader);
-            self.ledger.input_bytes -= input.capacity() + reader.held_bytes();
+            self.ledger.input_bytes -= input.capacity() + deferred.capacity() + reader.held_bytes();
         }
         self.count_output(key);
     }

@@ -69,6 +69,7 @@ impl Shard {
                     connection,
                     credit_bytes: window as i64,
                     processed_bytes: 0,
+                    deferred: VecDeque::new(),
                 };
                 let session = Session::new(Carrier::Link(link), Phase::Ready(identity));
                 let key = self.sessions.insert(session);
@@ -115,7 +116,31 @@ impl Shard {
         }
     }
 
+    /// Handles a request of a connection elsewhere, or keeps it while that client has to wait.
     fn handle_forwarded(&mut self, key: SessionKey, message: Bytes, now: Instant) {
+        let session = &mut self.sessions[key];
+        if let Carrier::Link(link) = &mut session.carrier
+            && session.is_paused
+        {
+            return link.deferred.push_back(message);
+        }
+        self.process(key, message, now);
+        self.finish_processing(key);
+    }
+
+    /// Goes on with the requests that were kept.
+    pub(super) fn handle_deferred(&mut self, key: SessionKey) {
+        while let Some(session) = self.sessions.get_mut(key)
+            && !session.is_paused
+            && let Carrier::Link(link) = &mut session.carrier
+            && let Some(message) = link.deferred.pop_front()
+        {
+            self.process(key, message, self.now);
+        }
+        self.finish_processing(key);
+    }
+
+    fn process(&mut self, key: SessionKey, message: Bytes, now: Instant) {
         let bytes = message.len() + REQUEST_OVERHEAD_BYTES;
         let operations_max = self.settings.connection.batch_operations_max;
         let body = input::decode(message, operations_max).expect("its home has decoded it");
@@ -128,6 +153,9 @@ impl Shard {
             link.processed_bytes += bytes;
         }
         self.check_pause(key);
+    }
+
+    fn finish_processing(&mut self, key: SessionKey) {
         if self
             .sessions
             .get(key)

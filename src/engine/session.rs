@@ -72,6 +72,8 @@ pub struct Socket {
     pub document: Option<Arc<str>>,
     /// A piece of a frame whose rest has not arrived.
     pub input: Vec<u8>,
+    /// The frames of a WebSocket message that are handled when the client need no longer wait.
+    pub deferred: Vec<u8>,
     pub reader: websocket::Reader,
     /// WebSocket control frames that go out before anything else.
     pub control: Vec<u8>,
@@ -112,6 +114,8 @@ pub struct Link {
     pub credit_bytes: i64,
     /// What has been processed and not yet said.
     pub processed_bytes: usize,
+    /// Requests that are handled when the client need no longer wait.
+    pub deferred: VecDeque<Bytes>,
 }
 
 /// A session's place in one document.
@@ -242,6 +246,7 @@ impl Socket {
             transport,
             document,
             input: Vec::new(),
+            deferred: Vec::new(),
             reader: websocket::Reader::default(),
             control: Vec::new(),
             close: None,

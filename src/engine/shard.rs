@@ -61,6 +61,8 @@ pub struct Shard {
     pub(super) metrics: Metrics,
     pub(super) is_stopping: bool,
     pub(super) is_failed: bool,
+    /// The time, as the driver last said it.
+    pub(super) now: Instant,
 }
 
 impl Shard {
@@ -87,6 +89,7 @@ impl Shard {
             metrics: Metrics::default(),
             is_stopping: false,
             is_failed: false,
+            now: Instant::default(),
         }
     }
 
@@ -114,11 +117,13 @@ impl Shard {
     /// Bytes came from the socket, in any pieces. They are unmasked in place. A connection that the shard has
     /// closed is ignored, here and everywhere.
     pub fn handle_bytes(&mut self, connection: ConnectionId, bytes: &mut [u8], now: Instant) {
+        self.now = now;
         self.receive(connection.into(), bytes, now);
     }
 
     /// The socket is at its end or broken. Nothing more is sent, and `poll_closed` does not name it.
     pub fn handle_eof(&mut self, connection: ConnectionId, now: Instant) {
+        self.now = now;
         self.disconnect(connection.into(), now);
     }
 
@@ -132,6 +137,7 @@ impl Shard {
     }
 
     pub fn handle_store(&mut self, reply: StoreReply, now: Instant) {
+        self.now = now;
         match reply {
             StoreReply::Appended {
                 token,
@@ -161,12 +167,14 @@ impl Shard {
 
     /// A message came from the shard `from`.
     pub fn handle_mesh(&mut self, from: usize, message: MeshMessage, now: Instant) {
+        self.now = now;
         self.receive_mesh(from, message, now);
         self.resume_paused();
     }
 
     /// Call it at `poll_timeout`, or whenever convenient.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
         while let Some((at, owner)) = self.timers.pop(now) {
             match owner {
                 Owner::Session(key) => self.ring_session(key, at, now),
@@ -239,6 +247,7 @@ impl Shard {
         taken: usize,
         now: Instant,
     ) {
+        self.now = now;
         self.sent(connection.into(), out, taken, now);
     }
 

@@ -17,7 +17,7 @@ mod control;
 mod doorbell;
 mod doors;
 mod driver;
-mod handshake;
+pub mod handshake;
 mod input;
 mod lifecycle;
 mod listener;

@@ -259,7 +259,7 @@ impl Relay {
         self.ends[client].is_mute = true;
     }
 
-    pub fn wants_bytes(&self, client: Client) -> bool {
+    pub fn wants_bytes(&mut self, client: Client) -> bool {
         let end = &self.ends[client];
         self.shards[end.shard].wants_bytes(end.connection)
     }

@@ -14,6 +14,7 @@ use super::key::SessionKey;
 use super::refusal::{PROTOCOL_VERSIONS, Refusal};
 use super::session::Transport;
 use super::session::{Carrier, Phase};
+use super::settings::Authority;
 use super::shard::Shard;
 use super::time::Instant;
 
@@ -187,15 +188,13 @@ impl Shard {
                 };
                 self.reply(key, event::Body::Pong(pong));
             }
-            Body::Hello(hello) if matches!(session.phase, Phase::Greeting) => {
-                self.greet(key, hello, now)?;
-            }
-            _before_hello if matches!(session.phase, Phase::Greeting) => {
-                return Err(Refusal::HelloRequired);
-            }
+            Body::Hello(hello) if self.may_greet(key) => self.greet(key, hello, now)?,
             Body::Hello(_) => {
                 let refusal = Refusal::HelloInvalid("it came twice");
                 self.reply(key, refusal.error(0, 0));
+            }
+            _before_hello if matches!(session.phase, Phase::Greeting) => {
+                return Err(Refusal::HelloRequired);
             }
             Body::Pong(_) => (),
             Body::Close(close) if close.document == 0 => self.farewell(key, 1000, "", now),
@@ -245,6 +244,12 @@ impl Shard {
         Ok(if is_tied { shard } else { self.settings.index })
     }
 
+    /// The first Hello says who a client is. Where tokens are asked for, a later one brings a fresh token.
+    fn may_greet(&self, key: SessionKey) -> bool {
+        matches!(self.sessions[key].phase, Phase::Greeting)
+            || matches!(self.settings.authority, Authority::Tokens(_))
+    }
+
     fn greet(&mut self, key: SessionKey, hello: wire::Hello, now: Instant) -> Result<(), Refusal> {
         let offered = hello.protocol_version;
         let version = PROTOCOL_VERSIONS
@@ -254,13 +259,25 @@ impl Shard {
         let Some(protocol_version) = version else {
             return Err(Refusal::VersionMismatch { offered });
         };
-        let identity = match Identity::new(&self.settings.identity_key, hello) {
+        let session = &mut self.sessions[key];
+        let arrived_with = session.socket_mut().and_then(|socket| socket.grant.take());
+        let identity = match Identity::new(&self.settings, hello, arrived_with.clone(), now) {
             Ok(identity) => identity,
-            Err(refusal) => {
+            Err(refusal @ Refusal::HelloInvalid(_)) => {
+                if let Some(socket) = self.socket_of(key) {
+                    socket.grant = arrived_with;
+                }
                 self.reply(key, refusal.error(0, 0));
                 return Ok(());
             }
+            Err(refusal) => return Err(refusal),
         };
+        let known = self.sessions[key].identity();
+        if known.is_some_and(|known| known.client_id != identity.client_id) {
+            let refusal = Refusal::HelloInvalid("it is somebody else's");
+            self.reply(key, refusal.error(0, 0));
+            return Ok(());
+        }
         let connection = &self.settings.connection;
         let connected = wire::Connected {
             client_id: identity.client_id,
@@ -272,9 +289,9 @@ impl Shard {
             ping_period_ms: limit_on_wire(connection.ping_period.as_millis()),
             presence_ttl_ms: limit_on_wire(self.settings.presence.ttl.as_millis()),
         };
-        self.sessions[key].phase = Phase::Ready(Arc::new(identity));
-        self.set_session_alarm(key);
         self.reply(key, event::Body::Connected(connected));
+        self.identify(key, Arc::new(identity), now);
+        self.set_session_alarm(key);
         Ok(())
     }
 

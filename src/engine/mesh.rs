@@ -7,9 +7,11 @@
 //! connection when they are too many; frames are only made as far as the home has given credit.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::identity::Identity;
 use super::input;
 use super::key::SessionKey;
 use super::lane::MeshMessage;
@@ -45,6 +47,21 @@ impl Shard {
         });
     }
 
+    /// The client is known anew: the shards that have documents of it are told.
+    pub(super) fn attach_again(&mut self, key: SessionKey, identity: &Arc<Identity>) {
+        let Some(Carrier::Socket(socket)) = self.sessions.get(key).map(|session| &session.carrier)
+        else {
+            return;
+        };
+        for forward in &socket.forwards {
+            let requests = &mut self.outboxes[forward.shard].requests;
+            requests.push_back(MeshMessage::Attach {
+                connection: key.into(),
+                identity: Arc::clone(identity),
+            });
+        }
+    }
+
     /// The connection is going: the shards that have documents of it are told.
     pub(super) fn detach(&mut self, key: SessionKey) {
         let Some(socket) = self.socket_of(key) else {
@@ -63,6 +80,9 @@ impl Shard {
                 connection,
                 identity,
             } => {
+                if let Some(key) = self.links.get(&(from, connection)).copied() {
+                    return self.identify(key, identity, now);
+                }
                 let window = self.settings.memory.lane_window_bytes;
                 let link = Link {
                     shard: from,

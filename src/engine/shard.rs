@@ -18,7 +18,10 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use slotmap::SlotMap;
 
+use crate::auth::{Grant, TokenError, global_id};
 use crate::store::{StoreReply, StoreRequest};
+
+use super::route;
 
 use super::document::Document;
 use super::key::{DocumentKey, SessionKey};
@@ -31,8 +34,8 @@ use super::timer::{Owner, Timers};
 pub use super::key::ConnectionId;
 pub use super::lane::{Lane, MeshMessage};
 pub use super::metrics::Metrics;
-pub use super::session::Transport;
-pub use super::settings::Settings;
+pub use super::session::{Arrival, Transport};
+pub use super::settings::{Authority, Settings};
 
 #[derive(Debug)]
 pub struct Shard {
@@ -95,19 +98,34 @@ impl Shard {
 
     // ---- in
 
-    /// A client has connected; for a WebSocket, the handshake is behind it. `document` is the one that its URL
-    /// names. `None`: the shard has as many connections as it may, or is stopping.
-    pub fn connect(
-        &mut self,
-        transport: Transport,
-        document: Option<Arc<str>>,
+    /// What a token grants that came with a handshake. `Ok(None)`: nobody asks for tokens.
+    ///
+    /// # Errors
+    ///
+    /// Why the token is not accepted.
+    pub fn authenticate(
+        &self,
+        token: &str,
         now: Instant,
-    ) -> Option<ConnectionId> {
+    ) -> Result<Option<Arc<Grant>>, TokenError> {
+        self.settings
+            .authority
+            .authenticate(token, self.unix_ms(now))
+    }
+
+    /// The shard of a document, as a client with this grant calls it.
+    pub fn home_of(&self, document: &str, grant: Option<&Grant>) -> usize {
+        let tenant = grant.map_or("", |grant| &grant.tenant);
+        route::shard_of(&global_id(tenant, document), self.settings.shards)
+    }
+
+    /// A client has connected. `None`: the shard has as many connections as it may, or is stopping.
+    pub fn connect(&mut self, arrival: Arrival, now: Instant) -> Option<ConnectionId> {
         if self.is_stopping || self.connections() >= self.settings.connection.count_max {
             self.metrics.refused_connections += 1;
             return None;
         }
-        let socket = Box::new(Socket::new(transport, document, now));
+        let socket = Box::new(Socket::new(arrival, now));
         let session = Session::new(Carrier::Socket(socket), Phase::Greeting);
         let key = self.sessions.insert(session);
         self.set_session_alarm(key);

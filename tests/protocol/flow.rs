@@ -7,8 +7,9 @@ use corelay::engine::shard::{Settings, Transport};
 use corelay::text::Operation;
 
 use crate::expect;
-use crate::fixture::{Client, Relay, TRANSPORTS, log_batch, text_batch};
+use crate::fixture::{Client, Relay, TRANSPORTS};
 use crate::join::{pages, text_of};
+use crate::requests::{log_batch, text_batch};
 
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -385,7 +386,7 @@ fn small_requests_with_large_answers_are_handled_as_far_as_there_is_room() {
             relay.limit(client, 0);
             // All in one piece of 60 kB, that is, two thousand answers or 120 MB.
             let open = corelay::codec::wire::Request {
-                body: Some(crate::fixture::open(&name, "log", true)),
+                body: Some(crate::requests::open(&name, "log", true)),
             };
             let mut frames = Vec::new();
             for _ in 0..2000 {

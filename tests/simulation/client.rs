@@ -23,6 +23,8 @@ use super::trace::Trace;
 const UNSENT_BYTES_MAX: usize = 8 * 1024;
 /// Edits between two batches: composed, they are to fit into one message.
 const EDITS_MAX: usize = 30;
+/// A text with so much room is never full.
+const TEXT_BYTES_FREE: usize = 64 * 1024;
 /// Edits that wait behind what is on its way.
 const PENDING_OPERATIONS_MAX: usize = 20;
 
@@ -438,9 +440,12 @@ impl Client {
 
     fn refused(&mut self, nack: &wire::Nack, around: &mut Surroundings<'_>) {
         let session = self.session.as_mut().expect("the caller has it");
-        let Some((index, batch)) = session.sent.get(&nack.client_seq) else {
+        let Some((index, batch)) = session.sent.get_mut(&nack.client_seq) else {
             broken!("S4", "{}: {nack:?} for nothing", self.name);
         };
+        if std::mem::replace(&mut batch.is_refused, true) {
+            return;
+        }
         let replica = &mut self.replicas[*index];
         replica.retry_at_us = around.retry_at_us();
         match nack.code() {
@@ -516,7 +521,11 @@ impl Session {
         };
         let handle = subscription.handle;
         let random = &mut *around.random;
-        if random.happens(around.rates.resend)
+        // A text may have room for the second copy of what it refused, when the client has given it up.
+        let may_be_refused = matches!(replica.content, Content::Text(_))
+            && around.scenario.limits().document.bytes_max < TEXT_BYTES_FREE;
+        if !may_be_refused
+            && random.happens(around.rates.resend)
             && let Some(last) = self.last_operations.clone()
             && last.document == handle
         {
@@ -551,6 +560,7 @@ impl Session {
         let sent = SentBatch {
             first_clock: batch.first_clock,
             operations: batch.operations,
+            is_refused: false,
         };
         around
             .trace

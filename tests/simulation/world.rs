@@ -297,7 +297,7 @@ impl World {
             is_calm: self.is_calm,
             flaw: &mut self.flaw,
         });
-        relay.check_memory(self.scenario.limits());
+        relay.check_memory(&self.scenario);
         if relay.is_stopped() {
             self.trace.note(format_args!("the relay has stopped"));
             self.storage.close();
@@ -504,7 +504,7 @@ impl World {
     }
 }
 
-/// A client with some of the documents. Some clients are one user's two connections, each with documents of its own.
+/// A client with some of the documents.
 fn client(number: usize, scenario: &Scenario, random: &mut Random) -> Client {
     let documents = scenario.documents.iter();
     let mut chosen: Vec<_> = documents

@@ -131,6 +131,7 @@ impl Shard {
                     forward.frames.push_back(frames);
                     self.mark_writable(key);
                     self.count_output(key);
+                    self.check_output(key, now);
                 }
             }
         }

@@ -161,9 +161,16 @@ impl Shard {
         self.timers
             .set(Owner::Session(key), &mut session.alarm, timeout_at);
         self.count_output(key);
-        if self.ledger.output_bytes > self.settings.memory.output_bytes_max
-            && rest.len() > OUTPUT_BYTES_FREE
-        {
+        self.check_output(key, now);
+    }
+
+    /// Drops a client that takes nothing and for which much is held, when the budget is used up.
+    pub(super) fn check_output(&mut self, key: SessionKey, now: Instant) {
+        let is_over = self.ledger.output_bytes > self.settings.memory.output_bytes_max;
+        let holds_much = self.sessions.get(key).is_some_and(|session| {
+            session.is_blocked() && session.counted_output_bytes > OUTPUT_BYTES_FREE
+        });
+        if is_over && holds_much {
             self.metrics.backpressure_closes += 1;
             self.drop_connection(key, now);
         }

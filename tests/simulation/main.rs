@@ -4,9 +4,11 @@
 //! `CORELAY_SEEDS=1000 cargo test --test simulation` plays more seeds; `CORELAY_SEED=17 cargo test --test simulation
 //! one_seed -- --nocapture` plays one and prints what happens.
 
+mod calm;
 mod client;
 mod connection;
 mod content;
+mod events;
 mod hostile;
 mod judge;
 mod network;
@@ -14,6 +16,7 @@ mod random;
 mod relay;
 mod replica;
 mod scenario;
+mod session;
 mod storage;
 mod trace;
 mod world;

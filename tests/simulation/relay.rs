@@ -21,7 +21,9 @@ use super::trace::Trace;
 pub const UNIX_MS: u64 = 1_700_000_000_000;
 
 /// What a connection may hold whatever the others do.
-const PIECE_BYTES: u64 = 8 * 1024;
+const PIECE_BYTES: usize = 8 * 1024;
+/// What a request takes while it is on its way to the disk, and what its answer takes, as a multiple of its bytes.
+const REQUEST_COST_MAX: usize = 8;
 
 pub struct Relay {
     shards: Vec<Shard>,
@@ -149,42 +151,54 @@ impl Relay {
         self.go_on_stopping(turn);
     }
 
-    /// Promise S7: what is held stays within its pools, but for a little per connection and the one message or
-    /// document that went past the mark.
-    pub fn check_memory(&self, limits: &Settings) {
-        let (memory, connection) = (&limits.memory, &limits.connection);
-        let message = connection.message_bytes_max as u64;
+    /// Promise S7: what is held stays within its pools. Past the mark goes what a connection may always hold, what
+    /// came with the one read or the forwarded requests that reached it, the answers to one read of each, and one
+    /// snapshot.
+    pub fn check_memory(&self, scenario: &Scenario) {
+        let limits = scenario.limits();
+        let memory = &limits.memory;
+        let message_bytes = limits.connection.message_bytes_max;
+        let window_bytes = memory.lane_window_bytes + message_bytes;
         for shard in &self.shards {
             let held = shard.metrics();
-            let sessions = held.connections + 1;
+            let sockets = self.sockets.len() + 1;
+            let input_bytes = sockets * PIECE_BYTES + message_bytes;
+            let answers_bytes = scenario.read_bytes_max * REQUEST_COST_MAX;
+            let output_bytes = input_bytes + sockets * answers_bytes;
+            let forwarded_bytes = match self.shards.len() {
+                1 => 0,
+                _ => self.sockets.len() * window_bytes,
+            };
+            let arriving_bytes = scenario.read_bytes_max + message_bytes + forwarded_bytes;
+            let pending_bytes = arriving_bytes * REQUEST_COST_MAX + limits.document.bytes_max;
             let pools = [
                 (
                     "input",
                     held.input_bytes,
                     memory.input_bytes_max,
-                    sessions * PIECE_BYTES + message,
+                    input_bytes,
                 ),
                 (
                     "output",
                     held.output_bytes,
                     memory.output_bytes_max,
-                    sessions * PIECE_BYTES + message,
+                    output_bytes,
                 ),
                 (
                     "document",
                     held.document_bytes,
                     memory.document_bytes_max,
-                    message,
+                    pending_bytes,
                 ),
                 (
                     "pending",
                     held.pending_bytes,
                     memory.pending_bytes_max,
-                    message,
+                    pending_bytes,
                 ),
             ];
-            for (pool, bytes, bytes_max, slack) in pools {
-                if bytes > bytes_max as u64 + slack {
+            for (pool, bytes, bytes_max, slack_bytes) in pools {
+                if bytes > (bytes_max + slack_bytes) as u64 {
                     broken!(
                         "S7",
                         "{bytes} bytes of {pool}, and {bytes_max} are allowed: {held:?}"

@@ -63,6 +63,7 @@ enum Stage {
 pub struct SentBatch {
     pub first_clock: u64,
     pub operations: Vec<Bytes>,
+    pub is_refused: bool,
 }
 
 impl Replica {

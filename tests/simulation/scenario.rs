@@ -203,7 +203,7 @@ fn settings(random: &mut Random, is_small: bool, durability: Durability) -> Sett
     connection.write_timeout = milliseconds(random.pick(&[300, 10_000]));
 
     let document = &mut settings.document;
-    document.bytes_max = 64 * 1024;
+    document.bytes_max = random.pick(&[2048, 64 * 1024]);
     document.history_operations_max = random.pick(&[4, 16, 1000]);
     document.history_bytes_max = random.pick(&[1000, 4096, 1_000_000]);
     document.idle_timeout = milliseconds(random.pick(&[100, 5000, 300_000]));

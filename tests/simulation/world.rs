@@ -9,7 +9,7 @@ use corelay::engine::shard::Transport;
 
 use super::client::{Client, Outcome, Surroundings};
 use super::hostile::Hostile;
-use super::judge::{Judge, broken};
+use super::judge::Judge;
 use super::network::Link;
 use super::random::Random;
 use super::relay::{Relay, Turn, UNIX_MS};
@@ -17,29 +17,22 @@ use super::scenario::{Flaw, Rates, Scenario};
 use super::storage::Storage;
 use super::trace::Trace;
 
-/// When faults have stopped, everybody has everything within this time.
-const SETTLED_US_MAX: u64 = 120_000_000;
-const CALM_STEP_US: u64 = 5_000;
-/// A planned stop takes no longer, whatever clients do.
-const STOP_US_MAX: u64 = 60_000_000;
-
 pub struct World {
-    scenario: Scenario,
-    rates: Rates,
-    is_calm: bool,
-    flaw: Option<Flaw>,
-    random: Random,
-    trace: Trace,
-    judge: Judge,
-    now_us: u64,
-    links: BTreeMap<u64, Link>,
-    links_made: u64,
-    relay: Option<Relay>,
-    starts_at_us: u64,
-    stopping_since_us: u64,
-    storage: Storage,
-    clients: Vec<Client>,
-    hostiles: Vec<Hostile>,
+    pub(super) scenario: Scenario,
+    pub(super) rates: Rates,
+    pub(super) is_calm: bool,
+    pub(super) flaw: Option<Flaw>,
+    pub(super) random: Random,
+    pub(super) trace: Trace,
+    pub(super) judge: Judge,
+    pub(super) now_us: u64,
+    pub(super) links: BTreeMap<u64, Link>,
+    pub(super) links_made: u64,
+    pub(super) relay: Option<Relay>,
+    pub(super) starts_at_us: u64,
+    pub(super) storage: Storage,
+    pub(super) clients: Vec<Client>,
+    pub(super) hostiles: Vec<Hostile>,
 }
 
 /// What a run was like.
@@ -91,7 +84,6 @@ impl World {
             links_made: 0,
             relay: None,
             starts_at_us: 0,
-            stopping_since_us: 0,
             storage,
             clients,
             hostiles: Vec::new(),
@@ -121,12 +113,11 @@ impl World {
             && let Some(relay) = &mut self.relay
         {
             self.trace.note(format_args!("the relay is asked to stop"));
-            self.stopping_since_us = self.now_us;
             relay.begin_stop();
         }
     }
 
-    fn step(&mut self, step_us: u64) {
+    pub(super) fn step(&mut self, step_us: u64) {
         self.now_us += step_us;
         self.trace.set_time(self.now_us);
         self.start_relay();
@@ -297,7 +288,7 @@ impl World {
             is_calm: self.is_calm,
             flaw: &mut self.flaw,
         });
-        relay.check_memory(self.scenario.limits());
+        relay.check_memory(&self.scenario);
         if relay.is_stopped() {
             self.trace.note(format_args!("the relay has stopped"));
             self.storage.close();
@@ -306,7 +297,7 @@ impl World {
     }
 
     /// The process ends at once, with the machine or alone.
-    fn kill(&mut self, is_machine: bool) {
+    pub(super) fn kill(&mut self, is_machine: bool) {
         self.trace
             .note(format_args!("killed, with the machine: {is_machine}"));
         self.storage.crash(is_machine, &mut self.random);
@@ -332,165 +323,6 @@ impl World {
             });
     }
 
-    /// The faults stop. One client is gone for ever.
-    fn calm_down(&mut self) {
-        self.trace.note(format_args!("calm"));
-        if self.storage.has_failed() {
-            self.kill(true);
-        }
-        self.is_calm = true;
-        self.rates = self.scenario.rates.calm();
-        for hostile in std::mem::take(&mut self.hostiles) {
-            let link = self.links.get_mut(&hostile.link).expect("it has one");
-            link.reset();
-            link.is_abandoned = true;
-        }
-        for link in self.links.values_mut() {
-            link.set_capacity(65_536);
-        }
-        // A presence can have died of silence without its client's knowing.
-        for replica in self
-            .clients
-            .iter_mut()
-            .flat_map(|client| &mut client.replicas)
-        {
-            replica.presence = None;
-        }
-        if self.clients.len() > 2 {
-            let mut gone = self.clients.pop().expect("more than two");
-            if let Some(session) = gone.session.take() {
-                let link = self.links.get_mut(&session.link).expect("it has one");
-                link.is_abandoned = true;
-            }
-        }
-    }
-
-    /// Promise L1.
-    fn settle(&mut self) {
-        let until_us = self.now_us + SETTLED_US_MAX;
-        while !self.clients.iter().all(Client::is_settled) || !self.has_everything() {
-            if self.now_us > until_us {
-                for client in &self.clients {
-                    for replica in client.replicas.iter().filter(|r| !r.is_settled()) {
-                        self.trace
-                            .note(format_args!("{}: {replica:#?}", client.name));
-                    }
-                }
-                broken!("L1", "not everybody has everything");
-            }
-            self.step(CALM_STEP_US);
-        }
-    }
-
-    /// Whether everybody has seen the newest revisions, and the relay is there.
-    fn has_everything(&self) -> bool {
-        let judge = &self.judge;
-        self.relay.is_some()
-            && self.clients.iter().all(|client| {
-                client.replicas.iter().all(|replica| {
-                    let seen = replica.seen.map_or(0, |seen| seen.revision);
-                    seen == judge.revision(&replica.document)
-                })
-            })
-    }
-
-    /// Promise S9: when it has been quiet for as long as a presence lives, everybody sees who is there.
-    fn check_presence(&mut self) {
-        let limits = self.scenario.limits();
-        let connection = &limits.connection;
-        let longest = [limits.presence.ttl, connection.pong_timeout];
-        let quiet: u64 = longest.map(|time| time.as_micros() as u64).iter().sum();
-        let until_us = self.now_us + quiet + 1_000_000;
-        while self.now_us < until_us {
-            self.step(CALM_STEP_US * 5);
-        }
-        for client in &self.clients {
-            for replica in &client.replicas {
-                let others = self
-                    .clients
-                    .iter()
-                    .filter(|other| other.client_id() != client.client_id());
-                let there = others
-                    .flat_map(|other| &other.replicas)
-                    .filter(|other| other.document == replica.document && other.presence.is_some());
-                let expected: BTreeMap<u64, Vec<u8>> = there
-                    .map(|other| (other.client_id, other.presence.clone().expect("just seen")))
-                    .collect();
-                if replica.peers != expected {
-                    broken!(
-                        "S9",
-                        "{} on {} sees {:?}, and there are {expected:?}",
-                        client.name,
-                        replica.document,
-                        replica.peers
-                    );
-                }
-            }
-        }
-    }
-
-    /// Every text is the relay's.
-    fn check_views(&self) {
-        for client in &self.clients {
-            for replica in &client.replicas {
-                if let Some(text) = replica.content.text()
-                    && *text != self.judge.text(&replica.document)
-                {
-                    broken!(
-                        "S2",
-                        "{} has {text:?} of {}, and the relay {:?}",
-                        client.name,
-                        replica.document,
-                        self.judge.text(&replica.document)
-                    );
-                }
-            }
-        }
-    }
-
-    /// Everybody goes, and after a while the relay holds nothing.
-    fn leave(&mut self) {
-        for client in std::mem::take(&mut self.clients) {
-            if let Some(session) = client.session {
-                let link = self.links.get_mut(&session.link).expect("it has one");
-                link.up.end();
-                link.is_abandoned = true;
-            }
-        }
-        for link in self.links.values_mut().filter(|link| link.is_abandoned) {
-            link.up.end();
-        }
-        let limits = self.scenario.limits();
-        let idle_us = limits.document.idle_timeout.as_micros() as u64;
-        for step_us in [CALM_STEP_US; 100].into_iter().chain([idle_us; 3]) {
-            self.step(step_us);
-        }
-        if let Some(relay) = &self.relay {
-            relay.check_empty();
-        }
-    }
-
-    /// Promise S3: after one more restart a stranger finds everything.
-    fn read_everything_again(&mut self) {
-        if self.scenario.durability == Durability::Always {
-            self.kill(true);
-        } else if let Some(relay) = &mut self.relay {
-            relay.begin_stop();
-            let until_us = self.now_us + STOP_US_MAX;
-            while self.relay.is_some() {
-                self.step(CALM_STEP_US);
-                if self.now_us > until_us {
-                    broken!("L1", "the relay does not stop");
-                }
-            }
-        }
-        let documents = self.scenario.documents.clone();
-        let uuid = self.random.bytes(16);
-        self.clients = vec![Client::new("stranger".to_owned(), uuid, documents)];
-        self.settle();
-        self.check_views();
-    }
-
     fn summary(&self) -> Summary {
         let documents = self.judge.current();
         Summary {
@@ -504,7 +336,7 @@ impl World {
     }
 }
 
-/// A client with some of the documents. Some clients are one user's two connections, each with documents of its own.
+/// A client with some of the documents.
 fn client(number: usize, scenario: &Scenario, random: &mut Random) -> Client {
     let documents = scenario.documents.iter();
     let mut chosen: Vec<_> = documents

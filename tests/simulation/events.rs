@@ -1,0 +1,218 @@
+//! What a client makes of what the relay sends it: the part of the judging that is about a connection.
+
+use corelay::codec::wire::{self, ErrorCode, event, request::Body};
+use corelay::config::Durability;
+
+use super::client::{Client, Surroundings};
+use super::connection::Incoming;
+use super::content::Content;
+use super::judge::broken;
+use super::replica::Replica;
+use super::scenario::Flaw;
+
+impl Client {
+    pub(super) fn receive(&mut self, incoming: Incoming, around: &mut Surroundings<'_>) {
+        around
+            .trace
+            .note(format_args!("{} < {incoming:?}", self.name));
+        let session = self.session.as_mut().expect("the caller has it");
+        let body = match incoming {
+            Incoming::Event(body) => body,
+            Incoming::Ping(payload) => {
+                return session.connection.pong(&payload, around.random);
+            }
+            Incoming::Pong | Incoming::Close(_) => return,
+        };
+        if session.is_closing {
+            broken!("S8", "{}: {body:?} after Close", self.name);
+        }
+        for body in spoiled(body, around.flaw) {
+            self.handle(body, around);
+        }
+    }
+
+    fn handle(&mut self, body: event::Body, around: &mut Surroundings<'_>) {
+        let session = self.session.as_mut().expect("the caller has it");
+        match body {
+            event::Body::Connected(connected) => self.greeted(&connected, around),
+            event::Body::Opened(opened) => {
+                let Some((index, have)) = session.opening.remove(&opened.request_id) else {
+                    broken!("S8", "{}: {opened:?} was not asked for", self.name);
+                };
+                let replica = &mut self.replicas[index];
+                session.handles.retain(|_, of| *of != index);
+                session.handles.insert(opened.document, index);
+                session.left.remove(&opened.document);
+                session.asked_to_sync.remove(&index);
+                let is_always = around.scenario.durability == Durability::Always;
+                replica.opened(&opened, have, is_always);
+            }
+            event::Body::RemoteOps(remote) => {
+                if let Some(replica) = self.replica(remote.document) {
+                    replica.remote(&remote, around.judge);
+                }
+            }
+            event::Body::SyncResponse(page) => {
+                if let Some(replica) = self.replica(page.document) {
+                    replica.page(&page, around.judge);
+                }
+            }
+            event::Body::Resync(resync) => {
+                if let Some(replica) = self.replica(resync.document) {
+                    replica.resync(&resync);
+                    let index = self.index(resync.document);
+                    let session = self.session.as_mut().expect("as before");
+                    session.asked_to_sync.remove(&index);
+                }
+            }
+            event::Body::PresenceUpdate(update) => {
+                if let Some(replica) = self.replica(update.document) {
+                    replica.presence_update(&update);
+                }
+            }
+            event::Body::Warning(warning) => {
+                self.replica(warning.document);
+            }
+            event::Body::Ack(ack) => {
+                let Some((index, batch)) = session.sent.get(&ack.client_seq).cloned() else {
+                    broken!("S4", "{}: {ack:?} for nothing", self.name);
+                };
+                if self.replica(ack.document).is_some() {
+                    assert_eq!(
+                        index,
+                        self.index(ack.document),
+                        "a batch is of one document"
+                    );
+                    self.replicas[index].acknowledged(&ack, &batch, around.judge);
+                }
+            }
+            event::Body::Nack(nack) => self.refused(&nack, around),
+            event::Body::Error(error) => self.failed(&error, around),
+            event::Body::Close(close) if close.document == 0 => session.is_closing = true,
+            event::Body::Close(close) => {
+                if self.replica(close.document).is_some() {
+                    let index = self.index(close.document);
+                    let session = self.session.as_mut().expect("as before");
+                    session.handles.remove(&close.document);
+                    self.replicas[index].closed();
+                    self.replicas[index].retry_at_us = around.retry_at_us();
+                }
+            }
+            event::Body::Ping(ping) => session.connection.send(Body::Pong(wire::Pong {
+                nonce: ping.nonce,
+                server_time_ms: 0,
+            })),
+            event::Body::Pong(pong) => assert_eq!(pong.nonce, 5, "the nonce is repeated"),
+            event::Body::Goaway(_) => (),
+        }
+    }
+
+    fn greeted(&mut self, connected: &wire::Connected, around: &mut Surroundings<'_>) {
+        let session = self.session.as_mut().expect("the caller has it");
+        if !session.has_said_hello || session.is_connected {
+            broken!("S8", "{}: {connected:?} was not asked for", self.name);
+        }
+        session.is_connected = true;
+        let client_id = connected.client_id;
+        match self.client_id {
+            Some(before) if before != client_id => {
+                broken!("S5", "{} was {before} and is {client_id}", self.name);
+            }
+            Some(_) => (),
+            None => {
+                self.client_id = Some(client_id);
+                let replicas = self.documents.iter().map(|(document, kind)| {
+                    let content = Content::new(kind, client_id, around.random);
+                    Replica::new(document.clone(), kind, client_id, content)
+                });
+                self.replicas = replicas.collect();
+            }
+        }
+    }
+
+    /// The replica that a handle names. `None`: the client has left it.
+    fn replica(&mut self, handle: u64) -> Option<&mut Replica> {
+        let session = self.session.as_ref().expect("the caller has it");
+        if session.left.contains(&handle) {
+            return None;
+        }
+        match session.handles.get(&handle) {
+            Some(index) => Some(&mut self.replicas[*index]),
+            None => broken!("S8", "{} has no document {handle} open", self.name),
+        }
+    }
+
+    fn index(&self, handle: u64) -> usize {
+        let session = self.session.as_ref().expect("the caller has it");
+        session.handles[&handle]
+    }
+
+    fn refused(&mut self, nack: &wire::Nack, around: &mut Surroundings<'_>) {
+        let session = self.session.as_mut().expect("the caller has it");
+        let Some((index, batch)) = session.sent.get_mut(&nack.client_seq) else {
+            broken!("S4", "{}: {nack:?} for nothing", self.name);
+        };
+        if std::mem::replace(&mut batch.is_refused, true) {
+            return;
+        }
+        let replica = &mut self.replicas[*index];
+        replica.retry_at_us = around.retry_at_us();
+        match nack.code() {
+            // A Close is on its way, or the client has left.
+            ErrorCode::DocumentNotOpen => replica.content.refused(batch.first_clock),
+            ErrorCode::ServiceUnavailable => replica.content.refused(batch.first_clock),
+            ErrorCode::ClockGap | ErrorCode::SyncConflict => {
+                replica.content.refused(batch.first_clock);
+                if let Some(subscription) = &mut replica.subscription
+                    && matches!(replica.content, Content::Text(_))
+                {
+                    subscription.is_lost = true;
+                }
+            }
+            ErrorCode::DocumentTooLarge => replica.content.abandon(),
+            _wrong => broken!("L1", "{}: {nack:?} for {batch:?}", self.name),
+        }
+    }
+
+    fn failed(&mut self, error: &wire::Error, around: &mut Surroundings<'_>) {
+        let session = self.session.as_mut().expect("the caller has it");
+        if let Some((index, _)) = session.opening.remove(&error.request_id) {
+            self.replicas[index].retry_at_us = around.retry_at_us();
+        }
+        match error.code() {
+            ErrorCode::ServiceUnavailable
+            | ErrorCode::DocumentNotOpen
+            | ErrorCode::DocumentNotFound
+            | ErrorCode::HandshakeTimeout
+            | ErrorCode::PongTimeout
+            | ErrorCode::Backpressure => (),
+            _wrong => broken!("L1", "{}: {error:?}", self.name),
+        }
+    }
+}
+
+/// What arrives in place of an event, where the rig has a flaw.
+fn spoiled(mut body: event::Body, flaw: &mut Option<Flaw>) -> Vec<event::Body> {
+    match (*flaw, &mut body) {
+        (Some(Flaw::LostDelivery), event::Body::RemoteOps(_)) => {
+            *flaw = None;
+            vec![]
+        }
+        (Some(Flaw::ChangedOperation), event::Body::RemoteOps(remote)) => {
+            *flaw = None;
+            let mut changed = remote.operations[0].to_vec();
+            changed.push(0);
+            remote.operations[0] = changed.into();
+            vec![body]
+        }
+        (Some(Flaw::RepeatedAcknowledgement), event::Body::Ack(ack)) if !ack.duplicate => {
+            *flaw = None;
+            vec![body.clone(), body]
+        }
+        (Some(Flaw::LostLeave), event::Body::PresenceUpdate(update)) => {
+            update.presences.retain(|presence| !presence.left);
+            vec![body]
+        }
+        _sound => vec![body],
+    }
+}

@@ -1,0 +1,145 @@
+//! One connection of a client: what has been asked on it and what of that was answered.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use corelay::codec::wire::{self, request::Body};
+use corelay::engine::shard::Transport;
+
+use super::client::Surroundings;
+use super::connection::Connection;
+use super::content::Content;
+use super::judge::Position;
+use super::random::Random;
+use super::replica::{Replica, SentBatch};
+
+/// A text with so much room is never full.
+const TEXT_BYTES_FREE: usize = 64 * 1024;
+
+/// One connection.
+pub struct Session {
+    pub link: u64,
+    pub connection: Connection,
+    /// The document of the URL.
+    pub document: Option<Arc<str>>,
+    pub has_said_hello: bool,
+    pub is_connected: bool,
+    pub is_closing: bool,
+    /// Which replica a handle names.
+    pub handles: BTreeMap<u64, usize>,
+    /// Handles that were left; what was on its way for them may still come.
+    pub left: BTreeSet<u64>,
+    /// Open requests that were not answered: of which replica, with which position.
+    pub opening: BTreeMap<u64, (usize, Option<Position>)>,
+    pub sent: BTreeMap<u64, (usize, SentBatch)>,
+    pub last_operations: Option<wire::Operations>,
+    pub asked_to_sync: BTreeSet<usize>,
+    pub stalled_until_us: u64,
+}
+
+impl Session {
+    pub fn new(link: u64, transport: Transport, document: Option<Arc<str>>) -> Self {
+        Self {
+            link,
+            connection: Connection::new(transport),
+            document,
+            has_said_hello: false,
+            is_connected: false,
+            is_closing: false,
+            handles: BTreeMap::new(),
+            left: BTreeSet::new(),
+            opening: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            last_operations: None,
+            asked_to_sync: BTreeSet::new(),
+            stalled_until_us: 0,
+        }
+    }
+
+    /// Nothing that was asked waits on this side.
+    pub fn sent_all(&self) -> bool {
+        self.asked_to_sync.is_empty() && self.is_connected && !self.is_closing
+    }
+
+    pub fn open(&mut self, index: usize, replica: &Replica, random: &mut Random) {
+        let have = replica.seen.filter(|_| !random.happens(500));
+        let request_id = 1 + random.number() / 2;
+        self.opening.insert(request_id, (index, have));
+        let is_of_url = self.document.as_ref() == Some(&replica.document);
+        let document = if is_of_url && random.happens(5000) {
+            String::new()
+        } else {
+            replica.document.as_ref().to_owned()
+        };
+        self.connection.send(Body::Open(wire::Open {
+            request_id,
+            document,
+            kind: replica.kind.to_owned(),
+            have: have.map(|have| wire::Position {
+                epoch: have.epoch,
+                revision: have.revision,
+            }),
+            create: !random.happens(1000),
+        }));
+    }
+
+    pub fn send_operations(
+        &mut self,
+        index: usize,
+        replica: &mut Replica,
+        around: &mut Surroundings<'_>,
+    ) {
+        let Some(subscription) = &replica.subscription else {
+            return;
+        };
+        let handle = subscription.handle;
+        let random = &mut *around.random;
+        // A text may have room for the second copy of what it refused, when the client has given it up.
+        let may_be_refused = matches!(replica.content, Content::Text(_))
+            && around.scenario.limits().document.bytes_max < TEXT_BYTES_FREE;
+        if !may_be_refused
+            && random.happens(around.rates.resend)
+            && let Some(last) = self.last_operations.clone()
+            && last.document == handle
+        {
+            self.connection.send(Body::Operations(last));
+        }
+        let operations_max = around.scenario.limits().connection.batch_operations_max;
+        let count_max = 1 + random.below(operations_max.min(6));
+        if !around.is_calm && random.happens(5000) {
+            return;
+        }
+        let Some(batch) = replica.content.take_batch(count_max) else {
+            return;
+        };
+        replica.edits = 0;
+        for (clock, operation) in (batch.first_clock..).zip(&batch.operations) {
+            let (document, client_id) = (&replica.document, replica.client_id);
+            match replica.content {
+                Content::Log(_) => around.judge.sent_payload(document, client_id, operation),
+                Content::Text(_) => around
+                    .judge
+                    .sent_edit(document, client_id, clock, operation),
+            }
+        }
+        let client_seq = random.number();
+        let request = wire::Operations {
+            document: handle,
+            client_seq,
+            first_clock: batch.first_clock,
+            base_revision: batch.base_revision,
+            operations: batch.operations.clone(),
+        };
+        let sent = SentBatch {
+            first_clock: batch.first_clock,
+            operations: batch.operations,
+            is_refused: false,
+        };
+        around
+            .trace
+            .note(format_args!("client {} > {request:?}", replica.client_id));
+        self.sent.insert(client_seq, (index, sent));
+        self.last_operations = Some(request.clone());
+        self.connection.send(Body::Operations(request));
+    }
+}

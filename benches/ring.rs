@@ -6,7 +6,7 @@ use bytes::Bytes;
 use corelay::codec::frame;
 use corelay::codec::wire::{self, Request, request::Body};
 use corelay::config::{Config, Durability};
-use corelay::engine::shard::{ConnectionId, Settings, Transport};
+use corelay::engine::shard::{Arrival, Authority, ConnectionId, Settings, Transport};
 use corelay::engine::{Instant, Shard};
 use corelay::store::{StoreReply, StoreRequest};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -36,6 +36,7 @@ impl Room {
             durability: Durability::Always,
             epoch: 1,
             identity_key: [0; 32],
+            authority: Authority::Anybody,
             started_at_ms: 0,
         });
         let writer = joined(&mut shard, 0, Transport::Tcp);
@@ -112,7 +113,7 @@ impl Room {
 }
 
 fn joined(shard: &mut Shard, number: usize, transport: Transport) -> ConnectionId {
-    let connection = shard.connect(transport, None, NOW);
+    let connection = shard.connect(Arrival::new(transport), NOW);
     let connection = connection.expect("there is room");
     let mut uuid = [0; 16];
     uuid[..8].copy_from_slice(&number.to_le_bytes());

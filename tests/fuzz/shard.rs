@@ -8,7 +8,7 @@ use bytes::Bytes;
 use corelay::codec::wire::{self, Event, Request, event, request::Body};
 use corelay::codec::{frame, websocket};
 use corelay::config::{Config, Durability};
-use corelay::engine::shard::{ConnectionId, Settings, Transport};
+use corelay::engine::shard::{Arrival, Authority, ConnectionId, Settings, Transport};
 use corelay::engine::{Instant, Shard};
 use corelay::store::{Backend, MemoryStore, StoreRequest};
 use prost::Message;
@@ -150,12 +150,13 @@ impl Scene {
             durability: Durability::Always,
             epoch: 1,
             identity_key: [1; 32],
+            authority: Authority::Anybody,
             started_at_ms: 1,
         };
         let mut shard = Shard::new(settings);
         let now = Instant::default();
         let healthy = shard
-            .connect(Transport::Tcp, None, now)
+            .connect(Arrival::new(Transport::Tcp), now)
             .expect("there is room");
         let mut scene = Self {
             shard,
@@ -185,7 +186,11 @@ impl Scene {
         }
         let transport = *random.pick(&[Transport::Tcp, Transport::WebSocket]);
         let url = random.one_in(2).then(|| "notes".into());
-        let connection = self.shard.connect(transport, url, self.now);
+        let arrival = Arrival {
+            document: url,
+            ..Arrival::new(transport)
+        };
+        let connection = self.shard.connect(arrival, self.now);
         let hostile = Hostile {
             connection: connection.expect("there is room"),
             transport,

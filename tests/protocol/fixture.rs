@@ -9,7 +9,7 @@ use std::time::Duration;
 use corelay::codec::frame;
 use corelay::codec::wire::{self, Request, event, request};
 use corelay::config::{Config, Durability};
-use corelay::engine::shard::{ConnectionId, Lane, Settings, Transport};
+use corelay::engine::shard::{Arrival, Authority, ConnectionId, Lane, Settings, Transport};
 use corelay::engine::{Instant, Shard};
 use corelay::store::{Backend, MemoryStore, StoreReply, StoreRequest};
 use tungstenite::protocol::frame::coding::{Data, OpCode};
@@ -66,6 +66,7 @@ impl Relay {
             durability: Durability::Always,
             epoch: 1,
             identity_key: [7; 32],
+            authority: Authority::Anybody,
             started_at_ms: STARTED_AT_MS,
         };
         change(&mut template);
@@ -122,7 +123,11 @@ impl Relay {
         document: Option<&str>,
     ) -> Option<Client> {
         let document = document.map(Into::into);
-        let connection = self.shards[shard].connect(transport, document, self.now)?;
+        let arrival = Arrival {
+            document,
+            ..Arrival::new(transport)
+        };
+        let connection = self.shards[shard].connect(arrival, self.now)?;
         self.ends.push(End::new(shard, connection, transport));
         Some(self.ends.len() - 1)
     }

@@ -15,3 +15,4 @@ mod refused;
 mod requests;
 mod scene;
 mod stop;
+mod tokens;

@@ -81,8 +81,14 @@ impl Client {
         &self.documents[index % self.documents.len()].0
     }
 
-    pub fn connected(&mut self, link: u64, transport: Transport, document: Option<Arc<str>>) {
-        self.session = Some(Session::new(link, transport, document));
+    pub fn connected(
+        &mut self,
+        link: u64,
+        transport: Transport,
+        document: Option<Arc<str>>,
+        is_of_calm: bool,
+    ) {
+        self.session = Some(Session::new(link, transport, document, is_of_calm));
     }
 
     pub fn disconnected(&mut self) {

@@ -182,10 +182,9 @@ impl Client {
         match error.code() {
             ErrorCode::ServiceUnavailable
             | ErrorCode::DocumentNotOpen
-            | ErrorCode::DocumentNotFound
-            | ErrorCode::HandshakeTimeout
-            | ErrorCode::PongTimeout
-            | ErrorCode::Backpressure => (),
+            | ErrorCode::DocumentNotFound => (),
+            ErrorCode::HandshakeTimeout | ErrorCode::PongTimeout | ErrorCode::Backpressure
+                if !session.is_of_calm => {}
             _wrong => broken!("L1", "{}: {error:?}", self.name),
         }
     }

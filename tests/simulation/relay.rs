@@ -173,8 +173,11 @@ impl Relay {
                 1 => 0,
                 _ => self.sockets.len() * window_bytes,
             };
-            let arriving_bytes = scenario.read_bytes_max + message_bytes + forwarded_bytes;
-            let pending_bytes = arriving_bytes * REQUEST_COST_MAX + limits.document.bytes_max;
+            let arriving_bytes = scenario.read_bytes_max + forwarded_bytes;
+            let pending_bytes = arriving_bytes * REQUEST_COST_MAX
+                + message_bytes
+                + PIECE_BYTES / 8
+                + limits.document.bytes_max;
             let pools = [
                 (
                     "input",

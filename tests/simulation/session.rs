@@ -35,10 +35,17 @@ pub struct Session {
     pub last_operations: Option<wire::Operations>,
     pub asked_to_sync: BTreeSet<usize>,
     pub stalled_until_us: u64,
+    /// It was made when nothing went wrong any more: the relay has no reason to end it.
+    pub is_of_calm: bool,
 }
 
 impl Session {
-    pub fn new(link: u64, transport: Transport, document: Option<Arc<str>>) -> Self {
+    pub fn new(
+        link: u64,
+        transport: Transport,
+        document: Option<Arc<str>>,
+        is_of_calm: bool,
+    ) -> Self {
         Self {
             link,
             connection: Connection::new(transport),
@@ -53,6 +60,7 @@ impl Session {
             last_operations: None,
             asked_to_sync: BTreeSet::new(),
             stalled_until_us: 0,
+            is_of_calm,
         }
     }
 

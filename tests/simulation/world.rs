@@ -213,7 +213,7 @@ impl World {
             let client = &mut self.clients[index];
             self.trace
                 .note(format_args!("{} connects over {transport:?}", client.name));
-            client.connected(link, transport, document);
+            client.connected(link, transport, document, self.is_calm);
         }
     }
 

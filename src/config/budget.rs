@@ -8,6 +8,11 @@ use std::fmt;
 use super::Config;
 use super::unit::bytes_text;
 
+/// What a connection takes that is at rest, with a document open: about half of this was measured.
+const CONNECTION_BYTES: usize = 4096;
+/// WebSocket handshakes of one shard that may be going on at once; of more, the oldest is given up.
+pub const HANDSHAKES_MAX: usize = 1024;
+
 /// One line of the budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
@@ -53,6 +58,16 @@ impl Budget {
             .catch_up_reads_max
             .saturating_mul(memory.catch_up_page_bytes);
         let shares = vec![
+            per_shard(
+                "connections",
+                "connection.count_max",
+                config.connection.count_max.saturating_mul(CONNECTION_BYTES),
+            ),
+            per_shard(
+                "handshakes",
+                "connection.handshake_bytes_max",
+                HANDSHAKES_MAX.saturating_mul(config.connection.handshake_bytes_max),
+            ),
             per_shard(
                 "frames arriving",
                 "memory.input_bytes_max",

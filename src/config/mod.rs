@@ -17,7 +17,7 @@ mod table;
 mod unit;
 mod word;
 
-pub use budget::{Budget, Share};
+pub use budget::{Budget, HANDSHAKES_MAX, Share};
 pub use cores::{Cores, CoresError};
 pub use draft::Draft;
 pub use error::{ConfigError, Place};

@@ -10,11 +10,12 @@ use super::driver::Driver;
 use super::handshake::{Answer, Upgrade, read_head};
 use super::lifecycle::Phase;
 use super::mailbox::Handoff;
+use crate::config::HANDSHAKES_MAX;
 use crate::engine::Instant;
 use crate::engine::shard::{Arrival, Transport};
 
-/// Handshakes of one shard at a time. More means that somebody begins and does not finish: the oldest goes.
-const HANDSHAKES_MAX: usize = 1024;
+/// After so many bytes a turn sees to the others; what was not read comes first in the next.
+const READ_BYTES_PER_TURN_MAX: u64 = 1024 * 1024;
 
 impl Driver {
     /// Takes note of what has happened to the sockets.
@@ -103,11 +104,15 @@ impl Driver {
         }
     }
 
-    /// Reads every connection that is in the queue once.
+    /// Reads every connection that is in the queue once, or as many as a turn may take.
     pub(super) fn read(&mut self, now: Instant) -> usize {
         let mut scratch = std::mem::take(&mut self.scratch);
         let count = self.connections.queued_count();
+        let end = self.counters.bytes_in + READ_BYTES_PER_TURN_MAX;
         for _ in 0..count {
+            if self.counters.bytes_in >= end {
+                break;
+            }
             let Some(key) = self.connections.next_queued() else {
                 break;
             };

@@ -428,3 +428,34 @@ fn documents_do_not_see_each_other() {
     assert_eq!(expect!(relay, ben, Ack).first_revision, 1);
     relay.assert_quiet(ann);
 }
+
+#[test]
+fn a_late_operation_of_very_many_components_has_to_catch_up_first() {
+    let mut relay = Relay::new();
+    let (ann, notes) = relay.joined("ann", "notes", "text");
+    relay.send(
+        ann,
+        text_batch(notes, 0, 0, &[Operation::splice(0, 0, &"x".repeat(10_000))]),
+    );
+    for revision in 1..1000 {
+        relay.send(
+            ann,
+            text_batch(notes, revision, revision, &[Operation::splice(0, 0, "y")]),
+        );
+    }
+    let mut heavy = Operation::builder();
+    for _ in 0..2000 {
+        heavy.retain(1).insert("z");
+    }
+    let heavy = heavy.build();
+    let (ben, _) = relay.joined("ben", "notes", "text");
+    relay.drain(ben);
+    relay.send(ben, text_batch(notes, 0, 1, std::slice::from_ref(&heavy)));
+    let nack = expect!(relay, ben, Nack);
+    assert_eq!(
+        (nack.code(), nack.retryable),
+        (ErrorCode::SyncConflict, true)
+    );
+    relay.send(ben, text_batch(notes, 0, 1000, &[heavy]));
+    assert_eq!(expect!(relay, ben, Ack).first_revision, 1001);
+}

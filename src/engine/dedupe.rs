@@ -88,6 +88,26 @@ impl Dedupe {
             .map_or(0, |client| client.next_clock)
     }
 
+    /// The clock that the client's next operation had to have at `revision`. `None`: that was too long ago.
+    pub fn next_clock_at(&self, client_id: u64, revision: u64) -> Option<u64> {
+        let Some(client) = self.clients.get(&client_id) else {
+            return Some(0);
+        };
+        let run = client
+            .runs
+            .iter()
+            .rev()
+            .find(|run| run.first_revision <= revision);
+        match run {
+            Some(run) => Some(run.first_clock + run.count.min(revision - run.first_revision + 1)),
+            None => client
+                .runs
+                .first()
+                .map(|run| run.first_clock)
+                .filter(|clock| *clock == 0),
+        }
+    }
+
     /// What to do with a batch of `count` operations.
     ///
     /// # Errors
@@ -194,6 +214,21 @@ mod tests {
             Err(Refusal::TooManyClients { clients_max: 2 })
         );
         assert_eq!(dedupe.check(9, 0, 1, 3), Ok(Novelty::Fresh));
+    }
+
+    #[test]
+    fn what_a_client_had_written_is_known_of_the_past_too() {
+        let mut dedupe = Dedupe::default();
+        dedupe.record(7, 0, 5, 3);
+        dedupe.record(7, 3, 10, 2);
+        let clocks =
+            [0, 4, 5, 6, 7, 9, 10, 11, 50].map(|revision| dedupe.next_clock_at(7, revision));
+        assert_eq!(clocks, [0, 0, 1, 2, 3, 3, 4, 5, 5].map(Some));
+        assert_eq!(dedupe.next_clock_at(8, 50), Some(0));
+        for clock in 5..20 {
+            dedupe.record(7, clock, 100 + 2 * clock, 1);
+        }
+        assert_eq!(dedupe.next_clock_at(7, 50), None, "forgotten");
     }
 
     #[test]

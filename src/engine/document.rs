@@ -16,6 +16,7 @@ use super::ring::Ring;
 
 use super::time::Instant;
 use super::timer::Alarm;
+use super::version::Versions;
 
 #[derive(Debug)]
 pub struct Document {
@@ -76,6 +77,8 @@ pub struct Open {
     pub subscribers: Vec<SessionKey>,
     /// The subscribers by client id: a client is there once.
     pub members: BTreeMap<u64, SessionKey>,
+    /// States of it that are being sent.
+    pub versions: Versions,
     /// Since when it has had none.
     pub idle_since: Option<Instant>,
     pub snapshot: SnapshotPolicy,
@@ -150,6 +153,7 @@ impl Document {
             State::Open(open) => {
                 size_of::<Open>()
                     + open.kind.footprint_bytes()
+                    + open.versions.held_bytes(open.head_revision)
                     + open.dedupe.footprint_bytes()
                     + open.ring.footprint_bytes()
                     + open.presence.footprint_bytes()

@@ -126,27 +126,27 @@ impl Gather<'_> {
                     subscription.stage = Stage::Live(cursor);
                 }
                 Stage::Snapshot {
-                    snapshot,
-                    revision,
+                    version,
                     next_clock,
                     offset,
                 } => {
-                    if open.durable_revision < *revision {
+                    if open.durable_revision < version.revision {
                         return Gathered::All;
                     }
                     let room = (self.end - self.out.len()).saturating_sub(CHUNK_OVERHEAD_BYTES);
-                    let data = snapshot.chunk(*offset, room.max(CHUNK_BYTES_MIN));
+                    let data = version.snapshot.chunk(*offset, room.max(CHUNK_BYTES_MIN));
                     let chunk = wire::SnapshotChunk {
-                        revision: *revision,
-                        bytes_total: snapshot.bytes_total() as u64,
+                        revision: version.revision,
+                        bytes_total: version.snapshot.bytes_total() as u64,
                         offset: *offset as u64,
                         data,
                         next_clock: *next_clock,
                     };
                     *offset += chunk.data.len();
-                    if *offset == snapshot.bytes_total() {
+                    if *offset == version.snapshot.bytes_total() {
+                        let next_revision = version.revision + 1;
                         subscription.stage = Stage::CatchUp {
-                            next_revision: *revision + 1,
+                            next_revision,
                             ticket: None,
                         };
                     }

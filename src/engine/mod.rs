@@ -30,6 +30,7 @@ mod sync;
 pub mod time;
 mod timer;
 mod transmit;
+mod version;
 
 pub use open::is_document_id;
 pub use refusal::PROTOCOL_VERSIONS;

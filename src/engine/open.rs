@@ -22,6 +22,7 @@ use super::settings::Settings;
 use super::shard::Shard;
 use super::time::Instant;
 use super::timer::Alarm;
+use super::version::{Version, Versions};
 
 const DOCUMENT_ID_BYTES_MAX: usize = 256;
 /// How much of an unknown kind's name is said back.
@@ -259,6 +260,7 @@ impl Shard {
             subscribers: Vec::new(),
             members: BTreeMap::new(),
             idle_since: None,
+            versions: Versions::default(),
             snapshot: SnapshotPolicy {
                 revision: snapshot.revision,
                 operation_bytes_since: 0,
@@ -278,6 +280,8 @@ impl Shard {
             return;
         };
         let epoch = self.settings.epoch;
+        let document_bytes = self.ledger.document_bytes;
+        let document_bytes_max = self.settings.memory.document_bytes_max;
         let document = &mut self.documents[document_key];
         let handle = document.handle;
         let open = document
@@ -290,7 +294,8 @@ impl Shard {
             };
             return self.reply(key, refusal.error(joiner.request_id, 0));
         }
-        let (stage, sync, from) = open.place(identity.client_id, joiner.have, epoch);
+        let has_room = document_bytes + open.kind.state_bytes() <= document_bytes_max;
+        let (stage, sync, from) = open.place(identity.client_id, joiner.have, epoch, has_room);
         let opened = wire::Opened {
             request_id: joiner.request_id,
             document: handle,
@@ -363,11 +368,13 @@ impl Joiner {
 
 impl Open {
     /// Where a client that has `have` starts: its stage, what follows for it, and after which revision.
+    /// `has_room`: there is memory for another version of its state.
     pub(super) fn place(
-        &self,
+        &mut self,
         client_id: u64,
         have: Option<Have>,
         epoch: u64,
+        has_room: bool,
     ) -> (Stage, SyncMode, u64) {
         let have = have
             .filter(|have| have.epoch == epoch && have.revision <= self.durable_revision)
@@ -375,22 +382,46 @@ impl Open {
         if have == self.durable_revision {
             return (Stage::Live(self.ring.head()), SyncMode::UpToDate, have);
         }
-        if let Some(snapshot) = self.kind.snapshot()
-            && self.is_snapshot_shorter(have)
+        if self.is_snapshot_shorter(have)
+            && let Some((version, next_clock)) = self.version(client_id, have, has_room)
         {
+            let revision = version.revision;
             let stage = Stage::Snapshot {
-                snapshot,
-                revision: self.head_revision,
-                next_clock: self.dedupe.next_clock(client_id),
+                version,
+                next_clock,
                 offset: 0,
             };
-            return (stage, SyncMode::Snapshot, self.head_revision);
+            return (stage, SyncMode::Snapshot, revision);
         }
         let stage = Stage::CatchUp {
             next_revision: have + 1,
             ticket: None,
         };
         (stage, SyncMode::Delta, have)
+    }
+
+    /// The state to send to a client, and its next clock there. `None`: the kind has none, or there is no room.
+    fn version(
+        &mut self,
+        client_id: u64,
+        have: u64,
+        has_room: bool,
+    ) -> Option<(Arc<Version>, u64)> {
+        if let Some(newest) = self.versions.newest()
+            && newest.revision >= have
+            && self.leads_on_from(newest.revision)
+            && let Some(next_clock) = self.dedupe.next_clock_at(client_id, newest.revision)
+        {
+            return Some((newest, next_clock));
+        }
+        let snapshot = self.kind.snapshot().filter(|_| has_room)?;
+        let version = self.versions.add(snapshot, self.head_revision);
+        Some((version, self.dedupe.next_clock(client_id)))
+    }
+
+    /// Whether everything after `revision` is in the ring or on its way there.
+    fn leads_on_from(&self, revision: u64) -> bool {
+        revision >= self.durable_revision || self.ring.cursor(revision + 1).is_some()
     }
 
     /// Whether the snapshot is less to send than the operations after `have`. A client that has nothing always

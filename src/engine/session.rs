@@ -10,10 +10,10 @@ use crate::codec::websocket;
 
 use super::identity::Identity;
 use super::key::{ConnectionId, DocumentKey};
-use super::kind::Snapshot;
 use super::ring::Cursor;
 use super::time::Instant;
 use super::timer::Alarm;
+use super::version::Version;
 
 #[derive(Debug)]
 pub struct Session {
@@ -172,9 +172,8 @@ pub enum Stage {
     },
     /// It gets a snapshot, as soon as all of it is durable; then it catches up.
     Snapshot {
-        snapshot: Snapshot,
-        revision: u64,
-        /// The client's next clock at that revision.
+        version: Arc<Version>,
+        /// The client's next clock at its revision.
         next_clock: u64,
         offset: usize,
     },

@@ -37,21 +37,25 @@ impl Shard {
         reason: ResyncReason,
     ) {
         let epoch = self.settings.epoch;
-        let document = &self.documents[document_key];
-        let open = document.open().expect("subscribed to");
+        let document_bytes = self.ledger.document_bytes;
+        let document_bytes_max = self.settings.memory.document_bytes_max;
+        let document = &mut self.documents[document_key];
+        let handle = document.handle;
+        let open = document.open_mut().expect("subscribed to");
+        let has_room = document_bytes + open.kind.state_bytes() <= document_bytes_max;
         let session = &mut self.sessions[key];
         let client_id = session.identity().map_or(0, |identity| identity.client_id);
         let subscription = session
             .subscription(document_key)
             .expect("the caller has seen it");
-        let (stage, sync, from) = open.place(client_id, have, epoch);
+        let (stage, sync, from) = open.place(client_id, have, epoch, has_room);
         subscription.stage = stage;
         // The last page is the answer even where there is nothing to send.
         subscription.is_catching_up = true;
         subscription.placed_revision = open.durable_revision;
         subscription.is_warned = false;
         let resync = wire::Resync {
-            document: document.handle,
+            document: handle,
             reason: reason.into(),
             from: Some(wire::Position {
                 epoch,

@@ -109,7 +109,7 @@ impl Replica {
         let follows = match sync {
             SyncMode::UpToDate => opened.from_revision == has && position.revision == has,
             SyncMode::Delta => opened.from_revision == has,
-            SyncMode::Snapshot => opened.from_revision >= has.max(position.revision),
+            SyncMode::Snapshot => opened.from_revision >= has,
         };
         if !follows {
             broken!(

@@ -53,7 +53,7 @@ const FOUND: [(u64, &str); 9] = [
         "a state that waited hid from the others that its client had left",
     ),
     (
-        442,
+        32,
         "connections were read while the pool of what goes to the disk was full",
     ),
     (

@@ -293,7 +293,10 @@ impl Relay {
             }
             let pending_bytes = engine.metrics().pending_bytes;
             if pending_bytes > turn.scenario.limits().memory.pending_bytes_max as u64 {
-                broken!("S7", "a connection is read, and {pending_bytes} bytes are pending");
+                broken!(
+                    "S7",
+                    "a connection is read, and {pending_bytes} bytes are pending"
+                );
             }
             let length = if turn.is_calm {
                 CALM_READ_BYTES

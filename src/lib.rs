@@ -1,10 +1,11 @@
 //! corelay: a thread-per-core relay for real-time collaboration.
 //!
-//! `ARCHITECTURE.md` is the map. The layers, from the bottom: [`codec`], [`text`] and [`config`] are values;
-//! [`engine`] is the relay itself, a deterministic state machine without IO; [`store`] makes operations durable
+//! `ARCHITECTURE.md` is the map. The layers, from the bottom: [`codec`], [`text`], [`config`] and [`auth`] are
+//! values; [`engine`] is the relay itself, a deterministic state machine without IO; [`store`] makes operations durable
 //! and [`client`] is the other end of the wire; [`server`] and [`load`] are the only places that know sockets,
 //! threads and clocks.
 
+pub mod auth;
 pub mod client;
 pub mod codec;
 pub mod config;

@@ -5,6 +5,8 @@
 //! [`Config`] or the list of everything that is wrong. Nothing here reads a file, the environment or the machine:
 //! whoever calls hands in text, and whether a core or a port exists is the preflight's question.
 
+use std::path::Path;
+
 mod budget;
 mod cores;
 mod draft;
@@ -21,11 +23,11 @@ pub use draft::Draft;
 pub use error::{ConfigError, Place};
 pub use key::Key;
 pub use table::{
-    Config, Connection, Document, Fanout, KEYS, Listen, Log, Memory, Presence, Shards, Store,
+    Auth, Config, Connection, Document, Fanout, KEYS, Listen, Log, Memory, Presence, Shards, Store,
     TABLES,
 };
 pub(crate) use unit::bytes_text;
-pub use word::{Durability, LogFormat};
+pub use word::{AuthMode, Durability, LogFormat};
 
 impl Config {
     /// Every key with its value, as a file that gives this configuration.
@@ -54,6 +56,30 @@ impl Config {
             }
         }
         text
+    }
+}
+
+/// Where the relay finds what it checks tokens with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeySource<'a> {
+    KeyFile(&'a Path),
+    JwksFile(&'a Path),
+    SecretFile(&'a Path),
+    /// The name of an environment variable.
+    SecretEnv(&'a str),
+}
+
+impl Auth {
+    /// The sources that are set: one with the mode "jwt", otherwise none.
+    pub fn key_sources(&self) -> impl Iterator<Item = KeySource<'_>> {
+        [
+            self.jwt_key_file.as_deref().map(KeySource::KeyFile),
+            self.jwks_file.as_deref().map(KeySource::JwksFile),
+            self.jwt_secret_file.as_deref().map(KeySource::SecretFile),
+            self.jwt_secret_env.as_deref().map(KeySource::SecretEnv),
+        ]
+        .into_iter()
+        .flatten()
     }
 }
 

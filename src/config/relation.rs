@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::table::Config;
+use super::word::AuthMode;
 
 /// A rule over the values of some keys.
 pub struct Relation {
@@ -75,6 +76,14 @@ macro_rules! relation {
 
 const LISTENERS: &[&str] = &["listen.websocket", "listen.tcp", "listen.admin"];
 
+const KEY_SOURCES: &[&str] = &[
+    "auth.mode",
+    "auth.jwt_key_file",
+    "auth.jwks_file",
+    "auth.jwt_secret_file",
+    "auth.jwt_secret_env",
+];
+
 pub static RELATIONS: &[Relation] = &[
     Relation {
         keys: &["listen.websocket", "listen.tcp"],
@@ -87,6 +96,23 @@ pub static RELATIONS: &[Relation] = &[
         must: Must::Say("the addresses of [listen] must not share a port"),
         why: "each speaks another protocol",
         holds: listeners_differ,
+    },
+    Relation {
+        keys: KEY_SOURCES,
+        must: Must::Say(
+            "auth.mode = \"jwt\" needs exactly one of auth.jwt_key_file, auth.jwks_file, auth.jwt_secret_file and \
+             auth.jwt_secret_env",
+        ),
+        why: "a token is checked with what one of them holds",
+        holds: |config| config.auth.mode != AuthMode::Jwt || config.auth.key_sources().count() == 1,
+    },
+    Relation {
+        keys: KEY_SOURCES,
+        must: Must::Say("the keys of tokens need auth.mode = \"jwt\""),
+        why: "with \"none\" no token is asked for, and everybody may do everything",
+        holds: |config| {
+            config.auth.mode != AuthMode::None || config.auth.key_sources().count() == 0
+        },
     },
     relation!(connection.pong_timeout more than connection.ping_period,
         "a quiet client is asked before it is given up"),

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use super::cores::{CoreSet, Cores};
 use super::key::{Key, tables};
-use super::unit::{Address, Bytes, Count, Filter, GIB, KIB, MIB, Path, Percent, Time, Unit};
-use super::word::{Durability, LogFormat, Word};
+use super::unit::{
+    Address, Bytes, Count, File, Filter, GIB, KIB, MIB, Path, Percent, Text, Time, Unit, Variable,
+};
+use super::word::{AuthMode, Durability, LogFormat, Word};
 
 const SECOND_MS: u64 = 1000;
 const HOUR_MS: u64 = 3600 * SECOND_MS;
@@ -79,6 +81,31 @@ tables! {
         write_timeout: Duration = Duration::from_secs(10), Time(100..=HOUR_MS);
         /// Unacknowledged operations of one connection, past which it is not read.
         inflight_bytes_max: usize = size(4 * MIB), Bytes(4 * KIB..=GIB);
+    }
+
+    /// Who clients are, and what they may do.
+    auth: Auth {
+        /// Who a client is: whoever it says, free to do everything with every document ("none", for development), or whom
+        /// its JSON Web Token names, free to do what that grants ("jwt"). Exactly one of the next four keys says where
+        /// the relay finds what it checks tokens with.
+        mode: AuthMode = AuthMode::None, Word;
+        /// The public key that belongs to the tokens' private one, in PEM form: RSA (RS256), EC P-256 (ES256) or Ed25519
+        /// (EdDSA).
+        jwt_key_file: Option<PathBuf> = None, File;
+        /// A set of such keys, as a JSON Web Key Set. A token says with its kid which of them it was signed with.
+        jwks_file: Option<PathBuf> = None, File;
+        /// A secret of at least 32 bytes, shared with whoever makes tokens (HS256). A line end behind it is not part of it.
+        jwt_secret_file: Option<PathBuf> = None, File;
+        /// The environment variable that holds such a secret.
+        jwt_secret_env: Option<String> = None, Variable;
+        /// Tokens must name this issuer (iss).
+        jwt_issuer: Option<String> = None, Text;
+        /// Tokens must be meant for this audience (aud). Without it, tokens that name an audience are refused.
+        jwt_audience: Option<String> = None, Text;
+        /// How far the clock of whoever makes tokens may be off. Each token is taken for this much longer.
+        leeway: Duration = Duration::from_secs(30), Time(1..=600 * SECOND_MS);
+        /// The longest token.
+        token_bytes_max: usize = size(8 * KIB), Bytes(256..=64 * KIB);
     }
 
     /// One document's state and life.

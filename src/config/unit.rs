@@ -47,6 +47,15 @@ pub struct Address;
 /// A path of the file system.
 pub struct Path;
 
+/// A file, or none.
+pub struct File;
+
+/// The name of an environment variable, or none.
+pub struct Variable;
+
+/// Any text, or none.
+pub struct Text;
+
 /// What the log shows, in the language of `tracing`.
 pub struct Filter;
 
@@ -259,6 +268,66 @@ impl Unit<PathBuf> for Path {
 
     fn show(&self, value: &PathBuf) -> String {
         value.display().to_string()
+    }
+}
+
+impl Unit<Option<PathBuf>> for File {
+    fn name(&self) -> &'static str {
+        "file"
+    }
+
+    fn range(&self) -> String {
+        "a file, a relative one starts where the relay was started, or \"\" for none".to_owned()
+    }
+
+    fn parse(&self, text: &str) -> Result<Option<PathBuf>, String> {
+        Ok((!text.is_empty()).then(|| PathBuf::from(text)))
+    }
+
+    fn show(&self, value: &Option<PathBuf>) -> String {
+        value
+            .as_ref()
+            .map_or_else(String::new, |path| path.display().to_string())
+    }
+}
+
+impl Unit<Option<String>> for Variable {
+    fn name(&self) -> &'static str {
+        "variable"
+    }
+
+    fn range(&self) -> String {
+        "letters, digits and \"_\", or \"\" for none".to_owned()
+    }
+
+    fn parse(&self, text: &str) -> Result<Option<String>, String> {
+        let is_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
+        if !text.chars().all(is_name) {
+            return Err("it is not the name of an environment variable".to_owned());
+        }
+        Ok((!text.is_empty()).then(|| text.to_owned()))
+    }
+
+    fn show(&self, value: &Option<String>) -> String {
+        value.clone().unwrap_or_default()
+    }
+}
+
+impl Unit<Option<String>> for Text {
+    fn name(&self) -> &'static str {
+        "text"
+    }
+
+    fn range(&self) -> String {
+        "any, or \"\" for none".to_owned()
+    }
+
+    fn parse(&self, text: &str) -> Result<Option<String>, String> {
+        Ok((!text.is_empty()).then(|| text.to_owned()))
+    }
+
+    fn show(&self, value: &Option<String>) -> String {
+        value.clone().unwrap_or_default()
     }
 }
 

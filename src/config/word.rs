@@ -25,6 +25,16 @@ pub enum LogFormat {
     Json,
 }
 
+/// How the relay learns who a client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AuthMode {
+    /// From the client, which may say anything.
+    #[default]
+    None,
+    /// From a signed JSON Web Token.
+    Jwt,
+}
+
 /// A type whose values are words.
 pub(super) trait Words: Copy + PartialEq + 'static {
     const WORDS: &'static [(&'static str, Self)];
@@ -40,6 +50,10 @@ impl Words for Durability {
 
 impl Words for LogFormat {
     const WORDS: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
+}
+
+impl Words for AuthMode {
+    const WORDS: &'static [(&'static str, Self)] = &[("none", Self::None), ("jwt", Self::Jwt)];
 }
 
 /// One of the words of `T`.

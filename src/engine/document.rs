@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::auth::Permissions;
 use crate::store::DocumentRef;
 
 use super::dedupe::Dedupe;
@@ -45,6 +46,8 @@ pub struct Joiner {
     pub kind: String,
     pub have: Option<Have>,
     pub create: bool,
+    /// What its identity may do with the document.
+    pub permissions: Permissions,
 }
 
 /// What a client has: a revision of an epoch.

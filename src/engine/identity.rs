@@ -1,8 +1,14 @@
-//! Who a client is.
+//! Who a client is, and what it may do.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::auth::{Grant, Permissions, TokenError, split_global_id};
 use crate::codec::wire;
 
 use super::refusal::Refusal;
+use super::settings::{Authority, Settings};
+use super::time::Instant;
 
 /// The most bytes of a user id and of a user name.
 const USER_BYTES_MAX: usize = 128;
@@ -16,23 +22,102 @@ pub struct Identity {
     pub client_id: u64,
     pub user_id: String,
     pub user_name: String,
+    /// What its token grants. `None`: tokens are not asked for, and everything is granted.
+    pub grant: Option<Arc<Grant>>,
+    /// When the grant ends.
+    pub expires_at: Option<Instant>,
 }
 
-impl Identity {
-    /// Who says this Hello.
+impl Authority {
+    /// What a token grants. `Ok(None)`: nobody asks for tokens.
     ///
     /// # Errors
     ///
-    /// [`Refusal::HelloInvalid`] if a field is out of range.
-    pub fn new(key: &[u8; 32], hello: wire::Hello) -> Result<Self, Refusal> {
-        check(&hello)?;
-        Ok(Self {
-            client_id: client_id(key, "", &hello.user_id, &hello.client_uuid),
-            user_id: hello.user_id,
-            user_name: hello.user_name,
-        })
+    /// Why the token is not accepted.
+    pub fn authenticate(
+        &self,
+        token: &str,
+        unix_ms: u64,
+    ) -> Result<Option<Arc<Grant>>, TokenError> {
+        match self {
+            Self::Anybody => Ok(None),
+            Self::Tokens(verifier) => verifier
+                .verify(token, unix_ms)
+                .map(|grant| Some(Arc::new(grant))),
+        }
     }
 }
+
+impl Identity {
+    /// Who says this Hello. `arrived_with` is what the token granted with which the connection was made, if there was
+    /// one; a token in Hello wins over it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::HelloInvalid`] if a field is out of range; [`Refusal::Unauthorized`].
+    pub fn new(
+        settings: &Settings,
+        hello: wire::Hello,
+        arrived_with: Option<Arc<Grant>>,
+        now: Instant,
+    ) -> Result<Self, Refusal> {
+        check(&hello)?;
+        let unix_ms = settings.started_at_ms + now.as_millis();
+        let arrived_with = arrived_with.filter(|grant| unix_ms < grant.expires_at_ms);
+        let grant = match arrived_with {
+            Some(grant) if hello.token.is_empty() => Some(grant),
+            Some(_) | None => settings
+                .authority
+                .authenticate(&hello.token, unix_ms)
+                .map_err(Refusal::Unauthorized)?,
+        };
+        let (tenant, user_id, user_name) = match &grant {
+            None => ("", hello.user_id, hello.user_name),
+            Some(grant) if grant.user_name.is_empty() => {
+                (&*grant.tenant, grant.user_id.clone(), hello.user_name)
+            }
+            Some(grant) => (
+                &*grant.tenant,
+                grant.user_id.clone(),
+                grant.user_name.clone(),
+            ),
+        };
+        let client_id = client_id(&settings.identity_key, tenant, &user_id, &hello.client_uuid);
+        let expires_at = grant.as_ref().map(|grant| {
+            let after_ms = grant.expires_at_ms.saturating_sub(settings.started_at_ms);
+            Instant::default() + Duration::from_millis(after_ms)
+        });
+        Ok(Self {
+            client_id,
+            user_id,
+            user_name,
+            grant,
+            expires_at,
+        })
+    }
+
+    /// The tenant whose documents it sees.
+    pub fn tenant(&self) -> &str {
+        self.grant.as_ref().map_or("", |grant| &grant.tenant)
+    }
+
+    /// What it may do with a document of its tenant, by the document's global id.
+    pub fn permissions_for(&self, document: &str) -> Permissions {
+        let Some(grant) = &self.grant else {
+            return Permissions {
+                read: true,
+                write: true,
+                create: true,
+                delete: true,
+            };
+        };
+        let (_, name) = split_global_id(document);
+        grant.permissions_for(name).unwrap_or_default()
+    }
+}
+
+/// A grant has ended.
+pub const EXPIRED: Refusal = Refusal::Unauthorized(TokenError::Expired);
 
 fn check(hello: &wire::Hello) -> Result<(), Refusal> {
     if hello.client_uuid.len() != UUID_BYTES {

@@ -14,6 +14,7 @@ use super::key::SessionKey;
 use super::refusal::{PROTOCOL_VERSIONS, Refusal};
 use super::session::Transport;
 use super::session::{Carrier, Phase};
+use super::settings::Authority;
 use super::shard::Shard;
 use super::time::Instant;
 
@@ -34,8 +35,10 @@ impl Shard {
         let Some(socket) = session.socket_mut() else {
             return;
         };
-        socket.heard_at = now;
-        socket.pinged_at = None;
+        if !bytes.is_empty() {
+            socket.heard_at = now;
+            socket.pinged_at = None;
+        }
         let transport = socket.transport;
         let mut joined = std::mem::take(&mut socket.input);
         self.ledger.input_bytes -= joined.capacity();
@@ -53,7 +56,7 @@ impl Shard {
         self.check_pause(key);
     }
 
-    /// Handles every whole frame in `bytes` and gives back what is left.
+    /// Handles the whole frames in `bytes`, as long as the client need not wait, and gives back what is left.
     fn split<'a>(
         &mut self,
         key: SessionKey,
@@ -78,7 +81,7 @@ impl Shard {
         now: Instant,
     ) -> Result<(), Refusal> {
         let length_max = self.settings.connection.message_bytes_max;
-        while self.is_open(key) {
+        while self.is_open(key) && !self.must_wait(key) {
             let Some(message) = frame::split(bytes, length_max)? else {
                 break;
             };
@@ -94,21 +97,20 @@ impl Shard {
         now: Instant,
     ) -> Result<&'a [u8], Refusal> {
         let length_max = self.settings.connection.message_bytes_max + frame::PREFIX_BYTES;
-        let mut reader = self
+        let (mut reader, deferred) = self
             .socket_of(key)
-            .map(|socket| std::mem::take(&mut socket.reader))
+            .map(|socket| {
+                let deferred = std::mem::take(&mut socket.deferred);
+                (std::mem::take(&mut socket.reader), deferred)
+            })
             .unwrap_or_default();
-        self.ledger.input_bytes -= reader.held_bytes();
+        self.ledger.input_bytes -= reader.held_bytes() + deferred.capacity();
+        self.split_message(key, &deferred, now)?;
         let mut rest = bytes;
-        while self.is_open(key) {
+        while self.is_open(key) && !self.must_wait(key) {
             match reader.next(&mut rest, length_max)? {
                 None => break,
-                Some(Incoming::Binary(mut frames)) => {
-                    self.split_frames(key, &mut frames, now)?;
-                    if !frames.is_empty() && self.is_open(key) {
-                        return Err(frame::FrameError::Truncated.into());
-                    }
-                }
+                Some(Incoming::Binary(frames)) => self.split_message(key, frames, now)?,
                 Some(Incoming::Text(_)) => return Err(Refusal::TextUnsupported),
                 Some(Incoming::Ping(payload)) => {
                     if let Some(socket) = self.socket_of(key) {
@@ -127,7 +129,28 @@ impl Shard {
         Ok(rest)
     }
 
-    /// Keeps the beginning of a frame whose rest has not arrived.
+    /// Handles the frames of one message, and keeps those for which the client has to wait.
+    fn split_message(
+        &mut self,
+        key: SessionKey,
+        mut frames: &[u8],
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        self.split_frames(key, &mut frames, now)?;
+        if frames.is_empty() || !self.is_open(key) {
+            return Ok(());
+        }
+        if !self.must_wait(key) {
+            return Err(frame::FrameError::Truncated.into());
+        }
+        if let Some(socket) = self.socket_of(key) {
+            socket.deferred = frames.to_vec();
+            self.ledger.input_bytes += frames.len();
+        }
+        Ok(())
+    }
+
+    /// Keeps the beginning of a frame whose rest has not arrived, and what is not handled yet.
     fn keep_input(&mut self, key: SessionKey, rest: Vec<u8>, now: Instant) {
         if !self.is_open(key) {
             return;
@@ -137,7 +160,7 @@ impl Shard {
         };
         let rest_bytes = rest.capacity();
         socket.input = rest;
-        let held = rest_bytes + socket.reader.held_bytes();
+        let held = rest_bytes + socket.reader.held_bytes() + socket.deferred.capacity();
         self.ledger.input_bytes += rest_bytes;
         if self.ledger.input_bytes > self.settings.memory.input_bytes_max && held > INPUT_BYTES_FREE
         {
@@ -165,15 +188,13 @@ impl Shard {
                 };
                 self.reply(key, event::Body::Pong(pong));
             }
-            Body::Hello(hello) if matches!(session.phase, Phase::Greeting) => {
-                self.greet(key, hello, now)?;
-            }
-            _before_hello if matches!(session.phase, Phase::Greeting) => {
-                return Err(Refusal::HelloRequired);
-            }
+            Body::Hello(hello) if self.may_greet(key) => self.greet(key, hello, now)?,
             Body::Hello(_) => {
                 let refusal = Refusal::HelloInvalid("it came twice");
                 self.reply(key, refusal.error(0, 0));
+            }
+            _before_hello if matches!(session.phase, Phase::Greeting) => {
+                return Err(Refusal::HelloRequired);
             }
             Body::Pong(_) => (),
             Body::Close(close) if close.document == 0 => self.farewell(key, 1000, "", now),
@@ -223,6 +244,12 @@ impl Shard {
         Ok(if is_tied { shard } else { self.settings.index })
     }
 
+    /// The first Hello says who a client is. Where tokens are asked for, a later one brings a fresh token.
+    fn may_greet(&self, key: SessionKey) -> bool {
+        matches!(self.sessions[key].phase, Phase::Greeting)
+            || matches!(self.settings.authority, Authority::Tokens(_))
+    }
+
     fn greet(&mut self, key: SessionKey, hello: wire::Hello, now: Instant) -> Result<(), Refusal> {
         let offered = hello.protocol_version;
         let version = PROTOCOL_VERSIONS
@@ -232,13 +259,25 @@ impl Shard {
         let Some(protocol_version) = version else {
             return Err(Refusal::VersionMismatch { offered });
         };
-        let identity = match Identity::new(&self.settings.identity_key, hello) {
+        let session = &mut self.sessions[key];
+        let arrived_with = session.socket_mut().and_then(|socket| socket.grant.take());
+        let identity = match Identity::new(&self.settings, hello, arrived_with.clone(), now) {
             Ok(identity) => identity,
-            Err(refusal) => {
+            Err(refusal @ Refusal::HelloInvalid(_)) => {
+                if let Some(socket) = self.socket_of(key) {
+                    socket.grant = arrived_with;
+                }
                 self.reply(key, refusal.error(0, 0));
                 return Ok(());
             }
+            Err(refusal) => return Err(refusal),
         };
+        let known = self.sessions[key].identity();
+        if known.is_some_and(|known| known.client_id != identity.client_id) {
+            let refusal = Refusal::HelloInvalid("it is somebody else's");
+            self.reply(key, refusal.error(0, 0));
+            return Ok(());
+        }
         let connection = &self.settings.connection;
         let connected = wire::Connected {
             client_id: identity.client_id,
@@ -250,9 +289,9 @@ impl Shard {
             ping_period_ms: limit_on_wire(connection.ping_period.as_millis()),
             presence_ttl_ms: limit_on_wire(self.settings.presence.ttl.as_millis()),
         };
-        self.sessions[key].phase = Phase::Ready(Arc::new(identity));
-        self.set_session_alarm(key);
         self.reply(key, event::Body::Connected(connected));
+        self.identify(key, Arc::new(identity), now);
+        self.set_session_alarm(key);
         Ok(())
     }
 
@@ -292,13 +331,19 @@ impl Shard {
             let session = &mut self.sessions[key];
             session.is_paused = false;
             match &session.carrier {
-                Carrier::Socket(_) => self.resumed.push_back(key),
-                Carrier::Link(_) => self.confirm_processed(key),
+                Carrier::Socket(_) => {
+                    self.receive(key, &mut [], self.now);
+                    if self.is_open(key) && !self.sessions[key].is_paused {
+                        self.resumed.push_back(key);
+                    }
+                }
+                Carrier::Link(_) => self.handle_deferred(key),
             }
         }
     }
 
-    fn must_wait(&self, key: SessionKey) -> bool {
+    /// Whether what the client has asked for is as much as the shard may have in hand for it.
+    pub(super) fn must_wait(&self, key: SessionKey) -> bool {
         let memory = &self.settings.memory;
         let Some(session) = self.sessions.get(key) else {
             return false;

@@ -5,6 +5,7 @@ use crate::codec::wire::{self, event};
 use crate::store::StoreRequest;
 
 use super::document::Open;
+use super::identity::EXPIRED;
 use super::key::DocumentKey;
 use super::key::SessionKey;
 use super::refusal::Refusal;
@@ -76,8 +77,9 @@ impl Shard {
         self.detach(key);
         if let Some(socket) = self.socket_of(key) {
             let input = std::mem::take(&mut socket.input);
+            let deferred = std::mem::take(&mut socket.deferred);
             let reader = std::mem::take(&mut socket.reader);
-            self.ledger.input_bytes -= input.capacity() + reader.held_bytes();
+            self.ledger.input_bytes -= input.capacity() + deferred.capacity() + reader.held_bytes();
         }
         self.count_output(key);
     }
@@ -91,20 +93,20 @@ impl Shard {
         let Carrier::Socket(socket) = &session.carrier else {
             return;
         };
-        let at = match session.phase {
+        let at = match &session.phase {
             Phase::Greeting => socket.connected_at + connection.handshake_timeout,
-            Phase::Closing { until } => until,
-            Phase::Ready(_) => {
+            Phase::Closing { until } => *until,
+            Phase::Ready(identity) => {
                 let silence = match socket.pinged_at {
                     None => connection.ping_period,
                     Some(_) => connection.pong_timeout,
                 };
                 let silent_at = socket.heard_at + silence;
-                if socket.is_full {
-                    silent_at.min(socket.blocked_since + connection.write_timeout)
-                } else {
-                    silent_at
-                }
+                let stuck_at = socket
+                    .is_full
+                    .then(|| socket.blocked_since + connection.write_timeout);
+                let deadlines = [stuck_at, identity.expires_at].into_iter().flatten();
+                deadlines.fold(silent_at, Instant::min)
             }
         };
         self.timers.set(Owner::Session(key), &mut session.alarm, at);
@@ -125,7 +127,7 @@ impl Shard {
             socket.heard_at = now;
         }
         let connection = &self.settings.connection;
-        match session.phase {
+        match &session.phase {
             Phase::Greeting => {
                 let timeout = connection.handshake_timeout;
                 if now >= socket.connected_at + timeout {
@@ -134,14 +136,17 @@ impl Shard {
                 }
             }
             Phase::Closing { until } => {
-                if now >= until {
+                if now >= *until {
                     self.drop_connection(key, now);
                 }
             }
-            Phase::Ready(_) => {
+            Phase::Ready(identity) => {
+                let has_expired = identity.expires_at.is_some_and(|at| now >= at);
                 let is_stuck =
                     socket.is_full && now >= socket.blocked_since + connection.write_timeout;
-                if is_stuck {
+                if has_expired {
+                    self.refuse_connection(key, &EXPIRED, now);
+                } else if is_stuck {
                     let seconds = connection.write_timeout.as_secs();
                     self.metrics.backpressure_closes += 1;
                     self.refuse_connection(key, &Refusal::Backpressure { seconds }, now);

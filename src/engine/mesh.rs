@@ -7,9 +7,11 @@
 //! connection when they are too many; frames are only made as far as the home has given credit.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::identity::Identity;
 use super::input;
 use super::key::SessionKey;
 use super::lane::MeshMessage;
@@ -45,6 +47,21 @@ impl Shard {
         });
     }
 
+    /// The client is known anew: the shards that have documents of it are told.
+    pub(super) fn attach_again(&mut self, key: SessionKey, identity: &Arc<Identity>) {
+        let Some(Carrier::Socket(socket)) = self.sessions.get(key).map(|session| &session.carrier)
+        else {
+            return;
+        };
+        for forward in &socket.forwards {
+            let requests = &mut self.outboxes[forward.shard].requests;
+            requests.push_back(MeshMessage::Attach {
+                connection: key.into(),
+                identity: Arc::clone(identity),
+            });
+        }
+    }
+
     /// The connection is going: the shards that have documents of it are told.
     pub(super) fn detach(&mut self, key: SessionKey) {
         let Some(socket) = self.socket_of(key) else {
@@ -63,12 +80,16 @@ impl Shard {
                 connection,
                 identity,
             } => {
+                if let Some(key) = self.links.get(&(from, connection)).copied() {
+                    return self.identify(key, identity, now);
+                }
                 let window = self.settings.memory.lane_window_bytes;
                 let link = Link {
                     shard: from,
                     connection,
                     credit_bytes: window as i64,
                     processed_bytes: 0,
+                    deferred: VecDeque::new(),
                 };
                 let session = Session::new(Carrier::Link(link), Phase::Ready(identity));
                 let key = self.sessions.insert(session);
@@ -116,7 +137,31 @@ impl Shard {
         }
     }
 
+    /// Handles a request of a connection elsewhere, or keeps it while that client has to wait.
     fn handle_forwarded(&mut self, key: SessionKey, message: Bytes, now: Instant) {
+        let session = &mut self.sessions[key];
+        if let Carrier::Link(link) = &mut session.carrier
+            && session.is_paused
+        {
+            return link.deferred.push_back(message);
+        }
+        self.process(key, message, now);
+        self.finish_processing(key);
+    }
+
+    /// Goes on with the requests that were kept.
+    pub(super) fn handle_deferred(&mut self, key: SessionKey) {
+        while let Some(session) = self.sessions.get_mut(key)
+            && !session.is_paused
+            && let Carrier::Link(link) = &mut session.carrier
+            && let Some(message) = link.deferred.pop_front()
+        {
+            self.process(key, message, self.now);
+        }
+        self.finish_processing(key);
+    }
+
+    fn process(&mut self, key: SessionKey, message: Bytes, now: Instant) {
         let bytes = message.len() + REQUEST_OVERHEAD_BYTES;
         let operations_max = self.settings.connection.batch_operations_max;
         let body = input::decode(message, operations_max).expect("its home has decoded it");
@@ -129,6 +174,9 @@ impl Shard {
             link.processed_bytes += bytes;
         }
         self.check_pause(key);
+    }
+
+    fn finish_processing(&mut self, key: SessionKey) {
         if self
             .sessions
             .get(key)

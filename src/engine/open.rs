@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use crate::auth::{Permissions, global_id};
 use crate::codec::record::{self, SnapshotRecord};
 use crate::codec::wire::{self, SyncMode, event};
 use crate::store::{LoadedDocument, ReadError, StoreRequest};
@@ -29,7 +30,7 @@ const KIND_ECHO_CHARS_MAX: usize = 32;
 impl Shard {
     /// A client asks for a document of this shard.
     pub(super) fn join(&mut self, key: SessionKey, open: wire::Open, now: Instant) {
-        let joiner = Joiner {
+        let mut joiner = Joiner {
             session: key,
             request_id: open.request_id,
             kind: open.kind,
@@ -38,10 +39,11 @@ impl Shard {
                 revision: have.revision,
             }),
             create: open.create,
+            permissions: Permissions::default(),
         };
         let admitted = self
             .document_name(key, &open.document)
-            .and_then(|name| self.admit_joiner(&joiner, &name).map(|()| name));
+            .and_then(|name| self.admit_joiner(&mut joiner, &name).map(|()| name));
         let name = match admitted {
             Ok(name) => name,
             Err(refusal) => return self.reply(key, refusal.error(open.request_id, 0)),
@@ -59,7 +61,7 @@ impl Shard {
     }
 
     /// What can be known without the document.
-    fn admit_joiner(&self, joiner: &Joiner, name: &str) -> Result<(), Refusal> {
+    fn admit_joiner(&self, joiner: &mut Joiner, name: &str) -> Result<(), Refusal> {
         if self.is_stopping {
             return Err(Refusal::Unavailable("the relay is stopping".to_owned()));
         }
@@ -70,6 +72,11 @@ impl Shard {
         }
         let documents_max = self.settings.connection.documents_max;
         let session = &self.sessions[joiner.session];
+        let identity = session.identity().ok_or(Refusal::HelloRequired)?;
+        joiner.permissions = identity.permissions_for(name);
+        if !joiner.permissions.read {
+            return Err(Refusal::Forbidden("reading the document"));
+        }
         let has_it_open = self
             .names
             .get(name)
@@ -80,24 +87,21 @@ impl Shard {
         Ok(())
     }
 
-    /// The document that an Open names, by its name or by the connection's URL.
-    pub(super) fn document_name(
-        &mut self,
-        key: SessionKey,
-        name: &str,
-    ) -> Result<Arc<str>, Refusal> {
-        if name.is_empty()
-            && let Some(document) = self
-                .socket_of(key)
-                .and_then(|socket| socket.document.clone())
-        {
-            return Ok(document);
+    /// The global id of the document that an Open names, by its name or by the connection's URL.
+    pub(super) fn document_name(&self, key: SessionKey, name: &str) -> Result<Arc<str>, Refusal> {
+        let session = &self.sessions[key];
+        let of_url = session
+            .socket()
+            .and_then(|socket| socket.document.as_deref());
+        let name = match of_url {
+            Some(document) if name.is_empty() => document,
+            Some(_) | None => name,
+        };
+        if !is_document_id(name) {
+            return Err(Refusal::DocumentIdInvalid);
         }
-        if is_document_id(name) {
-            Ok(name.into())
-        } else {
-            Err(Refusal::DocumentIdInvalid)
-        }
+        let tenant = session.identity().map_or("", |identity| identity.tenant());
+        Ok(global_id(tenant, name).into())
     }
 
     fn begin_load(&mut self, name: Arc<str>, joiner: Joiner) {
@@ -164,19 +168,20 @@ impl Shard {
                 self.count_document(document_key);
                 self.check_idle(document_key, now);
             }
-            Ok(None) => self.refuse_waiting(document_key, waiting, &Refusal::DocumentNotFound),
+            Ok(None) => {
+                self.forget_document(document_key);
+                for joiner in waiting {
+                    let refusal = joiner.why_not_found();
+                    self.reply(joiner.session, refusal.error(joiner.request_id, 0));
+                }
+            }
             Err(refusal) => {
                 self.metrics.load_failures += 1;
-                self.refuse_waiting(document_key, waiting, &refusal);
+                self.forget_document(document_key);
+                for joiner in waiting {
+                    self.reply(joiner.session, refusal.error(joiner.request_id, 0));
+                }
             }
-        }
-    }
-
-    /// The document did not open: everybody who waited for it hears why, and nothing of it stays.
-    fn refuse_waiting(&mut self, document: DocumentKey, waiting: Vec<Joiner>, refusal: &Refusal) {
-        self.forget_document(document);
-        for joiner in waiting {
-            self.reply(joiner.session, refusal.error(joiner.request_id, 0));
         }
     }
 
@@ -215,9 +220,7 @@ impl Shard {
 
     /// An unknown document, if the first who may create it says of what kind.
     fn open_created(&self, handle: u64, waiting: &[Joiner], now: Instant) -> Option<Open> {
-        let creator = waiting
-            .iter()
-            .find(|joiner| joiner.create && !joiner.kind.is_empty())?;
+        let creator = waiting.iter().find(|joiner| joiner.creates())?;
         let kind = kind::empty(&creator.kind, &self.settings.document)?;
         Some(self.open_with(handle, kind, SnapshotRecord::default(), now))
     }
@@ -300,8 +303,8 @@ impl Shard {
             sync: sync.into(),
             next_clock: open.dedupe.next_clock(identity.client_id),
             permissions: Some(wire::Permissions {
-                read: true,
-                write: true,
+                read: joiner.permissions.read,
+                write: joiner.permissions.write,
             }),
             presences: open.presence.full_set(identity.client_id),
             color: open.presence.assign_color(identity.client_id).to_owned(),
@@ -312,6 +315,7 @@ impl Shard {
             stage,
             placed_revision: open.durable_revision,
             is_catching_up: sync != SyncMode::UpToDate,
+            can_write: joiner.permissions.write,
             presence_cursor: open.presence.head(),
             is_warned: false,
         };
@@ -338,6 +342,22 @@ impl Shard {
         let handle = self.documents[document].handle;
         self.reply(older, Refusal::Replaced.close(handle));
         self.unsubscribe(older, document, now);
+    }
+}
+
+impl Joiner {
+    /// Whether it brings an unknown document into being.
+    fn creates(&self) -> bool {
+        self.create && self.permissions.create && !self.kind.is_empty()
+    }
+
+    /// Why it does not get a document that does not exist.
+    fn why_not_found(&self) -> Refusal {
+        if self.create && !self.permissions.create {
+            Refusal::Forbidden("creating the document")
+        } else {
+            Refusal::DocumentNotFound
+        }
     }
 }
 

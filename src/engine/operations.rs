@@ -65,6 +65,10 @@ impl Shard {
             return Err(Refusal::Unavailable("the relay is stopping".to_owned()));
         }
         let count = check_batch(batch, self.settings.connection.batch_operations_max)?;
+        let subscription = self.sessions[key].subscription(document_key);
+        if !subscription.is_some_and(|subscription| subscription.can_write) {
+            return Err(Refusal::Forbidden("writing to the document"));
+        }
         let origin = self.sessions[key]
             .identity()
             .expect("only a session that said Hello has subscriptions")

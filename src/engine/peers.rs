@@ -1,6 +1,11 @@
 //! Who is in which document: presence, and subscriptions that end.
 
+use std::sync::Arc;
+
 use crate::codec::wire;
+
+use super::identity::Identity;
+use super::session::Phase;
 
 use super::key::DocumentKey;
 use super::key::SessionKey;
@@ -72,6 +77,28 @@ impl Shard {
             }
             Err(refusal) => self.reply(key, refusal.error(0, handle)),
         }
+    }
+
+    /// The session is this client's from here on. Documents that it may no longer read are closed.
+    pub(super) fn identify(&mut self, key: SessionKey, identity: Arc<Identity>, now: Instant) {
+        let session = &mut self.sessions[key];
+        session.phase = Phase::Ready(Arc::clone(&identity));
+        let mut forbidden = Vec::new();
+        for subscription in &mut session.subscriptions {
+            let name = &self.documents[subscription.document].name;
+            let permissions = identity.permissions_for(name);
+            subscription.can_write = permissions.write;
+            if !permissions.read {
+                forbidden.push(subscription.document);
+            }
+        }
+        for document in forbidden {
+            let handle = self.documents[document].handle;
+            let refusal = Refusal::Forbidden("reading the document");
+            self.reply(key, refusal.close(handle));
+            self.unsubscribe(key, document, now);
+        }
+        self.attach_again(key, &identity);
     }
 
     /// A client closes one document.

@@ -372,6 +372,8 @@ mod tests {
                 client_id: client,
                 user_id: format!("user-{client}"),
                 user_name: String::new(),
+                grant: None,
+                expires_at: None,
             };
             let presence = wire::Presence {
                 is_typing,
@@ -494,6 +496,8 @@ mod tests {
             client_id: 1,
             user_id: String::new(),
             user_name: String::new(),
+            grant: None,
+            expires_at: None,
         };
         let presence = wire::Presence {
             fields: [("x".to_owned(), vec![0; 65_536].into())].into(),

@@ -1,5 +1,6 @@
 //! Why the relay refuses: one variant per reason that a client can tell from another.
 
+use crate::auth::TokenError;
 use crate::codec::frame::FrameError;
 use crate::codec::websocket::WebSocketError;
 use crate::codec::wire::{self, ErrorCode};
@@ -15,6 +16,8 @@ pub enum Refusal {
     // The client is at fault, and the connection cannot go on.
     #[error("not a frame of this protocol: {0}")]
     MalformedFrame(String),
+    #[error("the token is not accepted: {0}")]
+    Unauthorized(TokenError),
     #[error("Hello must be the first request")]
     HelloRequired,
     #[error("Hello did not come within {seconds} s")]
@@ -35,6 +38,8 @@ pub enum Refusal {
     Backpressure { seconds: u64 },
 
     // The client is at fault with one request.
+    #[error("the token does not grant {0}")]
+    Forbidden(&'static str),
     #[error("a document id has 1 to 256 bytes and no control characters")]
     DocumentIdInvalid,
     #[error("the document does not exist")]
@@ -77,6 +82,8 @@ impl Refusal {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::MalformedFrame(_) => ErrorCode::MalformedFrame,
+            Self::Unauthorized(_) => ErrorCode::Unauthorized,
+            Self::Forbidden(_) => ErrorCode::Forbidden,
             Self::HelloRequired => ErrorCode::HelloRequired,
             Self::HandshakeTimeout { .. } => ErrorCode::HandshakeTimeout,
             Self::PongTimeout { .. } => ErrorCode::PongTimeout,
@@ -115,6 +122,8 @@ impl Refusal {
             | Self::SyncConflict { .. }
             | Self::Unavailable(_) => true,
             Self::MalformedFrame(_)
+            | Self::Unauthorized(_)
+            | Self::Forbidden(_)
             | Self::HelloRequired
             | Self::HelloInvalid(_)
             | Self::VersionMismatch { .. }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::auth::Grant;
 use crate::codec::websocket;
 
 use super::identity::Identity;
@@ -47,6 +48,27 @@ pub enum Transport {
     Tcp,
 }
 
+/// A client that connects; for a WebSocket, after its handshake.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    pub transport: Transport,
+    /// The document that the URL names, as the client calls it.
+    pub document: Option<Arc<str>>,
+    /// What the token granted that came with the handshake ([`super::settings::Authority::authenticate`]).
+    pub grant: Option<Arc<Grant>>,
+}
+
+impl Arrival {
+    /// One with nothing but its transport.
+    pub fn new(transport: Transport) -> Self {
+        Self {
+            transport,
+            document: None,
+            grant: None,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub enum Phase {
     /// Hello has not come.
@@ -70,8 +92,12 @@ pub struct Socket {
     pub transport: Transport,
     /// The document that the URL names.
     pub document: Option<Arc<str>>,
+    /// What the token grants with which the connection was made; Hello takes it.
+    pub grant: Option<Arc<Grant>>,
     /// A piece of a frame whose rest has not arrived.
     pub input: Vec<u8>,
+    /// The frames of a WebSocket message that are handled when the client need no longer wait.
+    pub deferred: Vec<u8>,
     pub reader: websocket::Reader,
     /// WebSocket control frames that go out before anything else.
     pub control: Vec<u8>,
@@ -112,6 +138,8 @@ pub struct Link {
     pub credit_bytes: i64,
     /// What has been processed and not yet said.
     pub processed_bytes: usize,
+    /// Requests that are handled when the client need no longer wait.
+    pub deferred: VecDeque<Bytes>,
 }
 
 /// A session's place in one document.
@@ -126,6 +154,7 @@ pub struct Subscription {
     pub placed_revision: u64,
     /// Its client waits for the page that says that it has caught up.
     pub is_catching_up: bool,
+    pub can_write: bool,
     pub presence_cursor: u64,
     /// It has been warned, and gets no presence until it has caught up.
     pub is_warned: bool,
@@ -237,11 +266,13 @@ impl Session {
 }
 
 impl Socket {
-    pub fn new(transport: Transport, document: Option<Arc<str>>, now: Instant) -> Self {
+    pub fn new(arrival: Arrival, now: Instant) -> Self {
         Self {
-            transport,
-            document,
+            transport: arrival.transport,
+            document: arrival.document,
+            grant: arrival.grant,
             input: Vec::new(),
+            deferred: Vec::new(),
             reader: websocket::Reader::default(),
             control: Vec::new(),
             close: None,

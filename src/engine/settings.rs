@@ -1,5 +1,6 @@
 //! What a shard is made from.
 
+use crate::auth::Verifier;
 use crate::config::{Connection, Document, Durability, Fanout, Memory, Presence};
 
 /// One shard's limits and place, and what the store says of itself.
@@ -16,8 +17,18 @@ pub struct Settings {
     pub durability: Durability,
     /// The store's epoch: it rises when a stop may have lost the newest revisions.
     pub epoch: u64,
+    pub authority: Authority,
     /// What client ids are derived with.
     pub identity_key: [u8; 32],
     /// Unix time in milliseconds at `Instant::from_micros(0)`.
     pub started_at_ms: u64,
+}
+
+/// Who says who a client is.
+#[derive(Debug, Clone)]
+pub enum Authority {
+    /// The client itself; it may do everything.
+    Anybody,
+    /// Its token.
+    Tokens(Verifier),
 }

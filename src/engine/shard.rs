@@ -18,7 +18,10 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use slotmap::SlotMap;
 
+use crate::auth::{Grant, TokenError, global_id};
 use crate::store::{StoreReply, StoreRequest};
+
+use super::route;
 
 use super::document::Document;
 use super::key::{DocumentKey, SessionKey};
@@ -31,8 +34,8 @@ use super::timer::{Owner, Timers};
 pub use super::key::ConnectionId;
 pub use super::lane::{Lane, MeshMessage};
 pub use super::metrics::Metrics;
-pub use super::session::Transport;
-pub use super::settings::Settings;
+pub use super::session::{Arrival, Transport};
+pub use super::settings::{Authority, Settings};
 
 #[derive(Debug)]
 pub struct Shard {
@@ -61,6 +64,8 @@ pub struct Shard {
     pub(super) metrics: Metrics,
     pub(super) is_stopping: bool,
     pub(super) is_failed: bool,
+    /// The time, as the driver last said it.
+    pub(super) now: Instant,
 }
 
 impl Shard {
@@ -87,24 +92,40 @@ impl Shard {
             metrics: Metrics::default(),
             is_stopping: false,
             is_failed: false,
+            now: Instant::default(),
         }
     }
 
     // ---- in
 
-    /// A client has connected; for a WebSocket, the handshake is behind it. `document` is the one that its URL
-    /// names. `None`: the shard has as many connections as it may, or is stopping.
-    pub fn connect(
-        &mut self,
-        transport: Transport,
-        document: Option<Arc<str>>,
+    /// What a token grants that came with a handshake. `Ok(None)`: nobody asks for tokens.
+    ///
+    /// # Errors
+    ///
+    /// Why the token is not accepted.
+    pub fn authenticate(
+        &self,
+        token: &str,
         now: Instant,
-    ) -> Option<ConnectionId> {
+    ) -> Result<Option<Arc<Grant>>, TokenError> {
+        self.settings
+            .authority
+            .authenticate(token, self.unix_ms(now))
+    }
+
+    /// The shard of a document, as a client with this grant calls it.
+    pub fn home_of(&self, document: &str, grant: Option<&Grant>) -> usize {
+        let tenant = grant.map_or("", |grant| &grant.tenant);
+        route::shard_of(&global_id(tenant, document), self.settings.shards)
+    }
+
+    /// A client has connected. `None`: the shard has as many connections as it may, or is stopping.
+    pub fn connect(&mut self, arrival: Arrival, now: Instant) -> Option<ConnectionId> {
         if self.is_stopping || self.connections() >= self.settings.connection.count_max {
             self.metrics.refused_connections += 1;
             return None;
         }
-        let socket = Box::new(Socket::new(transport, document, now));
+        let socket = Box::new(Socket::new(arrival, now));
         let session = Session::new(Carrier::Socket(socket), Phase::Greeting);
         let key = self.sessions.insert(session);
         self.set_session_alarm(key);
@@ -114,11 +135,13 @@ impl Shard {
     /// Bytes came from the socket, in any pieces. They are unmasked in place. A connection that the shard has
     /// closed is ignored, here and everywhere.
     pub fn handle_bytes(&mut self, connection: ConnectionId, bytes: &mut [u8], now: Instant) {
+        self.now = now;
         self.receive(connection.into(), bytes, now);
     }
 
     /// The socket is at its end or broken. Nothing more is sent, and `poll_closed` does not name it.
     pub fn handle_eof(&mut self, connection: ConnectionId, now: Instant) {
+        self.now = now;
         self.disconnect(connection.into(), now);
     }
 
@@ -132,6 +155,7 @@ impl Shard {
     }
 
     pub fn handle_store(&mut self, reply: StoreReply, now: Instant) {
+        self.now = now;
         match reply {
             StoreReply::Appended {
                 token,
@@ -161,12 +185,14 @@ impl Shard {
 
     /// A message came from the shard `from`.
     pub fn handle_mesh(&mut self, from: usize, message: MeshMessage, now: Instant) {
+        self.now = now;
         self.receive_mesh(from, message, now);
         self.resume_paused();
     }
 
     /// Call it at `poll_timeout`, or whenever convenient.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
         while let Some((at, owner)) = self.timers.pop(now) {
             match owner {
                 Owner::Session(key) => self.ring_session(key, at, now),
@@ -239,6 +265,7 @@ impl Shard {
         taken: usize,
         now: Instant,
     ) {
+        self.now = now;
         self.sent(connection.into(), out, taken, now);
     }
 

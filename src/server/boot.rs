@@ -17,8 +17,8 @@ use super::mailbox::{Mailbox, mailbox};
 use super::mesh::Mesh;
 use super::metrics::{Gauge, Observed};
 use super::preflight::allowed_cores;
-use super::{ServerError, control, signal, supervisor};
-use crate::config::{Config, Durability};
+use super::{ServerError, control, keys, signal, supervisor};
+use crate::config::{AuthMode, Config, Durability};
 use crate::engine::shard::Settings;
 use crate::store::{self, CommitterHandle, Reader, ReplySink, committer};
 
@@ -33,6 +33,7 @@ const PREEMPT_TIMER: Duration = Duration::from_secs(60);
 pub fn run(config: Config) -> Result<(), ServerError> {
     end_on_panic();
     let cores = config.shards.cores.choose(&allowed_cores())?;
+    let authority = keys::authority(&config.auth)?;
     let doors = Doors::open(&config.listen, cores.len())?;
     let doorbells = doorbells(cores.len())?;
     let (mailboxes, inboxes): (Vec<_>, Vec<_>) = doorbells.iter().cloned().map(mailbox).unzip();
@@ -57,6 +58,7 @@ pub fn run(config: Config) -> Result<(), ServerError> {
             memory: config.memory.clone(),
             durability: config.store.durability,
             epoch: store.epoch,
+            authority: authority.clone(),
             identity_key: store.identity_key,
             started_at_ms: clock.origin_unix_ms(),
         };
@@ -188,9 +190,12 @@ fn announce(config: &Config, cores: &[usize], addresses: &Addresses) {
         cores.len(),
         config.store.path.display(),
     );
-    tracing::warn!(
-        "THERE IS NO AUTHENTICATION: whoever reaches these addresses can read and change every document"
-    );
+    if config.auth.mode == AuthMode::None {
+        tracing::warn!(
+            "THERE IS NO AUTHENTICATION: whoever reaches these addresses can read and change every document. \
+             Set auth.mode = \"jwt\" to ask for tokens"
+        );
+    }
     println!("listening {addresses}");
 }
 

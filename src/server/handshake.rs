@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use tungstenite::handshake::derive_accept_key;
 
+use crate::auth::{Grant, TokenError};
+
 /// More headers than a browser behind several proxies sends.
 const HEADERS_MAX: usize = 64;
 const DOCUMENT_ID_BYTES_MAX: usize = 256;
@@ -19,6 +21,10 @@ const ABOUT: &str = "This is a corelay relay. Open a WebSocket at /ws or at /ws/
 pub struct Upgrade {
     /// The document that the URL names.
     pub document: Option<Arc<str>>,
+    /// From `Authorization: Bearer …`, from a subprotocol `bearer.…`, or from `?token=…`, in this order.
+    pub token: Option<String>,
+    /// What the token grants, once somebody has looked.
+    pub grant: Option<Arc<Grant>>,
     accept_key: String,
     /// The client offered our subprotocol.
     subprotocol: bool,
@@ -107,6 +113,11 @@ impl Answer {
         .with_header("Retry-After: 5\r\n")
     }
 
+    pub fn unauthorized(error: TokenError) -> Self {
+        let words = format!("The token is not accepted: {error}.");
+        Self::refused("401 Unauthorized", words).with_header("WWW-Authenticate: Bearer\r\n")
+    }
+
     pub fn stopping() -> Self {
         Self::refused(
             "503 Service Unavailable",
@@ -136,7 +147,7 @@ impl Answer {
 /// Decides over a whole head.
 fn upgrade(request: &httparse::Request<'_, '_>) -> Result<Upgrade, Answer> {
     let target = request.path.unwrap_or_default();
-    let path = target.split_once('?').map_or(target, |(path, _)| path);
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let document = match path {
         "/" | "/ws" => None,
         _ => match path.strip_prefix("/ws/documents/") {
@@ -199,6 +210,8 @@ fn upgrade(request: &httparse::Request<'_, '_>) -> Result<Upgrade, Answer> {
     }
     Ok(Upgrade {
         document,
+        token: token(&headers, query),
+        grant: None,
         accept_key: derive_accept_key(key),
         subprotocol: headers.lists("Sec-WebSocket-Protocol", SUBPROTOCOL),
     })
@@ -206,6 +219,26 @@ fn upgrade(request: &httparse::Request<'_, '_>) -> Result<Upgrade, Answer> {
 
 fn bad(words: impl Into<String>) -> Answer {
     Answer::refused("400 Bad Request", words)
+}
+
+/// The credential that came along.
+fn token(headers: &Headers<'_>, query: &str) -> Option<String> {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
+    let mut authorization = headers.values("Authorization");
+    let bearer = authorization.find_map(|value| {
+        let (scheme, token) = value.split_at_checked(b"Bearer ".len())?;
+        scheme
+            .eq_ignore_ascii_case(b"Bearer ")
+            .then(|| text(token.trim_ascii()))?
+    });
+    let mut protocols = headers.items("Sec-WebSocket-Protocol");
+    let mut parameters = query.split('&');
+    bearer
+        .or_else(|| protocols.find_map(|item| text(item.strip_prefix(b"bearer.")?)))
+        .or_else(|| {
+            parameters.find_map(|item| text(&percent_decode(item.strip_prefix("token=")?)?))
+        })
+        .filter(|token| !token.is_empty())
 }
 
 /// The document that a path segment names.
@@ -269,11 +302,17 @@ impl<'a> Headers<'a> {
         self.values(name).count()
     }
 
-    /// Whether the header's comma-separated list has the word, in any case.
-    fn lists(&self, name: &str, word: &str) -> bool {
+    /// What the header's comma-separated list has.
+    fn items(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.values(name)
             .flat_map(|value| value.split(|&byte| byte == b','))
-            .any(|item| item.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
+            .map(<[u8]>::trim_ascii)
+    }
+
+    /// Whether the header's comma-separated list has the word, in any case.
+    fn lists(&self, name: &str, word: &str) -> bool {
+        self.items(name)
+            .any(|item| item.eq_ignore_ascii_case(word.as_bytes()))
     }
 }
 

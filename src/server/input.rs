@@ -11,8 +11,7 @@ use super::handshake::{Answer, Upgrade, read_head};
 use super::lifecycle::Phase;
 use super::mailbox::Handoff;
 use crate::engine::Instant;
-use crate::engine::route::shard_of;
-use crate::engine::shard::Transport;
+use crate::engine::shard::{Arrival, Transport};
 
 /// Handshakes of one shard at a time. More means that somebody begins and does not finish: the oldest goes.
 const HANDSHAKES_MAX: usize = 1024;
@@ -72,7 +71,7 @@ impl Driver {
     }
 
     fn open_tcp(&mut self, socket: OwnedFd, now: Instant) {
-        match self.engine.connect(Transport::Tcp, None, now) {
+        match self.engine.connect(Arrival::new(Transport::Tcp), now) {
             Some(id) => {
                 let key = self.connections.insert_open(socket, id);
                 self.watch(key, now);
@@ -165,10 +164,18 @@ impl Driver {
     /// Goes on with a handshake of which these bytes have arrived.
     fn handshake(&mut self, key: Key, bytes: &mut [u8], now: Instant) {
         match read_head(bytes, self.limits.handshake_bytes_max) {
-            Ok(Some((upgrade, length))) => {
+            Ok(Some((mut upgrade, length))) => {
                 let unread = &mut bytes[length..];
+                let token = upgrade.token.take();
+                let granted = token.map_or(Ok(None), |token| self.engine.authenticate(&token, now));
+                match granted {
+                    Ok(grant) => upgrade.grant = grant,
+                    Err(error) => return self.answer(key, &Answer::unauthorized(error), now),
+                }
                 let document = upgrade.document.as_deref();
-                let home = document.map_or(self.index, |id| shard_of(id, self.mailboxes.len()));
+                let home = document.map_or(self.index, |document| {
+                    self.engine.home_of(document, upgrade.grant.as_deref())
+                });
                 if home == self.index {
                     self.open_websocket(key, &upgrade, unread, now);
                 } else {
@@ -223,8 +230,12 @@ impl Driver {
         if self.phase != Phase::Serving {
             return self.answer(key, &Answer::stopping(), now);
         }
-        let document = upgrade.document.clone();
-        let Some(id) = self.engine.connect(Transport::WebSocket, document, now) else {
+        let arrival = Arrival {
+            transport: Transport::WebSocket,
+            document: upgrade.document.clone(),
+            grant: upgrade.grant.clone(),
+        };
+        let Some(id) = self.engine.connect(arrival, now) else {
             return self.answer(key, &Answer::too_many_connections(), now);
         };
         self.connections.open(key, id);

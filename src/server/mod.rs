@@ -17,8 +17,9 @@ mod control;
 mod doorbell;
 mod doors;
 mod driver;
-mod handshake;
+pub mod handshake;
 mod input;
+mod keys;
 mod lifecycle;
 mod listener;
 mod mailbox;
@@ -59,6 +60,8 @@ pub enum ServerError {
         core: usize,
         reason: String,
     },
+    #[error("tokens cannot be checked with {source_name}: {reason}")]
+    Keys { source_name: String, reason: String },
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),
     #[error(

@@ -2,11 +2,12 @@
 
 mod refusals;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use corelay::config::{
-    Budget, Config, ConfigError, Cores, CoresError, Draft, Durability, KEYS, LogFormat,
+    AuthMode, Budget, Config, ConfigError, Cores, CoresError, Draft, Durability, KEYS, KeySource,
+    LogFormat,
 };
 
 fn from_file(text: &str) -> Result<Config, Vec<ConfigError>> {
@@ -52,6 +53,12 @@ fn values_of_every_unit_are_read() {
         pong_timeout = "1 h"
         inflight_bytes_max = "2MiB"
 
+        [auth]
+        mode = "jwt"
+        jwks_file = "/etc/corelay/keys.json"
+        jwt_secret_env = ""
+        jwt_issuer = "https://id.example"
+
         [presence]
         updates_per_second_max = 30
 
@@ -73,6 +80,15 @@ fn values_of_every_unit_are_read() {
     assert_eq!(config.connection.ping_period, Duration::from_secs(300));
     assert_eq!(config.connection.pong_timeout, Duration::from_secs(3600));
     assert_eq!(config.connection.inflight_bytes_max, 2 << 20);
+    assert_eq!(config.auth.mode, AuthMode::Jwt);
+    let sources: Vec<_> = config.auth.key_sources().collect();
+    let jwks = Path::new("/etc/corelay/keys.json");
+    assert_eq!(sources, [KeySource::JwksFile(jwks)]);
+    assert_eq!(
+        config.auth.jwt_issuer.as_deref(),
+        Some("https://id.example")
+    );
+    assert_eq!(config.auth.jwt_audience, None);
     assert_eq!(config.presence.updates_per_second_max, 30);
     assert_eq!(config.log.filter, "info,corelay::server=debug");
     assert_eq!(config.log.format, LogFormat::Json);
@@ -150,6 +166,9 @@ fn the_printed_form_is_read_back_unchanged() {
         "store.durability=never",
         r"store.path=/srv/a\b",
         "presence.ttl=1500 ms",
+        "auth.mode=jwt",
+        r"auth.jwt_key_file=/etc/a\b.pem",
+        "auth.jwt_audience=a \"relay\"",
         "store.cache_bytes=1048577",
     ])
     .expect("every value is right");

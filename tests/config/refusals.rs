@@ -25,7 +25,7 @@ fn a_refused_file_says_where_what_and_what_instead() {
         (
             "[plumbing]\n",
             "corelay.toml line 1: there is no table [plumbing]; the tables are listen, shards, store, connection, \
-             document, fanout, presence, memory, log",
+             auth, document, fanout, presence, memory, log",
         ),
         (
             "[store]\nidle_timeout = \"1 s\"\n",
@@ -157,12 +157,17 @@ fn a_refused_argument_is_named() {
         (
             "shop.durability=never",
             "--set shop.durability=never: there is no table [shop]; the tables are listen, shards, store, \
-             connection, document, fanout, presence, memory, log",
+             connection, auth, document, fanout, presence, memory, log",
         ),
         (
             "store.path=",
             "--set store.path=: store.path = \"\" is wrong: it is empty. \
              Range: a directory; a relative one starts where the relay was started",
+        ),
+        (
+            "auth.jwt_secret_env=$SECRET",
+            "--set auth.jwt_secret_env=$SECRET: auth.jwt_secret_env = \"$SECRET\" is wrong: it is not the name of an \
+             environment variable. Range: letters, digits and \"_\", or \"\" for none",
         ),
         (
             "fanout.warning_percent=100",
@@ -200,6 +205,19 @@ fn each_relation_between_keys_is_checked() {
         (
             &["listen.websocket=off", "listen.tcp=off"],
             "listen.websocket and listen.tcp must not both be off",
+        ),
+        (
+            &["auth.mode=jwt"],
+            "auth.mode = \"jwt\" needs exactly one of auth.jwt_key_file, auth.jwks_file, auth.jwt_secret_file and \
+             auth.jwt_secret_env",
+        ),
+        (
+            &["auth.mode=jwt", "auth.jwks_file=a", "auth.jwt_secret_env=B"],
+            "auth.mode = \"jwt\" needs exactly one of",
+        ),
+        (
+            &["auth.jwt_key_file=public.pem"],
+            "the keys of tokens need auth.mode = \"jwt\"",
         ),
         (
             &["connection.inflight_bytes_max=512 KiB"],

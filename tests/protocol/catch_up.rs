@@ -6,8 +6,9 @@ use corelay::store::{ReadError, StoreReply, StoreRequest};
 use corelay::text::Operation;
 
 use crate::expect;
-use crate::fixture::{Relay, TRANSPORTS, log_batch, open, open_from, text_batch};
+use crate::fixture::{Relay, TRANSPORTS};
 use crate::join::{pages, text_of};
+use crate::requests::{log_batch, open, open_from, text_batch};
 
 fn sync(document: u64, have: Option<(u64, u64)>) -> request::Body {
     request::Body::SyncRequest(wire::SyncRequest {

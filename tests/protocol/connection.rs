@@ -6,8 +6,10 @@ use corelay::codec::wire::{self, ErrorCode, request};
 use corelay::engine::shard::Transport;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
+use crate::end::masked;
 use crate::expect;
-use crate::fixture::{Relay, STARTED_AT_MS, TRANSPORTS, close, log_batch, masked};
+use crate::fixture::{Relay, STARTED_AT_MS, TRANSPORTS};
+use crate::requests::{close, log_batch};
 
 const PING_PERIOD: Duration = Duration::from_secs(54);
 const PONG_TIMEOUT: Duration = Duration::from_secs(60);

@@ -9,7 +9,8 @@ use corelay::store::StoreRequest;
 use corelay::text::Operation;
 
 use crate::expect;
-use crate::fixture::{Relay, close, log_batch, open, text_batch};
+use crate::fixture::Relay;
+use crate::requests::{close, log_batch, open, text_batch};
 
 const IDLE: Duration = Duration::from_secs(300);
 const MOMENT: Duration = Duration::from_millis(1);

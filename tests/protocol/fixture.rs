@@ -6,22 +6,19 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use bytes::Bytes;
-use prost::Message;
-
-use corelay::codec::wire::{self, Event, Request, event, request};
-use corelay::codec::{frame, websocket};
+use corelay::codec::frame;
+use corelay::codec::wire::{self, Request, event, request};
 use corelay::config::{Config, Durability};
-use corelay::engine::shard::{ConnectionId, Lane, Settings, Transport};
+use corelay::engine::shard::{Arrival, Authority, ConnectionId, Lane, Settings, Transport};
 use corelay::engine::{Instant, Shard};
 use corelay::store::{Backend, MemoryStore, StoreReply, StoreRequest};
-use corelay::text::Operation;
-use tungstenite::protocol::frame::FrameHeader;
-use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+use tungstenite::protocol::frame::coding::{Data, OpCode};
+
+use crate::end::{End, masked};
+use crate::requests::{hello, open};
 
 pub const TRANSPORTS: [Transport; 2] = [Transport::Tcp, Transport::WebSocket];
 pub const STARTED_AT_MS: u64 = 1_000_000_000;
-const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 /// A client, by the order in which they connected.
 pub type Client = usize;
@@ -38,26 +35,6 @@ pub struct Relay {
     now: Instant,
     ends: Vec<End>,
     template: Settings,
-}
-
-/// The client's end of a connection.
-struct End {
-    shard: usize,
-    connection: ConnectionId,
-    transport: Transport,
-    /// The socket takes so much more.
-    room: usize,
-    received: Vec<u8>,
-    events: VecDeque<event::Body>,
-    controls: Vec<OpCode>,
-    close_code: Option<u16>,
-    is_closed: bool,
-    /// It does not answer pings.
-    is_mute: bool,
-    /// Pings to answer.
-    owed: Vec<wire::Ping>,
-    /// What the relay has not read.
-    unread: Vec<u8>,
 }
 
 /// Takes the next event of a client, which must be of that kind.
@@ -89,6 +66,7 @@ impl Relay {
             durability: Durability::Always,
             epoch: 1,
             identity_key: [7; 32],
+            authority: Authority::Anybody,
             started_at_ms: STARTED_AT_MS,
         };
         change(&mut template);
@@ -145,21 +123,12 @@ impl Relay {
         document: Option<&str>,
     ) -> Option<Client> {
         let document = document.map(Into::into);
-        let connection = self.shards[shard].connect(transport, document, self.now)?;
-        self.ends.push(End {
-            shard,
-            connection,
-            transport,
-            room: usize::MAX,
-            received: Vec::new(),
-            events: VecDeque::new(),
-            controls: Vec::new(),
-            close_code: None,
-            is_closed: false,
-            is_mute: false,
-            owed: Vec::new(),
-            unread: Vec::new(),
-        });
+        let arrival = Arrival {
+            document,
+            ..Arrival::new(transport)
+        };
+        let connection = self.shards[shard].connect(arrival, self.now)?;
+        self.ends.push(End::new(shard, connection, transport));
         Some(self.ends.len() - 1)
     }
 
@@ -259,7 +228,7 @@ impl Relay {
         self.ends[client].is_mute = true;
     }
 
-    pub fn wants_bytes(&self, client: Client) -> bool {
+    pub fn wants_bytes(&mut self, client: Client) -> bool {
         let end = &self.ends[client];
         self.shards[end.shard].wants_bytes(end.connection)
     }
@@ -437,149 +406,4 @@ fn find(ends: &mut [End], shard: usize, connection: ConnectionId) -> &mut End {
     ends.iter_mut()
         .find(|end| end.shard == shard && end.connection == connection)
         .expect("the relay speaks of connections that it was given")
-}
-
-impl End {
-    fn receive(&mut self, bytes: &[u8]) {
-        assert!(!self.is_closed || bytes.is_empty());
-        self.received.extend_from_slice(bytes);
-        match self.transport {
-            Transport::Tcp => {
-                let received = std::mem::take(&mut self.received);
-                let mut rest = &received[..];
-                self.read_frames(&mut rest);
-                self.received = rest.to_vec();
-            }
-            Transport::WebSocket => while self.read_websocket() {},
-        }
-    }
-
-    fn read_frames(&mut self, rest: &mut &[u8]) {
-        while let Some(message) = frame::split(rest, usize::MAX).expect("frames") {
-            let event = Event::decode(message).expect("the relay sends events");
-            match event.body.expect("the relay sends events that it knows") {
-                event::Body::Ping(ping) if !self.is_mute => self.owed.push(ping),
-                body => self.events.push_back(body),
-            }
-        }
-    }
-
-    fn read_websocket(&mut self) -> bool {
-        let mut cursor = std::io::Cursor::new(&self.received[..]);
-        let Some((header, length)) = FrameHeader::parse(&mut cursor).expect("a header") else {
-            return false;
-        };
-        let start = cursor.position() as usize;
-        let end = start + length as usize;
-        if self.received.len() < end {
-            return false;
-        }
-        assert!(header.is_final && header.mask.is_none());
-        let payload = self.received[start..end].to_vec();
-        self.received.drain(..end);
-        match header.opcode {
-            OpCode::Data(Data::Binary) => {
-                let mut rest = &payload[..];
-                self.read_frames(&mut rest);
-                assert!(rest.is_empty(), "a message has whole frames");
-            }
-            OpCode::Control(Control::Close) => {
-                self.close_code = Some(u16::from_be_bytes([payload[0], payload[1]]));
-            }
-            OpCode::Control(Control::Ping) if !self.is_mute => {
-                self.owed.push(wire::Ping::default());
-            }
-            control => self.controls.push(control),
-        }
-        true
-    }
-}
-
-/// One WebSocket frame as a client sends it.
-pub fn masked(opcode: OpCode, is_final: bool, payload: &[u8]) -> Vec<u8> {
-    let header = FrameHeader {
-        is_final,
-        opcode,
-        mask: Some(MASK),
-        ..FrameHeader::default()
-    };
-    let mut bytes = Vec::new();
-    header
-        .format(payload.len() as u64, &mut bytes)
-        .expect("a Vec takes it");
-    let start = bytes.len();
-    bytes.extend_from_slice(payload);
-    websocket::unmask(&mut bytes[start..], MASK);
-    bytes
-}
-
-// ---- requests
-
-pub fn hello(name: &str) -> request::Body {
-    let mut uuid = [0; 16];
-    uuid[..name.len()].copy_from_slice(name.as_bytes());
-    request::Body::Hello(wire::Hello {
-        protocol_version: 3,
-        client_uuid: Bytes::copy_from_slice(&uuid),
-        user_id: name.to_owned(),
-        user_name: name.to_uppercase(),
-        ..Default::default()
-    })
-}
-
-pub fn open(document: &str, kind: &str, create: bool) -> request::Body {
-    request::Body::Open(wire::Open {
-        request_id: 1,
-        document: document.to_owned(),
-        kind: kind.to_owned(),
-        have: None,
-        create,
-    })
-}
-
-pub fn open_from(document: &str, epoch: u64, revision: u64) -> request::Body {
-    request::Body::Open(wire::Open {
-        request_id: 1,
-        document: document.to_owned(),
-        have: Some(wire::Position { epoch, revision }),
-        ..Default::default()
-    })
-}
-
-/// A batch for a log, its `client_seq` its first clock.
-pub fn log_batch<T: Into<Bytes>>(
-    document: u64,
-    first_clock: u64,
-    operations: impl IntoIterator<Item = T>,
-) -> request::Body {
-    request::Body::Operations(wire::Operations {
-        document,
-        client_seq: first_clock,
-        first_clock,
-        base_revision: 0,
-        operations: operations.into_iter().map(Into::into).collect(),
-    })
-}
-
-/// A batch for a text, its `client_seq` its first clock.
-pub fn text_batch(
-    document: u64,
-    first_clock: u64,
-    base_revision: u64,
-    operations: &[Operation],
-) -> request::Body {
-    request::Body::Operations(wire::Operations {
-        document,
-        client_seq: first_clock,
-        first_clock,
-        base_revision,
-        operations: operations.iter().map(|o| o.encode().into()).collect(),
-    })
-}
-
-pub fn close(document: u64) -> request::Body {
-    request::Body::Close(wire::Close {
-        document,
-        ..Default::default()
-    })
 }

@@ -7,8 +7,9 @@ use corelay::engine::shard::{Settings, Transport};
 use corelay::text::Operation;
 
 use crate::expect;
-use crate::fixture::{Client, Relay, TRANSPORTS, log_batch, text_batch};
+use crate::fixture::{Client, Relay, TRANSPORTS};
 use crate::join::{pages, text_of};
+use crate::requests::{log_batch, text_batch};
 
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -356,5 +357,86 @@ fn who_does_not_take_its_answers_is_not_read() {
         for nonce in 0..asked {
             assert_eq!(expect!(relay, client, Pong).nonce, nonce);
         }
+    }
+}
+
+/// Ann has a presence of 60 kB, which everybody who opens the document is told.
+fn with_large_answers(shards: usize) -> (Relay, String) {
+    let mut relay = Relay::with(shards, |_| ());
+    let name = (0..)
+        .map(|number| format!("document-{number}"))
+        .find(|name| corelay::engine::route::shard_of(name, shards) == shards - 1)
+        .expect("every shard has some");
+    let (ann, document) = relay.joined("ann", &name, "log");
+    let presence = corelay::codec::wire::Presence {
+        document,
+        fields: [("x".to_owned(), vec![7; 60_000].into())].into(),
+        ..Default::default()
+    };
+    relay.send(ann, request::Body::Presence(presence));
+    (relay, name)
+}
+
+#[test]
+fn small_requests_with_large_answers_are_handled_as_far_as_there_is_room() {
+    for transport in TRANSPORTS {
+        for shards in [1, 2] {
+            let (mut relay, name) = with_large_answers(shards);
+            let client = relay.greeted_over("bad", transport);
+            relay.limit(client, 0);
+            // All in one piece of 60 kB, that is, two thousand answers or 120 MB.
+            let open = corelay::codec::wire::Request {
+                body: Some(crate::requests::open(&name, "log", true)),
+            };
+            let mut frames = Vec::new();
+            for _ in 0..2000 {
+                corelay::codec::frame::append(&open, &mut frames);
+            }
+            assert!(frames.len() < 70_000);
+            let bytes = relay.wrap(client, &frames);
+            relay.send_bytes(client, &bytes);
+            let held: u64 = relay.shards.iter().map(|s| s.metrics().output_bytes).sum();
+            assert!(held < 2_000_000, "{held} bytes over {shards} shards");
+            // To another shard there is a window of its own.
+            assert_eq!(relay.wants_bytes(client), shards == 2);
+            // As the client takes them, all are answered.
+            relay.limit(client, usize::MAX);
+            assert!(relay.wants_bytes(client));
+            let answers = relay.drain(client);
+            assert_eq!(answers.len(), 2000);
+            let is_opened = |event: &event::Body| matches!(event, event::Body::Opened(_));
+            assert!(answers.iter().all(is_opened));
+            let metrics = relay.shards[0].metrics();
+            assert_eq!((metrics.input_bytes, metrics.output_bytes), (0, 0));
+        }
+    }
+}
+
+#[test]
+fn many_batches_in_one_piece_wait_for_the_disk_like_single_ones() {
+    for transport in TRANSPORTS {
+        let mut relay = Relay::with(1, small);
+        let ann = relay.greeted_over("ann", transport);
+        let notes = relay.open(ann, "notes", "log").document;
+        let (ben, _) = relay.joined("ben", "notes", "log");
+        let mut frames = Vec::new();
+        for clock in 0..100 {
+            let body = Some(log_batch(notes, clock, ["x"]));
+            corelay::codec::frame::append(&corelay::codec::wire::Request { body }, &mut frames);
+        }
+        relay.hold_store();
+        let bytes = relay.wrap(ann, &frames);
+        relay.send_bytes(ann, &bytes);
+        assert_eq!(relay.held.len(), 20, "no more than the ring takes at once");
+        relay.release_store();
+        for clock in 0..100 {
+            assert_eq!(expect!(relay, ann, Ack).client_seq, clock);
+        }
+        let (revisions, others) = sorted(relay.drain(ben));
+        assert_eq!(revisions, (1..=100).collect::<Vec<_>>());
+        assert!(
+            others.is_empty(),
+            "nobody is lapped by a late disk: {others:?}"
+        );
     }
 }

@@ -6,9 +6,8 @@ use corelay::store::{ReadError, StoreReply, StoreRequest};
 use corelay::text::Operation;
 
 use crate::expect;
-use crate::fixture::{
-    Client, Relay, STARTED_AT_MS, TRANSPORTS, close, hello, log_batch, open, open_from, text_batch,
-};
+use crate::fixture::{Client, Relay, STARTED_AT_MS, TRANSPORTS};
+use crate::requests::{close, hello, log_batch, open, open_from, text_batch};
 
 /// What is left of catching up: the operations, from pages and from the broadcast, and the snapshot, if there was
 /// one.

@@ -3,6 +3,7 @@
 mod catch_up;
 mod connection;
 mod documents;
+mod end;
 mod errors;
 mod fixture;
 mod flow;
@@ -10,4 +11,8 @@ mod join;
 mod mesh;
 mod operations;
 mod presence;
+mod refused;
+mod requests;
+mod scene;
 mod stop;
+mod tokens;

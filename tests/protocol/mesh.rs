@@ -8,8 +8,9 @@ use corelay::engine::shard::Transport;
 use corelay::text::Operation;
 
 use crate::expect;
-use crate::fixture::{Client, Relay, TRANSPORTS, close, hello, log_batch, open, text_batch};
+use crate::fixture::{Client, Relay, TRANSPORTS};
 use crate::join::{pages, text_of};
+use crate::requests::{close, hello, log_batch, open, text_batch};
 
 /// A name of a document that lives on that shard.
 fn name_on(shard: usize) -> String {

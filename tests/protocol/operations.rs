@@ -8,8 +8,9 @@ use corelay::store::{StoreReply, StoreRequest};
 use corelay::text::{Operation, Text};
 
 use crate::expect;
-use crate::fixture::{Relay, STARTED_AT_MS, TRANSPORTS, close, log_batch, open, text_batch};
+use crate::fixture::{Relay, STARTED_AT_MS, TRANSPORTS};
 use crate::join::{pages, text_of};
+use crate::requests::{close, log_batch, open, text_batch};
 
 #[test]
 fn an_operation_is_acknowledged_to_its_sender_and_sent_to_the_others() {

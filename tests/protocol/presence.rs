@@ -5,7 +5,8 @@ use std::time::Duration;
 use corelay::codec::wire::{self, UserPresence, request};
 
 use crate::expect;
-use crate::fixture::{Client, Relay, STARTED_AT_MS, TRANSPORTS, close, hello, log_batch, open};
+use crate::fixture::{Client, Relay, STARTED_AT_MS, TRANSPORTS};
+use crate::requests::{close, hello, log_batch, open};
 
 const TTL: Duration = Duration::from_secs(30);
 

@@ -6,7 +6,8 @@ use corelay::engine::shard::Transport;
 use corelay::store::StoreRequest;
 
 use crate::expect;
-use crate::fixture::{Relay, TRANSPORTS, log_batch, open};
+use crate::fixture::{Relay, TRANSPORTS};
+use crate::requests::{log_batch, open};
 
 #[test]
 fn a_stop_finishes_what_was_taken_and_takes_nothing_more() {

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use corelay::engine::shard::{ConnectionId, Lane, MeshMessage, Settings, Transport};
+use corelay::engine::shard::{Arrival, ConnectionId, Lane, MeshMessage, Settings, Transport};
 use corelay::engine::{Instant, Shard, route};
 
 use super::judge::broken;
@@ -106,7 +106,11 @@ impl Relay {
             None => random.below(shards),
         };
         let now = self.instant(now_us);
-        let Some(connection) = self.shards[shard].connect(transport, document, now) else {
+        let arrival = Arrival {
+            document,
+            ..Arrival::new(transport)
+        };
+        let Some(connection) = self.shards[shard].connect(arrival, now) else {
             return false;
         };
         let socket = Socket {

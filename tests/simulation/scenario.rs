@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corelay::config::{Connection, Document, Durability, Fanout, Memory, Presence};
-use corelay::engine::shard::Settings;
+use corelay::engine::shard::{Authority, Settings};
 
 use super::random::Random;
 use super::storage::StorageRates;
@@ -187,6 +187,7 @@ fn settings(random: &mut Random, is_small: bool, durability: Durability) -> Sett
         durability,
         epoch: 1,
         identity_key: [7; 32],
+        authority: Authority::Anybody,
         started_at_ms: 0,
     };
     if !is_small {

@@ -1,0 +1,126 @@
+//! Tokens over real sockets: every way in which one can come, keys from a file, and refusals before the WebSocket.
+
+mod common;
+
+use std::net::TcpStream;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use common::Server;
+use common::client::{Client, Socket, stream};
+use corelay::codec::wire::event;
+use jsonwebtoken::{EncodingKey, Header, encode};
+use serde_json::json;
+use tungstenite::client::IntoClientRequest;
+use tungstenite::handshake::client::Request;
+
+const SECRET: &str = "a secret that only the test and the relay know";
+
+fn token(document: &str) -> String {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("it is after 1970");
+    let claims = json!({"sub": "ada", "tenant": "acme", "exp": now.as_secs() + 600, "documents": [document]});
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    encode(&Header::default(), &claims, &key).expect("the key signs")
+}
+
+fn server(directory: &tempfile::TempDir) -> Server {
+    let secret = directory.path().join("secret");
+    std::fs::write(&secret, format!("{SECRET}\n")).expect("the directory is there");
+    let file = format!("auth.jwt_secret_file={:?}", secret.display().to_string());
+    Server::spawn(&["auth.mode=jwt", &file, "shards.cores=2"])
+}
+
+fn connect(
+    server: &Server,
+    path: &str,
+    header: Option<(&'static str, String)>,
+) -> Result<Client, u16> {
+    let url = format!("ws://{}{path}", server.websocket);
+    let mut request: Request = url.into_client_request().expect("a URL");
+    if let Some((name, value)) = header {
+        let value = value.parse().expect("a header's value");
+        request.headers_mut().insert(name, value);
+    }
+    let socket: TcpStream = stream(server.websocket);
+    match tungstenite::client(request, socket) {
+        Ok((socket, _)) => Ok(Client::over(Socket::WebSocket(Box::new(socket)))),
+        Err(tungstenite::HandshakeError::Failure(tungstenite::Error::Http(answer))) => {
+            Err(answer.status().as_u16())
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn a_token_may_come_in_the_head() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = server(&directory);
+    let token = token("notes");
+    let ways = [
+        (
+            "/ws/documents/notes".to_owned(),
+            Some(("Authorization", format!("Bearer {token}"))),
+        ),
+        (
+            "/ws".to_owned(),
+            Some((
+                "Sec-WebSocket-Protocol",
+                format!("corelay.v1, bearer.{token}"),
+            )),
+        ),
+        (format!("/ws/documents/notes?token={token}"), None),
+    ];
+    for (number, (path, header)) in (0..).zip(ways) {
+        let mut client = connect(&server, &path, header).expect("the token is accepted");
+        client.hello(number);
+        let opened = client.open("notes");
+        client.send(opened.document, 1, 0, &["hello"]);
+        assert_eq!(client.ack(1), number + 1, "{path}");
+    }
+}
+
+#[test]
+fn a_wrong_token_is_refused_before_the_websocket_and_a_missing_one_at_hello() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = server(&directory);
+    let mut altered = token("notes");
+    altered.pop();
+    let header = ("Authorization", format!("Bearer {altered}"));
+    assert_eq!(connect(&server, "/ws", Some(header)).err(), Some(401));
+
+    let mut client = connect(&server, "/ws", None).expect("it may still come in Hello");
+    client.request(common::client::hello(1));
+    let code = client.expect("a refusal", |event| match event {
+        event::Body::Error(error) => Some(error.code),
+        _other => None,
+    });
+    assert_eq!(code, 4001);
+
+    let header = ("Authorization", format!("Bearer {}", token("other")));
+    let mut client = connect(&server, "/ws", Some(header)).expect("the token is accepted");
+    client.hello(1);
+    client.request(corelay::codec::wire::request::Body::Open(
+        corelay::codec::wire::Open {
+            document: "notes".to_owned(),
+            kind: "log".to_owned(),
+            create: true,
+            ..Default::default()
+        },
+    ));
+    let code = client.expect("a refusal", |event| match event {
+        event::Body::Error(error) => Some(error.code),
+        _other => None,
+    });
+    assert_eq!(code, 4003);
+}
+
+#[test]
+fn keys_that_cannot_be_read_are_named_and_nothing_is_served() {
+    let refused = Server::try_spawn(&["auth.mode=jwt", "auth.jwt_key_file=/nowhere/key.pem"]);
+    let message = refused.err().expect("it must not serve").log;
+    assert!(
+        message.contains("auth.jwt_key_file") && message.contains("/nowhere/key.pem"),
+        "{message}"
+    );
+}

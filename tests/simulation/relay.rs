@@ -20,6 +20,8 @@ use super::trace::Trace;
 /// When the first process starts, as a Unix time.
 pub const UNIX_MS: u64 = 1_700_000_000_000;
 
+/// What is read at once when nothing goes wrong.
+pub const CALM_READ_BYTES: usize = 65_536;
 /// What a connection may hold whatever the others do.
 const PIECE_BYTES: usize = 8 * 1024;
 /// What a request takes while it is on its way to the disk, and what its answer takes, as a multiple of its bytes.
@@ -158,7 +160,7 @@ impl Relay {
     /// Promise S7: what is held stays within its pools. Past the mark goes what a connection may always hold, what
     /// came with the one read or the forwarded requests that reached it, the answers to one read of each, and one
     /// snapshot.
-    pub fn check_memory(&self, scenario: &Scenario) {
+    pub fn check_memory(&self, scenario: &Scenario, read_bytes_max: usize) {
         let limits = scenario.limits();
         let memory = &limits.memory;
         let message_bytes = limits.connection.message_bytes_max;
@@ -167,13 +169,13 @@ impl Relay {
             let held = shard.metrics();
             let sockets = self.sockets.len() + 1;
             let input_bytes = sockets * PIECE_BYTES + message_bytes;
-            let answers_bytes = scenario.read_bytes_max * REQUEST_COST_MAX;
+            let answers_bytes = read_bytes_max * REQUEST_COST_MAX;
             let output_bytes = input_bytes + sockets * answers_bytes;
             let forwarded_bytes = match self.shards.len() {
                 1 => 0,
                 _ => self.sockets.len() * window_bytes,
             };
-            let arriving_bytes = scenario.read_bytes_max + forwarded_bytes;
+            let arriving_bytes = read_bytes_max + forwarded_bytes;
             let pending_bytes = arriving_bytes * REQUEST_COST_MAX
                 + message_bytes
                 + PIECE_BYTES / 8
@@ -293,8 +295,15 @@ impl Relay {
                 socket.wants_bytes = false;
                 continue;
             }
+            let pending_bytes = engine.metrics().pending_bytes;
+            if pending_bytes > turn.scenario.limits().memory.pending_bytes_max as u64 {
+                broken!(
+                    "S7",
+                    "a connection is read, and {pending_bytes} bytes are pending"
+                );
+            }
             let length = if turn.is_calm {
-                65_536
+                CALM_READ_BYTES
             } else {
                 turn.random.up_to(turn.scenario.read_bytes_max)
             };

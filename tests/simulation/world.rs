@@ -12,7 +12,7 @@ use super::hostile::Hostile;
 use super::judge::Judge;
 use super::network::Link;
 use super::random::Random;
-use super::relay::{Relay, Turn, UNIX_MS};
+use super::relay::{CALM_READ_BYTES, Relay, Turn, UNIX_MS};
 use super::scenario::{Flaw, Rates, Scenario};
 use super::storage::Storage;
 use super::trace::Trace;
@@ -288,7 +288,12 @@ impl World {
             is_calm: self.is_calm,
             flaw: &mut self.flaw,
         });
-        relay.check_memory(&self.scenario);
+        let read_bytes_max = if self.is_calm {
+            CALM_READ_BYTES
+        } else {
+            self.scenario.read_bytes_max
+        };
+        relay.check_memory(&self.scenario, read_bytes_max);
         if relay.is_stopped() {
             self.trace.note(format_args!("the relay has stopped"));
             self.storage.close();

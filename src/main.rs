@@ -46,7 +46,14 @@ fn run(serve: &Serve, config: Config) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if serve.check {
-        let budget = Budget::new(&config, preflight::shard_count(&config.shards.cores));
+        let cores = match config.shards.cores.choose(&preflight::allowed_cores()) {
+            Ok(cores) => cores,
+            Err(error) => {
+                eprintln!("shards.cores does not fit this machine: {error}");
+                return ExitCode::FAILURE;
+            }
+        };
+        let budget = Budget::new(&config, cores.len());
         print!("{}", config.to_toml());
         budget
             .to_string()

@@ -67,14 +67,14 @@ pub struct Arguments {
     /// that do not write.
     #[arg(long, default_value_t = 0.0, value_name = "PERCENT")]
     pub stalled_percent: f64,
-    /// Seconds that are measured.
-    #[arg(long, default_value_t = 10.0, value_name = "SECONDS")]
+    /// Seconds that are measured, as 10 or 10s.
+    #[arg(long, default_value_t = 10.0, value_name = "SECONDS", value_parser = seconds)]
     pub duration: f64,
     /// Seconds of the same load before that.
-    #[arg(long, default_value_t = 2.0, value_name = "SECONDS")]
+    #[arg(long, default_value_t = 2.0, value_name = "SECONDS", value_parser = seconds)]
     pub warm_up: f64,
     /// Seconds that everything may take to arrive after the last operation.
-    #[arg(long, default_value_t = 10.0, value_name = "SECONDS")]
+    #[arg(long, default_value_t = 10.0, value_name = "SECONDS", value_parser = seconds)]
     pub drain: f64,
     /// Cores to run on, one thread each, as 1 or 1,3. By default one thread, wherever it is put.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
@@ -101,6 +101,15 @@ pub struct Arguments {
     /// What everything random follows from.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+}
+
+/// Seconds, with or without their unit.
+fn seconds(text: &str) -> Result<f64, String> {
+    let number = text.trim().trim_end_matches('s').trim_end();
+    match number.parse::<f64>() {
+        Ok(seconds) if seconds.is_finite() && seconds >= 0.0 => Ok(seconds),
+        Ok(_) | Err(_) => Err("give seconds, as 10 or 0.5s".to_owned()),
+    }
 }
 
 /// What the documents are.

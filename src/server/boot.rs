@@ -18,7 +18,7 @@ use super::mesh::Mesh;
 use super::metrics::{Gauge, Observed};
 use super::preflight::allowed_cores;
 use super::{ServerError, control, keys, signal, supervisor};
-use crate::config::{AuthMode, Config, Durability};
+use crate::config::{AuthMode, Budget, Config, Durability, bytes_text};
 use crate::engine::shard::Settings;
 use crate::store::{self, CommitterHandle, Reader, ReplySink, committer};
 
@@ -185,10 +185,12 @@ fn announce(config: &Config, cores: &[usize], addresses: &Addresses) {
          listening   {addresses}\n  \
          shards      {} on cores {cores:?}\n  \
          store       {}\n  \
-         durability  {durability}",
+         durability  {durability}\n  \
+         memory      at most {}, see serve --check",
         env!("CARGO_PKG_VERSION"),
         cores.len(),
         config.store.path.display(),
+        bytes_text(Budget::new(config, cores.len()).bytes()),
     );
     if config.auth.mode == AuthMode::None {
         tracing::warn!(

@@ -235,6 +235,8 @@ fn ranges_mean_what_they_say() {
 #[test]
 fn the_budget_is_the_sum_of_the_limits() {
     let config = from_arguments(&[
+        "connection.count_max=1024",
+        "connection.handshake_bytes_max=2 KiB",
         "memory.input_bytes_max=4 MiB",
         "memory.output_bytes_max=8 MiB",
         "memory.document_bytes_max=100 MiB",
@@ -247,7 +249,8 @@ fn the_budget_is_the_sum_of_the_limits() {
     ])
     .expect("every value is right");
     let mib = 1 << 20;
-    let per_shard = (4 + 8 + 100 + 16) * mib + 10 * 100 * 1024;
+    // 1024 connections of 4 KiB, 1024 handshakes of 2 KiB, the pools, the pages.
+    let per_shard = (4 + 2) * mib + (4 + 8 + 100 + 16) * mib + 10 * 100 * 1024;
     for shards in [1, 3] {
         let budget = Budget::new(&config, shards);
         assert_eq!(budget.bytes(), shards as u64 * per_shard + 98 * mib);

@@ -178,3 +178,31 @@ fn when_memory_is_used_up_idle_documents_make_room_and_then_it_is_said() {
     expect!(relay, ben, Ack);
     assert_eq!(relay.shards[0].metrics().documents, 1);
 }
+
+#[test]
+fn slow_readers_of_a_large_text_share_what_they_read() {
+    const BYTES: usize = 400_000;
+    let mut relay = Relay::new();
+    let (ann, notes) = relay.joined("ann", "notes", "text");
+    let large = Operation::splice(0, 0, &"x".repeat(BYTES));
+    relay.send(ann, text_batch(notes, 0, 0, &[large]));
+    let alone = relay.shards[0].metrics().document_bytes;
+    for number in 1..20 {
+        let reader = relay.greeted(&format!("reader-{number}"));
+        relay.limit(reader, 0);
+        relay.push(reader, open("notes", "text", false));
+        let edit = Operation::splice(number, 1, "y");
+        let clock = number as u64;
+        relay.send(ann, text_batch(notes, clock, clock, &[edit]));
+        assert_eq!(expect!(relay, ann, Ack).clock, clock - 1);
+    }
+    let held = relay.shards[0].metrics().document_bytes - alone;
+    assert!(
+        held >= BYTES as u64,
+        "a version that was left behind counts"
+    );
+    assert!(
+        held < 2 * BYTES as u64,
+        "there is one for all: {held} bytes"
+    );
+}

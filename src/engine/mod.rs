@@ -32,7 +32,7 @@ mod timer;
 mod transmit;
 mod version;
 
-pub use open::is_document_id;
+pub use open::{DOCUMENT_ID_BYTES_MAX, is_document_id};
 pub use refusal::PROTOCOL_VERSIONS;
 pub use shard::Shard;
 pub use time::Instant;

@@ -24,7 +24,8 @@ use super::time::Instant;
 use super::timer::Alarm;
 use super::version::{Version, Versions};
 
-const DOCUMENT_ID_BYTES_MAX: usize = 256;
+/// The most bytes of a document id.
+pub const DOCUMENT_ID_BYTES_MAX: usize = 256;
 /// How much of an unknown kind's name is said back.
 const KIND_ECHO_CHARS_MAX: usize = 32;
 
@@ -280,8 +281,7 @@ impl Shard {
             return;
         };
         let epoch = self.settings.epoch;
-        let document_bytes = self.ledger.document_bytes;
-        let document_bytes_max = self.settings.memory.document_bytes_max;
+        let has_room = self.has_room_for_version(document_key);
         let document = &mut self.documents[document_key];
         let handle = document.handle;
         let open = document
@@ -294,7 +294,6 @@ impl Shard {
             };
             return self.reply(key, refusal.error(joiner.request_id, 0));
         }
-        let has_room = document_bytes + open.kind.state_bytes() <= document_bytes_max;
         let (stage, sync, from) = open.place(identity.client_id, joiner.have, epoch, has_room);
         let opened = wire::Opened {
             request_id: joiner.request_id,
@@ -340,6 +339,13 @@ impl Shard {
             }
         }
         self.reply(key, event::Body::Opened(opened));
+    }
+
+    /// Whether another version of the document's state may be held.
+    pub(super) fn has_room_for_version(&self, document: DocumentKey) -> bool {
+        let open = self.documents[document].open();
+        let state_bytes = open.map_or(0, |open| open.kind.state_bytes());
+        self.ledger.document_bytes + state_bytes <= self.settings.memory.document_bytes_max
     }
 
     /// The same client on an older connection, which it may have given up, makes way for the new one.

@@ -37,12 +37,10 @@ impl Shard {
         reason: ResyncReason,
     ) {
         let epoch = self.settings.epoch;
-        let document_bytes = self.ledger.document_bytes;
-        let document_bytes_max = self.settings.memory.document_bytes_max;
+        let has_room = self.has_room_for_version(document_key);
         let document = &mut self.documents[document_key];
         let handle = document.handle;
         let open = document.open_mut().expect("subscribed to");
-        let has_room = document_bytes + open.kind.state_bytes() <= document_bytes_max;
         let session = &mut self.sessions[key];
         let client_id = session.identity().map_or(0, |identity| identity.client_id);
         let subscription = session

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use tungstenite::handshake::derive_accept_key;
 
 use crate::auth::{Grant, TokenError};
+use crate::engine::DOCUMENT_ID_BYTES_MAX;
 
 /// More headers than a browser behind several proxies sends.
 const HEADERS_MAX: usize = 64;
-const DOCUMENT_ID_BYTES_MAX: usize = 256;
 const SUBPROTOCOL: &str = "corelay.v1";
 
 const ABOUT: &str = "This is a corelay relay. Open a WebSocket at /ws or at /ws/documents/{id}.\n";

@@ -24,27 +24,24 @@ fn payloads(count: usize, bytes: usize) -> Vec<Bytes> {
 }
 
 fn batch(count: usize, bytes: usize) -> Request {
-    Request {
-        body: Some(Body::Operations(wire::Operations {
-            document: 12,
-            client_seq: 345,
-            first_clock: 678,
-            base_revision: 9012,
-            operations: payloads(count, bytes),
-        })),
-    }
+    Request::from(Body::Operations(wire::Operations {
+        document: 12,
+        client_seq: 345,
+        first_clock: 678,
+        base_revision: 9012,
+        operations: payloads(count, bytes),
+        ..Default::default()
+    }))
 }
 
 fn broadcast(count: usize, bytes: usize) -> Event {
-    Event {
-        body: Some(event::Body::RemoteOps(wire::RemoteOps {
-            document: 12,
-            revision: 9013,
-            origin: 1 << 52,
-            first_clock: 678,
-            operations: payloads(count, bytes),
-        })),
-    }
+    Event::from(event::Body::RemoteOps(wire::RemoteOps {
+        document: 12,
+        revision: 9013,
+        origin: 1 << 52,
+        first_clock: 678,
+        operations: payloads(count, bytes),
+    }))
 }
 
 fn frames(criterion: &mut Criterion) {

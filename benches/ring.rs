@@ -63,6 +63,7 @@ impl Room {
             first_clock: self.clock,
             base_revision: 0,
             operations: vec![payload.clone()],
+            ..Default::default()
         });
         self.clock += 1;
         say(&mut self.shard, self.writer, operations);
@@ -132,7 +133,7 @@ fn joined(shard: &mut Shard, number: usize, transport: Transport) -> ConnectionI
         match transport {
             Transport::Tcp => say(shard, connection, body),
             Transport::WebSocket => {
-                let payload = frame::encode(&Request { body: Some(body) });
+                let payload = frame::encode(&Request::from(body));
                 // A mask of zeros leaves the payload as it is.
                 let mut message = vec![0x82, 0x80 | payload.len() as u8, 0, 0, 0, 0];
                 message.extend_from_slice(&payload);
@@ -144,7 +145,7 @@ fn joined(shard: &mut Shard, number: usize, transport: Transport) -> ConnectionI
 }
 
 fn say(shard: &mut Shard, connection: ConnectionId, body: Body) {
-    let mut bytes = frame::encode(&Request { body: Some(body) }).to_vec();
+    let mut bytes = frame::encode(&Request::from(body)).to_vec();
     shard.handle_bytes(connection, &mut bytes, NOW);
 }
 

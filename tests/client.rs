@@ -99,7 +99,7 @@ impl Play {
     }
 
     fn tell(&mut self, body: Told) {
-        let bytes = frame::encode(&wire::Event { body: Some(body) });
+        let bytes = frame::encode(&wire::Event::from(body));
         self.session.handle_bytes(&bytes, self.now);
     }
 
@@ -179,6 +179,7 @@ fn page(operations: Vec<wire::RemoteOps>, has_more: bool) -> Told {
         snapshot: None,
         operations,
         has_more,
+        ..Default::default()
     })
 }
 
@@ -275,7 +276,13 @@ fn frames_may_come_in_single_bytes() {
             revision - 1,
             1,
         )));
-        frame::append(&wire::Event { body }, &mut bytes);
+        frame::append(
+            &wire::Event {
+                body,
+                ..Default::default()
+            },
+            &mut bytes,
+        );
     }
     for byte in bytes {
         play.session.handle_bytes(&[byte], play.now);
@@ -423,6 +430,7 @@ fn a_snapshot_is_put_together_and_settles_what_it_contains() {
             }),
             operations: Vec::new(),
             has_more: true,
+            ..Default::default()
         })
     };
     play.tell(chunk(0, b"hel"));

@@ -80,10 +80,7 @@ fn a_head_may_come_in_pieces_and_bring_the_first_frame_along() {
     );
 
     let mut quick = stream(server.websocket);
-    let message = Request {
-        body: Some(hello(1)),
-    }
-    .encode_to_vec();
+    let message = Request::from(hello(1)).encode_to_vec();
     let mut bytes = UPGRADE.as_bytes().to_vec();
     let length = u8::try_from(message.len() + 4).expect("a short frame");
     assert!(length < 126);
@@ -138,10 +135,7 @@ fn too_many_connections_are_told_so() {
     drop(second);
     let mut third = server.wait_for("room for another", || {
         let mut stream = stream(server.tcp);
-        let message = Request {
-            body: Some(hello(3)),
-        }
-        .encode_to_vec();
+        let message = Request::from(hello(3)).encode_to_vec();
         stream.write_all(&[0, 0, 0, message.len() as u8]).ok()?;
         stream.write_all(&message).ok()?;
         let length = stream.read(&mut [0; 1024]).unwrap_or(0);

@@ -159,6 +159,7 @@ impl Document {
             send(Body::SyncRequest(wire::SyncRequest {
                 document: handle,
                 have,
+                ..Default::default()
             }));
         }
     }
@@ -198,6 +199,7 @@ impl Document {
                 kind: self.kind.clone(),
                 have: self.have,
                 create: self.create,
+                ..Default::default()
             }));
         }
         let Stage::Open { handle } = self.stage else {
@@ -220,6 +222,7 @@ impl Document {
                 first_clock,
                 base_revision: batch.base_revision,
                 operations: batch.operations.clone(),
+                ..Default::default()
             }));
         }
     }

@@ -272,6 +272,7 @@ impl Session {
             token: self.settings.token.clone(),
             user_id: self.settings.user_id.clone(),
             user_name: self.settings.user_name.clone(),
+            debug: false,
         }));
     }
 
@@ -433,5 +434,5 @@ fn index_of_request(request_id: u64) -> usize {
 }
 
 fn append(out: &mut Vec<u8>, body: Body) {
-    frame::append(&wire::Request { body: Some(body) }, out);
+    frame::append(&wire::Request::from(body), out);
 }

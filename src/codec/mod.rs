@@ -11,4 +11,22 @@ pub mod websocket;
 #[allow(clippy::large_enum_variant, reason = "generated code")]
 pub mod wire {
     include!(concat!(env!("OUT_DIR"), "/corelay.v1.rs"));
+
+    impl From<request::Body> for Request {
+        fn from(body: request::Body) -> Self {
+            Self {
+                id: String::new(),
+                body: Some(body),
+            }
+        }
+    }
+
+    impl From<event::Body> for Event {
+        fn from(body: event::Body) -> Self {
+            Self {
+                body: Some(body),
+                ..Self::default()
+            }
+        }
+    }
 }

@@ -79,7 +79,7 @@ mod tests {
     use crate::codec::wire::{Operations, Ping, request::Body};
 
     fn encoded(body: Body) -> Bytes {
-        Request { body: Some(body) }.encode_to_vec().into()
+        Request::from(body).encode_to_vec().into()
     }
 
     #[test]

@@ -183,6 +183,6 @@ impl Gather<'_> {
     }
 
     fn append(&mut self, body: event::Body) {
-        frame::append(&Event { body: Some(body) }, self.out);
+        frame::append(&Event::from(body), self.out);
     }
 }

@@ -111,7 +111,7 @@ impl Shard {
             match reader.next(&mut rest, length_max)? {
                 None => break,
                 Some(Incoming::Binary(frames)) => self.split_message(key, frames, now)?,
-                Some(Incoming::Text(_)) => return Err(Refusal::TextUnsupported),
+                Some(Incoming::Text(_)) => return Err(Refusal::DialectMixed),
                 Some(Incoming::Ping(payload)) => {
                     if let Some(socket) = self.socket_of(key) {
                         websocket::append_pong(&mut socket.control, payload);
@@ -216,6 +216,10 @@ impl Shard {
             Body::Presence(presence) => self.update_presence(key, presence, now),
             Body::Heartbeat(heartbeat) => self.heartbeat(key, heartbeat.document, now),
             Body::Close(close) => self.leave(key, close.document, now),
+            Body::SnapshotOffer(_) | Body::Delete(_) | Body::List(_) => {
+                let refusal = Refusal::Unavailable("this is not spoken yet".to_owned());
+                self.reply(key, refusal.error(0, 0));
+            }
             Body::Hello(_) | Body::Ping(_) | Body::Pong(_) => {
                 unreachable!("these are about the connection, not a document")
             }
@@ -234,7 +238,8 @@ impl Shard {
             Body::Presence(presence) => presence.document,
             Body::Heartbeat(heartbeat) => heartbeat.document,
             Body::Close(close) => close.document,
-            Body::Hello(_) | Body::Ping(_) | Body::Pong(_) => 0,
+            Body::SnapshotOffer(offer) => offer.document,
+            Body::Delete(_) | Body::List(_) | Body::Hello(_) | Body::Ping(_) | Body::Pong(_) => 0,
         };
         let shard = super::route::shard_of_handle(handle, self.settings.shards);
         let is_tied = self
@@ -389,6 +394,8 @@ pub(super) fn decode(message: Bytes, operations_max: usize) -> Result<Body, Refu
 fn request_id(body: &Body) -> u64 {
     match body {
         Body::Open(open) => open.request_id,
+        Body::Delete(delete) => delete.request_id,
+        Body::List(list) => list.request_id,
         Body::Hello(_)
         | Body::Operations(_)
         | Body::SyncRequest(_)
@@ -396,6 +403,7 @@ fn request_id(body: &Body) -> u64 {
         | Body::Heartbeat(_)
         | Body::Ping(_)
         | Body::Pong(_)
+        | Body::SnapshotOffer(_)
         | Body::Close(_) => 0,
     }
 }

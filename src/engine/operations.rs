@@ -325,9 +325,7 @@ fn broadcast(handle: u64, batch: PendingBatch, persisted_at_ms: u64) -> Slot {
         client_seq: batch.client_seq,
         clock: batch.first_clock + u64::from(count) - 1,
         persisted_at_ms,
-        frame: frame::encode(&Event {
-            body: Some(event::Body::RemoteOps(remote)),
-        }),
+        frame: frame::encode(&Event::from(event::Body::RemoteOps(remote))),
     }
 }
 

@@ -268,7 +268,7 @@ impl Presence {
                 presences: self.full_set(client_id),
                 full: true,
             });
-            frame::append(&Event { body: Some(update) }, out);
+            frame::append(&Event::from(update), out);
         } else {
             let skipped = usize::try_from(*cursor - oldest).expect("within the ring");
             for (sequence, change) in (*cursor..).zip(self.changes.range(skipped..)) {
@@ -328,7 +328,7 @@ impl Presence {
             presences: vec![state],
             full: false,
         });
-        let frame = frame::encode(&Event { body: Some(update) });
+        let frame = frame::encode(&Event::from(update));
         self.change_bytes += frame.len();
         self.changes.push_back(Change { client_id, frame });
         self.sequence += 1;

@@ -32,8 +32,8 @@ pub enum Refusal {
     VersionMismatch { offered: u32 },
     #[error("the message has {length} bytes, more than the limit of {length_max}")]
     MessageTooLarge { length: u64, length_max: usize },
-    #[error("text messages are not spoken here; send binary ones")]
-    TextUnsupported,
+    #[error("a connection speaks JSON in text messages or protobuf in binary ones, not both")]
+    DialectMixed,
     #[error("the client took nothing of what the relay had for it for {seconds} s")]
     Backpressure { seconds: u64 },
 
@@ -90,7 +90,7 @@ impl Refusal {
             Self::HelloInvalid(_) => ErrorCode::HelloInvalid,
             Self::VersionMismatch { .. } => ErrorCode::VersionMismatch,
             Self::MessageTooLarge { .. } => ErrorCode::MessageTooLarge,
-            Self::TextUnsupported => ErrorCode::TextUnsupported,
+            Self::DialectMixed => ErrorCode::DialectMixed,
             Self::Backpressure { .. } => ErrorCode::Backpressure,
             Self::DocumentIdInvalid => ErrorCode::DocumentIdInvalid,
             Self::DocumentNotFound => ErrorCode::DocumentNotFound,
@@ -128,7 +128,7 @@ impl Refusal {
             | Self::HelloInvalid(_)
             | Self::VersionMismatch { .. }
             | Self::MessageTooLarge { .. }
-            | Self::TextUnsupported
+            | Self::DialectMixed
             | Self::DocumentIdInvalid
             | Self::DocumentNotFound
             | Self::KindUnknown { .. }

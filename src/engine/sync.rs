@@ -185,9 +185,9 @@ impl Shard {
         }
         let page = wire::SyncResponse {
             document: handle,
-            snapshot: None,
             operations,
             has_more: true,
+            ..Default::default()
         };
         self.metrics.pages += 1;
         self.reply(key, event::Body::SyncResponse(page));

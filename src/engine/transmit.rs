@@ -23,7 +23,7 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
-        frame::append(&Event { body: Some(body) }, &mut session.replies);
+        frame::append(&Event::from(body), &mut session.replies);
         self.mark_writable(key);
         self.count_output(key);
     }

@@ -83,7 +83,7 @@ impl Client {
     pub fn requests(&mut self, bodies: impl IntoIterator<Item = request::Body>) {
         let mut bytes = Vec::new();
         for body in bodies {
-            let message = Request { body: Some(body) }.encode_to_vec();
+            let message = Request::from(body).encode_to_vec();
             let length = u32::try_from(message.len()).expect("a frame is short");
             bytes.extend_from_slice(&length.to_be_bytes());
             bytes.extend_from_slice(&message);
@@ -169,6 +169,7 @@ impl Client {
             kind: "log".to_owned(),
             have: None,
             create: true,
+            ..Default::default()
         }));
         self.expect("Opened", |event| match event {
             event::Body::Opened(opened) => Some(opened),
@@ -188,6 +189,7 @@ impl Client {
                 .iter()
                 .map(|operation| Bytes::copy_from_slice(operation.as_bytes()))
                 .collect(),
+            ..Default::default()
         }));
     }
 
@@ -219,5 +221,6 @@ pub fn hello(number: u64) -> request::Body {
         token: String::new(),
         user_id: format!("user-{number}"),
         user_name: String::new(),
+        ..Default::default()
     })
 }

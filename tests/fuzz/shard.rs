@@ -103,7 +103,7 @@ fn masked(payload: &[u8]) -> Vec<u8> {
 }
 
 fn encoded(body: Body) -> Vec<u8> {
-    frame::encode(&Request { body: Some(body) }).to_vec()
+    frame::encode(&Request::from(body)).to_vec()
 }
 
 fn hello(uuid: u8) -> Vec<u8> {
@@ -121,6 +121,7 @@ fn open(document: &str, kind: &str) -> Vec<u8> {
         kind: kind.to_owned(),
         have: None,
         create: true,
+        ..Default::default()
     }))
 }
 
@@ -316,6 +317,7 @@ impl Scene {
             first_clock: self.clock,
             base_revision: 0,
             operations: vec![Bytes::from_static(b"still here")],
+            ..Default::default()
         });
         self.say(self.healthy, encoded(batch));
         self.store(usize::MAX);

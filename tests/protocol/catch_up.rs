@@ -14,6 +14,7 @@ fn sync(document: u64, have: Option<(u64, u64)>) -> request::Body {
     request::Body::SyncRequest(wire::SyncRequest {
         document,
         have: have.map(|(epoch, revision)| wire::Position { epoch, revision }),
+        ..Default::default()
     })
 }
 

@@ -127,7 +127,7 @@ fn bytes_come_in_any_pieces() {
             let notes = relay.open(client, "notes", "log").document;
             let mut frames = Vec::new();
             let mut add = |body: request::Body| {
-                let request = wire::Request { body: Some(body) };
+                let request = wire::Request::from(body);
                 corelay::codec::frame::append(&request, &mut frames);
             };
             for clock in 0..20 {

@@ -164,7 +164,7 @@ impl Relay {
 
     /// Hands the request over, and lets nothing else happen.
     pub fn push(&mut self, client: Client, body: request::Body) {
-        let frame = frame::encode(&Request { body: Some(body) });
+        let frame = frame::encode(&Request::from(body));
         let mut bytes = self.wrap(client, &frame);
         self.push_bytes(client, &mut bytes);
     }

@@ -385,9 +385,8 @@ fn small_requests_with_large_answers_are_handled_as_far_as_there_is_room() {
             let client = relay.greeted_over("bad", transport);
             relay.limit(client, 0);
             // All in one piece of 60 kB, that is, two thousand answers or 120 MB.
-            let open = corelay::codec::wire::Request {
-                body: Some(crate::requests::open(&name, "log", true)),
-            };
+            let open =
+                corelay::codec::wire::Request::from(crate::requests::open(&name, "log", true));
             let mut frames = Vec::new();
             for _ in 0..2000 {
                 corelay::codec::frame::append(&open, &mut frames);
@@ -422,7 +421,13 @@ fn many_batches_in_one_piece_wait_for_the_disk_like_single_ones() {
         let mut frames = Vec::new();
         for clock in 0..100 {
             let body = Some(log_batch(notes, clock, ["x"]));
-            corelay::codec::frame::append(&corelay::codec::wire::Request { body }, &mut frames);
+            corelay::codec::frame::append(
+                &corelay::codec::wire::Request {
+                    body,
+                    ..Default::default()
+                },
+                &mut frames,
+            );
         }
         relay.hold_store();
         let bytes = relay.wrap(ann, &frames);

@@ -63,6 +63,7 @@ fn it_makes_no_difference_where_a_document_is() {
                 request::Body::SyncRequest(wire::SyncRequest {
                     document: notes,
                     have: None,
+                    ..Default::default()
                 }),
             );
             expect!(relay, ann, Resync);

@@ -93,7 +93,7 @@ fn text_messages_are_not_spoken() {
     scene
         .relay
         .send_bytes(client, &masked(OpCode::Data(Data::Text), true, b"{}"));
-    scene.refused(client, ErrorCode::TextUnsupported, "a text message");
+    scene.refused(client, ErrorCode::DialectMixed, "a text message");
 }
 
 #[test]
@@ -267,5 +267,5 @@ fn framed(message: &[u8]) -> Vec<u8> {
 }
 
 fn message_bytes(body: request::Body) -> usize {
-    wire::Request { body: Some(body) }.encoded_len()
+    wire::Request::from(body).encoded_len()
 }

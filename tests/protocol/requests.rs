@@ -24,6 +24,7 @@ pub fn open(document: &str, kind: &str, create: bool) -> request::Body {
         kind: kind.to_owned(),
         have: None,
         create,
+        ..Default::default()
     })
 }
 
@@ -48,6 +49,7 @@ pub fn log_batch<T: Into<Bytes>>(
         first_clock,
         base_revision: 0,
         operations: operations.into_iter().map(Into::into).collect(),
+        ..Default::default()
     })
 }
 
@@ -64,6 +66,7 @@ pub fn text_batch(
         first_clock,
         base_revision,
         operations: operations.iter().map(|o| o.encode().into()).collect(),
+        ..Default::default()
     })
 }
 

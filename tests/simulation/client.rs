@@ -225,6 +225,7 @@ impl Client {
             let request = wire::SyncRequest {
                 document: handle,
                 have,
+                ..Default::default()
             };
             session.connection.send(Body::SyncRequest(request));
         }

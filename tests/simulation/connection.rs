@@ -56,7 +56,7 @@ impl Connection {
     }
 
     pub fn send(&mut self, body: request::Body) {
-        let message = Request { body: Some(body) }.encode_to_vec();
+        let message = Request::from(body).encode_to_vec();
         let mut frame = (message.len() as u32).to_be_bytes().to_vec();
         frame.extend(message);
         self.frames.push(frame);

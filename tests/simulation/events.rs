@@ -104,6 +104,11 @@ impl Client {
             })),
             event::Body::Pong(pong) => assert_eq!(pong.nonce, 5, "the nonce is repeated"),
             event::Body::Goaway(_) => (),
+            event::Body::SyncRequest(_)
+            | event::Body::SnapshotAccepted(_)
+            | event::Body::Deleted(_)
+            | event::Body::Directory(_)
+            | event::Body::DirectoryUpdate(_) => panic!("nobody has asked for this: {body:?}"),
         }
     }
 

@@ -149,6 +149,7 @@ impl Hostile {
                     revision: random.number() >> random.below(64),
                 }),
                 create: random.happens(5000),
+                ..Default::default()
             }),
             3 => Body::SyncRequest(wire::SyncRequest {
                 document,
@@ -156,6 +157,7 @@ impl Hostile {
                     epoch: random.within(0..=3),
                     revision: random.number() >> random.below(64),
                 }),
+                ..Default::default()
             }),
             4 => Body::Heartbeat(wire::Heartbeat { document }),
             5 => Body::Presence(wire::Presence {
@@ -174,6 +176,7 @@ impl Hostile {
                 first_clock: random.pick(&[0, 0, 0, 1, u64::MAX, u64::MAX - 1]),
                 base_revision: random.pick(&[0, 1, 5, u64::MAX]),
                 operations: wrong_operations(random),
+                ..Default::default()
             }),
         };
         self.connection.send(body);
@@ -195,7 +198,13 @@ impl Hostile {
             | event::Body::Goaway(_)
             | event::Body::Ping(_)
             | event::Body::Pong(_) => return,
-            event::Body::Connected(_) | event::Body::Ack(_) => {
+            event::Body::Connected(_)
+            | event::Body::Ack(_)
+            | event::Body::SyncRequest(_)
+            | event::Body::SnapshotAccepted(_)
+            | event::Body::Deleted(_)
+            | event::Body::Directory(_)
+            | event::Body::DirectoryUpdate(_) => {
                 broken!("S8", "a hostile client gets {body:?}")
             }
             event::Body::RemoteOps(remote) => remote.document,

@@ -88,6 +88,7 @@ impl Session {
                 revision: have.revision,
             }),
             create: !random.happens(1000),
+            ..Default::default()
         }));
     }
 
@@ -137,6 +138,7 @@ impl Session {
             first_clock: batch.first_clock,
             base_revision: batch.base_revision,
             operations: batch.operations.clone(),
+            ..Default::default()
         };
         let sent = SentBatch {
             first_clock: batch.first_clock,

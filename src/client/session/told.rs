@@ -72,6 +72,12 @@ impl Session {
                 });
             }
             Told::Close(close) => self.handle_close(close, now),
+            // Answers to what this client does not ask.
+            Told::SyncRequest(_)
+            | Told::SnapshotAccepted(_)
+            | Told::Deleted(_)
+            | Told::Directory(_)
+            | Told::DirectoryUpdate(_) => {}
         }
         Ok(())
     }

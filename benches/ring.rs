@@ -131,7 +131,7 @@ fn joined(shard: &mut Shard, number: usize, transport: Transport) -> ConnectionI
     });
     for body in [hello, open] {
         match transport {
-            Transport::Tcp => say(shard, connection, body),
+            Transport::Tcp | Transport::EventStream => say(shard, connection, body),
             Transport::WebSocket => {
                 let payload = frame::encode(&Request::from(body));
                 // A mask of zeros leaves the payload as it is.

@@ -48,6 +48,34 @@ pub fn append(message: &impl Message, out: &mut Vec<u8>) {
         .expect("a Vec grows to what the message needs");
 }
 
+/// Appends what `write` appends as one frame.
+///
+/// # Panics
+///
+/// As [`append`].
+pub fn append_with(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(&[0; PREFIX_BYTES]);
+    write(out);
+    let length = out.len() - start - PREFIX_BYTES;
+    let length = u32::try_from(length).expect("messages are far below 4 GiB");
+    out[start..start + PREFIX_BYTES].copy_from_slice(&length.to_be_bytes());
+}
+
+/// The messages of whole frames.
+///
+/// # Panics
+///
+/// If the bytes do not end with a frame's end: they are our own.
+pub fn messages(mut frames: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (prefix, rest) = frames.split_first_chunk::<PREFIX_BYTES>()?;
+        let (message, rest) = rest.split_at(u32::from_be_bytes(*prefix) as usize);
+        frames = rest;
+        Some(message)
+    })
+}
+
 /// `message` as one frame of its own.
 pub fn encode(message: &impl Message) -> Bytes {
     let length = message.encoded_len();

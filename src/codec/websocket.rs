@@ -176,6 +176,15 @@ pub fn unmask(payload: &mut [u8], mask: [u8; 4]) {
 
 /// Appends one binary message to `out`; `write` appends its payload. Nothing is appended for an empty payload.
 pub fn append_binary(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    append_data(Data::Binary, out, write);
+}
+
+/// Appends one text message to `out`.
+pub fn append_text(out: &mut Vec<u8>, text: &[u8]) {
+    append_data(Data::Text, out, |out| out.extend_from_slice(text));
+}
+
+fn append_data(kind: Data, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.extend_from_slice(&[0; HEADER_BYTES_MAX]);
     let payload_start = out.len();
@@ -186,7 +195,7 @@ pub fn append_binary(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
         return;
     }
     let mut header = [0; HEADER_BYTES_MAX];
-    let header_bytes = header_of(OpCode::Data(Data::Binary), length, &mut header);
+    let header_bytes = header_of(OpCode::Data(kind), length, &mut header);
     out[start..start + header_bytes].copy_from_slice(&header[..header_bytes]);
     out.copy_within(payload_start.., start + header_bytes);
     out.truncate(start + header_bytes + length);

@@ -12,6 +12,7 @@ use super::dedupe::Dedupe;
 use super::key::{DocumentKey, SessionKey};
 use super::kind::Kind;
 use super::presence::Presence;
+use super::request::Asked;
 use super::ring::Ring;
 
 use super::time::Instant;
@@ -42,6 +43,7 @@ pub enum State {
 #[derive(Debug)]
 pub struct Joiner {
     pub session: SessionKey,
+    pub asked: Asked,
     pub request_id: u64,
     /// Empty: whatever it is.
     pub kind: String,
@@ -75,6 +77,8 @@ pub struct Open {
     pub ring: Ring,
     pub presence: Presence,
     pub subscribers: Vec<SessionKey>,
+    /// How many of them speak JSON.
+    pub json_subscribers: usize,
     /// The subscribers by client id: a client is there once.
     pub members: BTreeMap<u64, SessionKey>,
     /// States of it that are being sent.
@@ -90,6 +94,7 @@ pub struct Open {
 #[derive(Debug)]
 pub struct PendingBatch {
     pub session: SessionKey,
+    pub asked: Asked,
     pub origin: u64,
     pub client_seq: u64,
     pub first_clock: u64,
@@ -107,6 +112,7 @@ impl PendingBatch {
 #[derive(Debug)]
 pub struct RepeatedBatch {
     pub session: SessionKey,
+    pub asked: Asked,
     pub client_seq: u64,
     /// 0: no longer known.
     pub first_revision: u64,

@@ -1,15 +1,16 @@
 //! One subscription's part of a send: what its client has not seen, as far as there is room.
 
-use crate::codec::frame;
-use crate::codec::wire::{self, Event, event};
+use crate::codec::wire::{self, event};
 
 use super::document::{Document, Open};
 use super::key::SessionKey;
 use super::metrics::Metrics;
 use super::operations::durability_on_wire;
+use super::request::Asked;
 use super::ring::Slot;
 use super::session::{Stage, Subscription};
 use super::settings::Settings;
+use super::voice::Voice;
 
 /// What a snapshot chunk takes beside its data.
 const CHUNK_OVERHEAD_BYTES: usize = 64;
@@ -31,7 +32,7 @@ pub enum Gathered {
 
 pub struct Gather<'a> {
     pub session: SessionKey,
-    pub client_id: u64,
+    pub voice: Voice<'a>,
     pub document: &'a Document,
     pub settings: &'a Settings,
     pub metrics: &'a mut Metrics,
@@ -53,7 +54,7 @@ impl Gather<'_> {
             subscription.is_warned = false;
             if subscription.presence_cursor != open.presence.head() {
                 let cursor = &mut subscription.presence_cursor;
-                open.presence.gather(cursor, self.client_id, self.out);
+                open.presence.gather(cursor, &self.voice, self.out);
             }
         }
         gathered
@@ -78,11 +79,14 @@ impl Gather<'_> {
         if is_near_lapped && !subscription.is_warned {
             subscription.is_warned = true;
             self.metrics.warnings += 1;
-            self.append(event::Body::Warning(wire::Warning {
-                document: self.document.handle,
-                pending_operations: lag.operations,
-                pending_bytes: lag.bytes,
-            }));
+            self.append(
+                &Asked::default(),
+                event::Body::Warning(wire::Warning {
+                    document: self.document.handle,
+                    pending_operations: lag.operations,
+                    pending_bytes: lag.bytes,
+                }),
+            );
         }
         None
     }
@@ -96,10 +100,12 @@ impl Gather<'_> {
                 Stage::Live(cursor) => match open.ring.read(*cursor) {
                     Ok(None) => {
                         if std::mem::take(&mut subscription.is_catching_up) {
-                            self.append(event::Body::SyncResponse(wire::SyncResponse {
+                            let asked = std::mem::take(&mut subscription.asked);
+                            let last = event::Body::SyncResponse(wire::SyncResponse {
                                 document: self.document.handle,
                                 ..Default::default()
-                            }));
+                            });
+                            self.append(&asked, last);
                         }
                         return Gathered::All;
                     }
@@ -151,12 +157,13 @@ impl Gather<'_> {
                         };
                     }
                     self.metrics.pages += 1;
-                    self.append(event::Body::SyncResponse(wire::SyncResponse {
+                    let page = event::Body::SyncResponse(wire::SyncResponse {
                         document: self.document.handle,
                         snapshot: Some(chunk),
                         has_more: true,
                         ..Default::default()
-                    }));
+                    });
+                    self.append(&subscription.asked, page);
                 }
             }
         }
@@ -166,11 +173,13 @@ impl Gather<'_> {
     fn slot(&mut self, slot: &Slot, placed_revision: u64) {
         self.metrics.deliveries += 1;
         if slot.session != self.session || slot.first_revision <= placed_revision {
-            self.out.extend_from_slice(&slot.frame);
+            let revision = Some(slot.end_revision() - 1);
+            self.voice
+                .append_broadcast(&slot.broadcast, revision, self.out);
             return;
         }
         self.metrics.acks += 1;
-        self.append(event::Body::Ack(wire::Ack {
+        let ack = event::Body::Ack(wire::Ack {
             document: self.document.handle,
             client_seq: slot.client_seq,
             first_revision: slot.first_revision,
@@ -179,10 +188,11 @@ impl Gather<'_> {
             persisted_at_ms: slot.persisted_at_ms,
             durability: durability_on_wire(self.settings.durability).into(),
             duplicate: false,
-        }));
+        });
+        self.append(&slot.asked, ack);
     }
 
-    fn append(&mut self, body: event::Body) {
-        frame::append(&Event::from(body), self.out);
+    fn append(&mut self, asked: &Asked, body: event::Body) {
+        self.voice.append(asked, body, self.out);
     }
 }

@@ -4,14 +4,16 @@ use bytes::Bytes;
 
 use std::sync::Arc;
 
+use crate::codec::dialect::Dialect;
 use crate::codec::frame;
-use crate::codec::request;
+use crate::codec::json;
 use crate::codec::websocket::{self, Incoming};
 use crate::codec::wire::{self, event, request::Body};
 
 use super::identity::Identity;
 use super::key::SessionKey;
 use super::refusal::{PROTOCOL_VERSIONS, Refusal};
+use super::request::{Asked, Request};
 use super::session::Transport;
 use super::session::{Carrier, Phase};
 use super::settings::Authority;
@@ -65,7 +67,7 @@ impl Shard {
         now: Instant,
     ) -> Result<&'a [u8], Refusal> {
         match transport {
-            Transport::Tcp => {
+            Transport::Tcp | Transport::EventStream => {
                 let mut rest = &*bytes;
                 self.split_frames(key, &mut rest, now)?;
                 Ok(rest)
@@ -110,8 +112,14 @@ impl Shard {
         while self.is_open(key) && !self.must_wait(key) {
             match reader.next(&mut rest, length_max)? {
                 None => break,
-                Some(Incoming::Binary(frames)) => self.split_message(key, frames, now)?,
-                Some(Incoming::Text(_)) => return Err(Refusal::DialectMixed),
+                Some(Incoming::Binary(frames)) => {
+                    self.speak(key, Dialect::Protobuf)?;
+                    self.split_message(key, frames, now)?;
+                }
+                Some(Incoming::Text(text)) => {
+                    self.speak(key, Dialect::Json)?;
+                    self.handle_message(key, text, now)?;
+                }
                 Some(Incoming::Ping(payload)) => {
                     if let Some(socket) = self.socket_of(key) {
                         websocket::append_pong(&mut socket.control, payload);
@@ -127,6 +135,16 @@ impl Shard {
             socket.reader = reader;
         }
         Ok(rest)
+    }
+
+    /// A connection keeps to the dialect of its first message.
+    fn speak(&mut self, key: SessionKey, dialect: Dialect) -> Result<(), Refusal> {
+        let spoken = &mut self.sessions[key].manner.dialect;
+        if *spoken.get_or_insert(dialect) == dialect {
+            Ok(())
+        } else {
+            Err(Refusal::DialectMixed)
+        }
     }
 
     /// Handles the frames of one message, and keeps those for which the client has to wait.
@@ -177,38 +195,81 @@ impl Shard {
         now: Instant,
     ) -> Result<(), Refusal> {
         let message = Bytes::copy_from_slice(message);
-        let operations_max = self.settings.connection.batch_operations_max;
-        let body = decode(message.clone(), operations_max)?;
-        let session = &self.sessions[key];
-        match body {
-            Body::Ping(ping) => {
+        let dialect = self.sessions[key].manner.dialect();
+        let request = Request::decode(dialect, message.clone(), &self.settings)?;
+        self.sessions[key].asked = Asked::new(&request.id, now);
+        let handled = self.handle_decoded(key, request, message, now);
+        self.forget_asked(key);
+        handled
+    }
+
+    fn handle_decoded(
+        &mut self,
+        key: SessionKey,
+        request: Request,
+        message: Bytes,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let is_greeting = matches!(self.sessions[key].phase, Phase::Greeting);
+        match request.body {
+            json::Body::Request(Body::Ping(ping)) => {
                 let pong = wire::Pong {
                     nonce: ping.nonce,
                     server_time_ms: self.unix_ms(now),
                 };
                 self.reply(key, event::Body::Pong(pong));
             }
-            Body::Hello(hello) if self.may_greet(key) => self.greet(key, hello, now)?,
-            Body::Hello(_) => {
+            json::Body::Request(Body::Hello(hello)) if self.may_greet(key) => {
+                self.greet(key, hello, now)?;
+            }
+            json::Body::Request(Body::Hello(_)) => {
                 let refusal = Refusal::HelloInvalid("it came twice");
                 self.reply(key, refusal.error(0, 0));
             }
-            _before_hello if matches!(session.phase, Phase::Greeting) => {
-                return Err(Refusal::HelloRequired);
+            _before_hello if is_greeting => return Err(Refusal::HelloRequired),
+            json::Body::Request(Body::Pong(_)) => (),
+            json::Body::Request(Body::Close(ref close))
+                if close.document == 0 && request.document_id.is_none() =>
+            {
+                self.farewell(key, 1000, "", now);
             }
-            Body::Pong(_) => (),
-            Body::Close(close) if close.document == 0 => self.farewell(key, 1000, "", now),
-            body => match self.shard_of(key, &body) {
-                Ok(shard) if shard == self.settings.index => self.handle_request(key, body, now),
-                Ok(shard) => self.forward(key, shard, message),
-                Err(refusal) => self.reply(key, refusal.error(request_id(&body), 0)),
-            },
+            json::Body::Request(_) | json::Body::Operations(_) => {
+                match self.shard_of(key, &request) {
+                    Ok(shard) if shard == self.settings.index => {
+                        self.handle_request(key, request, now);
+                    }
+                    Ok(shard) => self.forward(key, shard, message),
+                    Err(refusal) => {
+                        self.reply(key, refusal.error(request.request_id(), 0));
+                    }
+                }
+            }
         }
         Ok(())
     }
 
+    /// What is said from here on answers nothing.
+    pub(super) fn forget_asked(&mut self, key: SessionKey) {
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.asked = Asked::default();
+        }
+    }
+
     /// A request about a document that is, or would be, on this shard.
-    pub(super) fn handle_request(&mut self, key: SessionKey, body: Body, now: Instant) {
+    pub(super) fn handle_request(&mut self, key: SessionKey, request: Request, now: Instant) {
+        let document_id = request.document_id.as_deref();
+        let mut body = match request.body {
+            json::Body::Request(body) => body,
+            json::Body::Operations(batch) => {
+                return match self.read_batch(key, document_id, &batch) {
+                    Ok(batch) => self.submit(key, batch, now),
+                    Err(refusal) => self.refuse_batch(key, 0, batch.client_seq, &refusal),
+                };
+            }
+        };
+        if let Err(refusal) = self.address(key, document_id, &mut body) {
+            return self.reply(key, refusal.error(0, 0));
+        }
         match body {
             Body::Open(open) => self.join(key, open, now),
             Body::Operations(operations) => self.submit(key, operations, now),
@@ -226,45 +287,26 @@ impl Shard {
         }
     }
 
-    /// The shard that a request about a document is for.
-    fn shard_of(&mut self, key: SessionKey, body: &Body) -> Result<usize, Refusal> {
-        let handle = match body {
-            Body::Open(open) => {
-                let name = self.document_name(key, &open.document)?;
-                return Ok(super::route::shard_of(&name, self.settings.shards));
-            }
-            Body::Operations(operations) => operations.document,
-            Body::SyncRequest(request) => request.document,
-            Body::Presence(presence) => presence.document,
-            Body::Heartbeat(heartbeat) => heartbeat.document,
-            Body::Close(close) => close.document,
-            Body::SnapshotOffer(offer) => offer.document,
-            Body::Delete(_) | Body::List(_) | Body::Hello(_) | Body::Ping(_) | Body::Pong(_) => 0,
-        };
-        let shard = super::route::shard_of_handle(handle, self.settings.shards);
-        let is_tied = self
-            .socket_of(key)
-            .is_some_and(|socket| socket.forward(shard).is_some());
-        // A handle that the connection cannot have is answered here, like every handle that it does not have.
-        Ok(if is_tied { shard } else { self.settings.index })
-    }
-
     /// The first Hello says who a client is. Where tokens are asked for, a later one brings a fresh token.
     fn may_greet(&self, key: SessionKey) -> bool {
         matches!(self.sessions[key].phase, Phase::Greeting)
             || matches!(self.settings.authority, Authority::Tokens(_))
     }
 
-    fn greet(&mut self, key: SessionKey, hello: wire::Hello, now: Instant) -> Result<(), Refusal> {
+    pub(super) fn greet(
+        &mut self,
+        key: SessionKey,
+        hello: wire::Hello,
+        now: Instant,
+    ) -> Result<(), Refusal> {
         let offered = hello.protocol_version;
-        let version = PROTOCOL_VERSIONS
-            .into_iter()
-            .filter(|spoken| *spoken <= offered)
-            .max();
-        let Some(protocol_version) = version else {
-            return Err(Refusal::VersionMismatch { offered });
-        };
+        let is_debug = hello.debug;
         let session = &mut self.sessions[key];
+        let spoken = versions_of(session.manner.dialect());
+        let version = spoken.iter().filter(|version| **version <= offered).max();
+        let Some(protocol_version) = version.copied() else {
+            return Err(Refusal::VersionMismatch { offered, spoken });
+        };
         let arrived_with = session.socket_mut().and_then(|socket| socket.grant.take());
         let identity = match Identity::new(&self.settings, hello, arrived_with.clone(), now) {
             Ok(identity) => identity,
@@ -294,6 +336,9 @@ impl Shard {
             ping_period_ms: limit_on_wire(connection.ping_period.as_millis()),
             presence_ttl_ms: limit_on_wire(self.settings.presence.ttl.as_millis()),
         };
+        let manner = &mut self.sessions[key].manner;
+        manner.version = protocol_version;
+        manner.is_debug = is_debug;
         self.reply(key, event::Body::Connected(connected));
         self.identify(key, Arc::new(identity), now);
         self.set_session_alarm(key);
@@ -385,26 +430,11 @@ fn last_bytes(mut bytes: Vec<u8>, count: usize) -> Vec<u8> {
     bytes
 }
 
-pub(super) fn decode(message: Bytes, operations_max: usize) -> Result<Body, Refusal> {
-    let request = request::decode(message, operations_max)
-        .map_err(|error| Refusal::MalformedFrame(error.to_string()))?;
-    Ok(request.body.expect("a request without one is not decoded"))
-}
-
-fn request_id(body: &Body) -> u64 {
-    match body {
-        Body::Open(open) => open.request_id,
-        Body::Delete(delete) => delete.request_id,
-        Body::List(list) => list.request_id,
-        Body::Hello(_)
-        | Body::Operations(_)
-        | Body::SyncRequest(_)
-        | Body::Presence(_)
-        | Body::Heartbeat(_)
-        | Body::Ping(_)
-        | Body::Pong(_)
-        | Body::SnapshotOffer(_)
-        | Body::Close(_) => 0,
+/// The versions of the protocol that there are in a dialect.
+fn versions_of(dialect: Dialect) -> &'static [u32] {
+    match dialect {
+        Dialect::Protobuf => &PROTOCOL_VERSIONS[1..],
+        Dialect::Json | Dialect::EventStream => &PROTOCOL_VERSIONS,
     }
 }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::identity::Identity;
 use super::key::{ConnectionId, SessionKey};
+use super::session::Manner;
 
 /// The two lanes from each shard to each other, so that bulk in one direction never waits for bulk in the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,9 @@ pub enum MeshMessage {
     Attach {
         connection: ConnectionId,
         identity: Arc<Identity>,
+        manner: Manner,
+        /// The document that its URL names.
+        document: Option<Arc<str>>,
     },
     /// Home to other: a request of it.
     Request {

@@ -1,5 +1,6 @@
 //! How sessions and documents end, what is looked at when time passes, and the planned stop.
 
+use crate::codec::dialect;
 use crate::codec::record::{self, SnapshotRecord};
 use crate::codec::wire::{self, event};
 use crate::store::StoreRequest;
@@ -171,6 +172,15 @@ impl Shard {
         match socket.transport {
             Transport::WebSocket => {
                 crate::codec::websocket::append_ping(&mut socket.control);
+                self.mark_writable(key);
+            }
+            Transport::EventStream => {
+                // Nothing can come back by itself; a stream that is broken takes nothing for too long.
+                socket.heard_at = now;
+                socket.pinged_at = None;
+                socket
+                    .control
+                    .extend_from_slice(dialect::EVENT_STREAM_HEARTBEAT);
                 self.mark_writable(key);
             }
             Transport::Tcp => {

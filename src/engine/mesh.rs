@@ -12,9 +12,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::identity::Identity;
-use super::input;
 use super::key::SessionKey;
 use super::lane::MeshMessage;
+use super::request::{Asked, Request};
 use super::session::{Carrier, Forward, Link, Phase, Session};
 use super::shard::Shard;
 use super::time::Instant;
@@ -27,6 +27,7 @@ impl Shard {
     pub(super) fn forward(&mut self, key: SessionKey, shard: usize, message: Bytes) {
         let session = &mut self.sessions[key];
         let identity = session.identity().cloned();
+        let (manner, document) = (session.manner, session.document.clone());
         let Some((identity, socket)) = identity.zip(session.socket_mut()) else {
             return;
         };
@@ -36,6 +37,8 @@ impl Shard {
             requests.push_back(MeshMessage::Attach {
                 connection,
                 identity,
+                manner,
+                document,
             });
             socket.forwards.push(Forward::new(shard));
         }
@@ -49,8 +52,10 @@ impl Shard {
 
     /// The client is known anew: the shards that have documents of it are told.
     pub(super) fn attach_again(&mut self, key: SessionKey, identity: &Arc<Identity>) {
-        let Some(Carrier::Socket(socket)) = self.sessions.get(key).map(|session| &session.carrier)
-        else {
+        let Some(session) = self.sessions.get(key) else {
+            return;
+        };
+        let Carrier::Socket(socket) = &session.carrier else {
             return;
         };
         for forward in &socket.forwards {
@@ -58,6 +63,8 @@ impl Shard {
             requests.push_back(MeshMessage::Attach {
                 connection: key.into(),
                 identity: Arc::clone(identity),
+                manner: session.manner,
+                document: session.document.clone(),
             });
         }
     }
@@ -79,8 +86,11 @@ impl Shard {
             MeshMessage::Attach {
                 connection,
                 identity,
+                manner,
+                document,
             } => {
                 if let Some(key) = self.links.get(&(from, connection)).copied() {
+                    self.sessions[key].manner = manner;
                     return self.identify(key, identity, now);
                 }
                 let window = self.settings.memory.lane_window_bytes;
@@ -91,7 +101,12 @@ impl Shard {
                     processed_bytes: 0,
                     deferred: VecDeque::new(),
                 };
-                let session = Session::new(Carrier::Link(link), Phase::Ready(identity));
+                let session = Session::new(
+                    Carrier::Link(link),
+                    Phase::Ready(identity),
+                    manner,
+                    document,
+                );
                 let key = self.sessions.insert(session);
                 self.links.insert((from, connection), key);
             }
@@ -163,9 +178,12 @@ impl Shard {
 
     fn process(&mut self, key: SessionKey, message: Bytes, now: Instant) {
         let bytes = message.len() + REQUEST_OVERHEAD_BYTES;
-        let operations_max = self.settings.connection.batch_operations_max;
-        let body = input::decode(message, operations_max).expect("its home has decoded it");
-        self.handle_request(key, body, now);
+        let dialect = self.sessions[key].manner.dialect();
+        let request =
+            Request::decode(dialect, message, &self.settings).expect("its home has decoded it");
+        self.sessions[key].asked = Asked::new(&request.id, now);
+        self.handle_request(key, request, now);
+        self.forget_asked(key);
         if let Some(Carrier::Link(link)) = self
             .sessions
             .get_mut(key)

@@ -21,6 +21,7 @@ mod operations;
 mod peers;
 mod presence;
 mod refusal;
+mod request;
 mod ring;
 pub mod route;
 mod session;
@@ -31,6 +32,7 @@ pub mod time;
 mod timer;
 mod transmit;
 mod version;
+mod voice;
 
 pub use open::{DOCUMENT_ID_BYTES_MAX, is_document_id};
 pub use refusal::PROTOCOL_VERSIONS;

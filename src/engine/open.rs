@@ -23,6 +23,7 @@ use super::shard::Shard;
 use super::time::Instant;
 use super::timer::Alarm;
 use super::version::{Version, Versions};
+use super::voice::is_json;
 
 /// The most bytes of a document id.
 pub const DOCUMENT_ID_BYTES_MAX: usize = 256;
@@ -34,6 +35,7 @@ impl Shard {
     pub(super) fn join(&mut self, key: SessionKey, open: wire::Open, now: Instant) {
         let mut joiner = Joiner {
             session: key,
+            asked: self.sessions[key].asked.clone(),
             request_id: open.request_id,
             kind: open.kind,
             have: open.have.map(|have| Have {
@@ -92,10 +94,7 @@ impl Shard {
     /// The global id of the document that an Open names, by its name or by the connection's URL.
     pub(super) fn document_name(&self, key: SessionKey, name: &str) -> Result<Arc<str>, Refusal> {
         let session = &self.sessions[key];
-        let of_url = session
-            .socket()
-            .and_then(|socket| socket.document.as_deref());
-        let name = match of_url {
+        let name = match session.document.as_deref() {
             Some(document) if name.is_empty() => document,
             Some(_) | None => name,
         };
@@ -109,7 +108,11 @@ impl Shard {
     fn begin_load(&mut self, name: Arc<str>, joiner: Joiner) {
         if !self.make_room() {
             let refusal = Refusal::Unavailable("no memory for another document".to_owned());
-            return self.reply(joiner.session, refusal.error(joiner.request_id, 0));
+            return self.answer(
+                joiner.session,
+                &joiner.asked,
+                refusal.error(joiner.request_id, 0),
+            );
         }
         self.sessions[joiner.session].joining += 1;
         self.opened += 1;
@@ -144,7 +147,7 @@ impl Shard {
             return;
         };
         let mut waiting = std::mem::take(waiting);
-        let handle = document.handle;
+        let (name, handle) = (document.name.clone(), document.handle);
         waiting.retain(|joiner| {
             let session = self.sessions.get(joiner.session);
             session.is_some_and(|session| !session.is_closing())
@@ -156,10 +159,10 @@ impl Shard {
             .map_err(|error| Refusal::Unavailable(error.to_string()))
             .and_then(|loaded| match loaded {
                 Some(loaded) => self
-                    .open_loaded(handle, loaded, now)
+                    .open_loaded(name, handle, loaded, now)
                     .map(Some)
                     .map_err(|error| Refusal::Unavailable(error.to_string())),
-                None => Ok(self.open_created(handle, &waiting, now)),
+                None => Ok(self.open_created(name, handle, &waiting, now)),
             });
         match opened {
             Ok(Some(open)) => {
@@ -174,14 +177,22 @@ impl Shard {
                 self.forget_document(document_key);
                 for joiner in waiting {
                     let refusal = joiner.why_not_found();
-                    self.reply(joiner.session, refusal.error(joiner.request_id, 0));
+                    self.answer(
+                        joiner.session,
+                        &joiner.asked,
+                        refusal.error(joiner.request_id, 0),
+                    );
                 }
             }
             Err(refusal) => {
                 self.metrics.load_failures += 1;
                 self.forget_document(document_key);
                 for joiner in waiting {
-                    self.reply(joiner.session, refusal.error(joiner.request_id, 0));
+                    self.answer(
+                        joiner.session,
+                        &joiner.asked,
+                        refusal.error(joiner.request_id, 0),
+                    );
                 }
             }
         }
@@ -189,6 +200,7 @@ impl Shard {
 
     fn open_loaded(
         &self,
+        name: Arc<str>,
         handle: u64,
         loaded: LoadedDocument,
         now: Instant,
@@ -205,7 +217,7 @@ impl Shard {
             kind::restore(&loaded.kind, &snapshot.state, limits)?
         };
         let unknown = || StateError(format!("there is no kind {:?}", loaded.kind));
-        let mut open = self.open_with(handle, kind.ok_or_else(unknown)?, snapshot, now);
+        let mut open = self.open_with(name, handle, kind.ok_or_else(unknown)?, snapshot, now);
         for bytes in &loaded.records {
             let record = record::decode_operations(bytes).map_err(broken)?;
             open.replay(&record)?;
@@ -221,14 +233,21 @@ impl Shard {
     }
 
     /// An unknown document, if the first who may create it says of what kind.
-    fn open_created(&self, handle: u64, waiting: &[Joiner], now: Instant) -> Option<Open> {
+    fn open_created(
+        &self,
+        name: Arc<str>,
+        handle: u64,
+        waiting: &[Joiner],
+        now: Instant,
+    ) -> Option<Open> {
         let creator = waiting.iter().find(|joiner| joiner.creates())?;
         let kind = kind::empty(&creator.kind, &self.settings.document)?;
-        Some(self.open_with(handle, kind, SnapshotRecord::default(), now))
+        Some(self.open_with(name, handle, kind, SnapshotRecord::default(), now))
     }
 
     fn open_with(
         &self,
+        name: Arc<str>,
         handle: u64,
         kind: Box<dyn Kind>,
         snapshot: SnapshotRecord,
@@ -253,12 +272,14 @@ impl Shard {
                 fanout.ring_bytes_max,
             ),
             presence: Presence::new(
+                name,
                 handle,
                 presence.clone(),
                 fanout.presence_ring_slots,
                 *started_at_ms,
             ),
             subscribers: Vec::new(),
+            json_subscribers: 0,
             members: BTreeMap::new(),
             idle_since: None,
             versions: Versions::default(),
@@ -292,7 +313,7 @@ impl Shard {
                 is: open.kind.name(),
                 asked: joiner.kind,
             };
-            return self.reply(key, refusal.error(joiner.request_id, 0));
+            return self.answer(key, &joiner.asked, refusal.error(joiner.request_id, 0));
         }
         let (stage, sync, from) = open.place(identity.client_id, joiner.have, epoch, has_room);
         let opened = wire::Opened {
@@ -319,6 +340,7 @@ impl Shard {
             stage,
             placed_revision: open.durable_revision,
             is_catching_up: sync != SyncMode::UpToDate,
+            asked: joiner.asked.clone(),
             can_write: joiner.permissions.write,
             presence_cursor: open.presence.head(),
             is_warned: false,
@@ -331,6 +353,10 @@ impl Shard {
             };
         } else {
             open.subscribers.push(key);
+            if is_json(self.sessions[key].manner) {
+                open.json_subscribers += 1;
+                open.presence.is_json_spoken = true;
+            }
             open.idle_since = None;
             let older = open.members.insert(identity.client_id, key);
             self.sessions[key].subscriptions.push(subscription);
@@ -338,7 +364,7 @@ impl Shard {
                 self.replace(older, document_key, now);
             }
         }
-        self.reply(key, event::Body::Opened(opened));
+        self.answer(key, &joiner.asked, event::Body::Opened(opened));
     }
 
     /// Whether another version of the document's state may be held.

@@ -1,6 +1,10 @@
 //! The way of an edit: checked, given its place, sent to the store, and, when it is durable, told to everybody.
 
-use crate::codec::frame;
+use std::sync::Arc;
+
+use crate::auth::split_global_id;
+use crate::codec::dialect::Broadcast;
+use crate::codec::json;
 use crate::codec::record::{self, OperationsRecord};
 use crate::codec::wire::{self, Event, event};
 use crate::config;
@@ -16,9 +20,10 @@ use super::refusal::Refusal;
 use super::ring::Slot;
 use super::shard::Shard;
 use super::time::Instant;
+use super::voice::broadcast_context;
 
 /// What a batch costs beside its payload while it is on its way.
-const PENDING_OVERHEAD_BYTES: usize = size_of::<PendingBatch>() + 128;
+const PENDING_OVERHEAD_BYTES: usize = size_of::<PendingBatch>() + 256;
 
 /// Repeated batches of one document that wait for their first copy to be durable.
 const REPEATED_BATCHES_MAX: usize = 1024;
@@ -33,17 +38,26 @@ impl Shard {
             },
             Err(refusal) => refusal,
         };
+        self.refuse_batch(key, batch.document, batch.client_seq, &refusal);
+    }
+
+    /// The batch is not applied. `handle` is 0 where the client has no such document open.
+    pub(super) fn refuse_batch(
+        &mut self,
+        key: SessionKey,
+        handle: u64,
+        client_seq: u64,
+        refusal: &Refusal,
+    ) {
         self.metrics.nacks += 1;
-        let client_id = self.sessions[key]
-            .identity()
-            .map_or(0, |identity| identity.client_id);
+        let client_id = self.sessions[key].client_id();
         let open = self
             .handles
-            .get(&batch.document)
+            .get(&handle)
             .and_then(|document| self.documents[*document].open());
         let nack = wire::Nack {
-            document: batch.document,
-            client_seq: batch.client_seq,
+            document: handle,
+            client_seq,
             code: refusal.code().into(),
             message: refusal.to_string(),
             retryable: refusal.is_retryable(),
@@ -113,6 +127,7 @@ impl Shard {
         open.pending_bytes += bytes;
         open.pending.push_back(PendingBatch {
             session: key,
+            asked: self.sessions[key].asked.clone(),
             origin,
             client_seq: batch.client_seq,
             first_clock: record.first_clock,
@@ -150,6 +165,7 @@ impl Shard {
             .expect("subscribed to");
         let repeated = RepeatedBatch {
             session: key,
+            asked: self.sessions[key].asked.clone(),
             client_seq: batch.client_seq,
             first_revision: first_revision.unwrap_or(0),
             count,
@@ -196,7 +212,7 @@ impl Shard {
             duplicate: true,
         };
         self.metrics.acks += 1;
-        self.reply(repeated.session, event::Body::Ack(ack));
+        self.answer(repeated.session, &repeated.asked, event::Body::Ack(ack));
     }
 
     /// The store has confirmed a document's operations up to `revision`: everybody may know of them.
@@ -214,6 +230,8 @@ impl Shard {
             return;
         };
         let handle = document.handle;
+        let name = Arc::clone(&document.name);
+        let (_, document_id) = split_global_id(&name);
         let open = document.open_mut().expect("it has had operations");
         while let Some(batch) = open.pending.front()
             && batch.last_revision() <= revision
@@ -225,7 +243,10 @@ impl Shard {
                 session.inflight_bytes -= batch.bytes;
             }
             open.durable_revision = batch.last_revision();
-            open.ring.push(broadcast(handle, batch, persisted_at_ms));
+            let context = (open.json_subscribers > 0)
+                .then(|| broadcast_context(document_id, &open.kind_name, persisted_at_ms));
+            open.ring
+                .push(slot(handle, batch, persisted_at_ms, context.as_ref()));
         }
         let durable_revision = open.durable_revision;
         let confirmed = open.repeated.extract_if(.., |repeated| {
@@ -250,7 +271,7 @@ impl Shard {
             .get(&handle)
             .copied()
             .filter(|document| self.sessions[key].subscription(*document).is_some())
-            .ok_or(Refusal::DocumentNotOpen { handle })
+            .ok_or(Refusal::DocumentNotOpen)
     }
 }
 
@@ -308,8 +329,13 @@ fn check_batch(batch: &wire::Operations, operations_max: usize) -> Result<u32, R
     Ok(u32::try_from(count).expect("a message has fewer bytes than that"))
 }
 
-/// The batch as everybody gets it.
-fn broadcast(handle: u64, batch: PendingBatch, persisted_at_ms: u64) -> Slot {
+/// The batch as everybody gets it; `json` is there if somebody speaks it.
+fn slot(
+    handle: u64,
+    batch: PendingBatch,
+    persisted_at_ms: u64,
+    json: Option<&json::Context<'_>>,
+) -> Slot {
     let count = u32::try_from(batch.operations.len()).expect("checked when it came");
     let remote = wire::RemoteOps {
         document: handle,
@@ -322,10 +348,11 @@ fn broadcast(handle: u64, batch: PendingBatch, persisted_at_ms: u64) -> Slot {
         first_revision: batch.first_revision,
         count,
         session: batch.session,
+        asked: batch.asked,
         client_seq: batch.client_seq,
         clock: batch.first_clock + u64::from(count) - 1,
         persisted_at_ms,
-        frame: frame::encode(&Event::from(event::Body::RemoteOps(remote))),
+        broadcast: Broadcast::new(&Event::from(event::Body::RemoteOps(remote)), json),
     }
 }
 

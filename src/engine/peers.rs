@@ -14,6 +14,7 @@ use super::refusal::Refusal;
 use super::shard::Shard;
 use super::time::Instant;
 use super::timer::Owner;
+use super::voice::is_json;
 
 impl Shard {
     pub(super) fn update_presence(
@@ -47,7 +48,7 @@ impl Shard {
             .expect("subscribed to");
         let identity = identity.expect("only a session that said Hello has subscriptions");
         let (is_news, ring_at) = if presence.leave {
-            (open.presence.leave(key, identity.client_id), None)
+            (open.presence.leave(key, identity.client_id, now), None)
         } else {
             match open.presence.update(key, &identity, presence, now)? {
                 Update::Published => (true, Some(now + self.settings.presence.ttl)),
@@ -112,7 +113,8 @@ impl Shard {
     /// Ends a subscription. What it has not been sent, it will not be.
     pub(super) fn unsubscribe(&mut self, key: SessionKey, document_key: DocumentKey, now: Instant) {
         let session = &mut self.sessions[key];
-        let client_id = session.identity().map_or(0, |identity| identity.client_id);
+        let client_id = session.client_id();
+        let manner = session.manner;
         let Some(position) = session
             .subscriptions
             .iter()
@@ -125,12 +127,16 @@ impl Shard {
             .open_mut()
             .expect("subscribed to");
         open.subscribers.swap_remove(index);
+        if is_json(manner) {
+            open.json_subscribers -= 1;
+            open.presence.is_json_spoken = open.json_subscribers > 0;
+        }
         if let Some(moved) = open.subscribers.get(index)
             && let Some(subscription) = self.sessions[*moved].subscription(document_key)
         {
             subscription.index = index;
         }
-        let is_news = open.presence.leave(key, client_id);
+        let is_news = open.presence.leave(key, client_id, now);
         if open.members.get(&client_id) == Some(&key) {
             open.members.remove(&client_id);
             open.presence.release_color(client_id);

@@ -5,18 +5,22 @@
 //! full set, which is all that it missed. Nobody is sent its own state.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message;
 
-use crate::codec::frame;
+use crate::auth::split_global_id;
+use crate::codec::dialect::Broadcast;
 use crate::codec::wire::{self, Event, event};
 use crate::config;
 
 use super::identity::Identity;
 use super::key::SessionKey;
 use super::refusal::Refusal;
+use super::request::Asked;
 use super::time::Instant;
+use super::voice::{Voice, broadcast_context};
 
 const COLORS: [&str; 16] = [
     "#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#800000",
@@ -49,13 +53,22 @@ pub enum Update {
 #[derive(Debug)]
 struct Change {
     client_id: u64,
-    frame: Bytes,
+    broadcast: Broadcast,
+}
+
+impl Change {
+    fn bytes(&self) -> usize {
+        self.broadcast.frame_bytes() + self.broadcast.other_bytes()
+    }
 }
 
 #[derive(Debug)]
 pub struct Presence {
-    /// The handle of the document.
+    /// The global id of the document, and its handle.
+    name: Arc<str>,
     document: u64,
+    /// Some of its subscribers speak JSON.
+    pub is_json_spoken: bool,
     limits: config::Presence,
     slots_max: usize,
     started_at_ms: u64,
@@ -74,15 +87,18 @@ pub struct Presence {
 }
 
 impl Presence {
-    /// `document` is its handle; `started_at_ms` the Unix time at the engine's time zero.
+    /// `name` is the document's global id, `document` its handle; `started_at_ms` the Unix time at the engine's time zero.
     pub fn new(
+        name: Arc<str>,
         document: u64,
         limits: config::Presence,
         slots_max: usize,
         started_at_ms: u64,
     ) -> Self {
         Self {
+            name,
             document,
+            is_json_spoken: false,
             limits,
             slots_max,
             started_at_ms,
@@ -195,14 +211,14 @@ impl Presence {
     }
 
     /// The session's client is no longer present. True: the others have something to be told.
-    pub fn leave(&mut self, session: SessionKey, client_id: u64) -> bool {
+    pub fn leave(&mut self, session: SessionKey, client_id: u64, now: Instant) -> bool {
         let before = self.sequence;
         let present = self
             .entries
             .get(&client_id)
             .is_some_and(|entry| entry.session == session);
         if present {
-            self.remove(client_id);
+            self.remove(client_id, now);
         }
         self.sequence != before
     }
@@ -237,7 +253,7 @@ impl Presence {
             .map(|(client_id, _)| *client_id)
             .collect();
         for client_id in silent {
-            self.remove(client_id);
+            self.remove(client_id, now);
         }
         self.sequence != before
     }
@@ -260,7 +276,8 @@ impl Presence {
     }
 
     /// Appends what a subscriber at `cursor` has missed, as frames, and moves the cursor.
-    pub fn gather(&self, cursor: &mut u64, client_id: u64, out: &mut Vec<u8>) {
+    pub fn gather(&self, cursor: &mut u64, voice: &Voice<'_>, out: &mut Vec<u8>) {
+        let client_id = voice.client_id();
         let oldest = self.sequence - self.changes.len() as u64;
         if *cursor < oldest {
             let update = event::Body::PresenceUpdate(wire::PresenceUpdate {
@@ -268,7 +285,7 @@ impl Presence {
                 presences: self.full_set(client_id),
                 full: true,
             });
-            frame::append(&Event::from(update), out);
+            voice.append(&Asked::default(), update, out);
         } else {
             let skipped = usize::try_from(*cursor - oldest).expect("within the ring");
             for (sequence, change) in (*cursor..).zip(self.changes.range(skipped..)) {
@@ -276,7 +293,7 @@ impl Presence {
                 let superseded =
                     newest.is_some_and(|entry| entry.is_told && entry.sequence != sequence);
                 if change.client_id != client_id && !superseded {
-                    out.extend_from_slice(&change.frame);
+                    voice.append_broadcast(&change.broadcast, None, out);
                 }
             }
         }
@@ -300,10 +317,10 @@ impl Presence {
         entry.sequence = self.sequence;
         self.state_bytes += held_bytes(&entry.state, &entry.state.fields);
         let state = entry.state.clone();
-        self.change(client_id, state);
+        self.change(client_id, state, now);
     }
 
-    fn remove(&mut self, client_id: u64) {
+    fn remove(&mut self, client_id: u64, now: Instant) {
         let Some(entry) = self.entries.remove(&client_id) else {
             return;
         };
@@ -318,23 +335,31 @@ impl Presence {
                 left: true,
                 ..Default::default()
             };
-            self.change(client_id, gone);
+            self.change(client_id, gone, now);
         }
     }
 
-    fn change(&mut self, client_id: u64, state: wire::UserPresence) {
+    fn change(&mut self, client_id: u64, state: wire::UserPresence, now: Instant) {
         let update = event::Body::PresenceUpdate(wire::PresenceUpdate {
             document: self.document,
             presences: vec![state],
             full: false,
         });
-        let frame = frame::encode(&Event::from(update));
-        self.change_bytes += frame.len();
-        self.changes.push_back(Change { client_id, frame });
+        let json = self.is_json_spoken.then(|| {
+            let (_, document_id) = split_global_id(&self.name);
+            broadcast_context(document_id, "", self.started_at_ms + now.as_millis())
+        });
+        let broadcast = Broadcast::new(&Event::from(update), json.as_ref());
+        let change = Change {
+            client_id,
+            broadcast,
+        };
+        self.change_bytes += change.bytes();
+        self.changes.push_back(change);
         self.sequence += 1;
         if self.changes.len() > self.slots_max {
             let oldest = self.changes.pop_front().expect("longer than its limit");
-            self.change_bytes -= oldest.frame.len();
+            self.change_bytes -= oldest.bytes();
         }
     }
 }
@@ -349,7 +374,10 @@ fn held_bytes(presence: &impl Message, fields: &BTreeMap<String, Bytes>) -> usiz
 mod tests {
     use std::time::Duration;
 
+    use prost::Message;
     use slotmap::SlotMap;
+
+    use crate::codec::frame;
 
     use super::*;
 
@@ -362,7 +390,7 @@ mod tests {
         fn new() -> Self {
             let mut keys: SlotMap<SessionKey, ()> = SlotMap::with_key();
             Self {
-                presence: Presence::new(9, config::Presence::default(), 4, 1_000_000),
+                presence: Presence::new("d".into(), 9, config::Presence::default(), 4, 1_000_000),
                 sessions: (0..4).map(|_| keys.insert(())).collect(),
             }
         }
@@ -387,7 +415,8 @@ mod tests {
         /// (client, typing, left) of each presence, after "full" if it is the full set.
         fn gather(&self, cursor: &mut u64, client: u64) -> Vec<String> {
             let mut out = Vec::new();
-            self.presence.gather(cursor, client, &mut out);
+            self.presence
+                .gather(cursor, &Voice::of_client(client), &mut out);
             let mut rest = &out[..];
             let mut seen = Vec::new();
             while let Some(message) = frame::split(&mut rest, 1000).expect("frames") {
@@ -455,8 +484,11 @@ mod tests {
             assert_eq!(room.typing(client, true, 0), Ok(Update::Published));
         }
         room.presence.heartbeat(room.sessions[1], 1, at(20_000));
-        assert!(room.presence.leave(room.sessions[3], 3));
-        assert!(!room.presence.leave(room.sessions[1], 3), "not its session");
+        assert!(room.presence.leave(room.sessions[3], 3, at(0)));
+        assert!(
+            !room.presence.leave(room.sessions[1], 3, at(0)),
+            "not its session"
+        );
         assert_eq!(room.presence.next_timeout(), Some(at(30_000)));
         assert!(room.presence.handle_timeout(at(30_000)));
         assert_eq!(room.gather(&mut cursor, 0), ["full", "1 typing"]);
@@ -478,14 +510,12 @@ mod tests {
         }
         assert_eq!(room.presence.changes.len(), 4);
         for client in 1..4 {
-            assert!(room.presence.leave(room.sessions[client], client as u64));
+            assert!(
+                room.presence
+                    .leave(room.sessions[client], client as u64, at(0))
+            );
         }
-        let rings: usize = room
-            .presence
-            .changes
-            .iter()
-            .map(|change| change.frame.len())
-            .sum();
+        let rings: usize = room.presence.changes.iter().map(Change::bytes).sum();
         assert_eq!(room.presence.footprint_bytes(), rings);
     }
 

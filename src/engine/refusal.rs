@@ -6,7 +6,7 @@ use crate::codec::websocket::WebSocketError;
 use crate::codec::wire::{self, ErrorCode};
 
 /// The protocol versions that this relay speaks.
-pub const PROTOCOL_VERSIONS: [u32; 1] = [3];
+pub const PROTOCOL_VERSIONS: [u32; 3] = [1, 2, 3];
 
 /// How long a client should wait before it tries again what is refused for want of a resource.
 const RETRY_AFTER_MS: u32 = 1000;
@@ -26,10 +26,11 @@ pub enum Refusal {
     PongTimeout { seconds: u64 },
     #[error("Hello is not acceptable: {0}")]
     HelloInvalid(&'static str),
-    #[error(
-        "protocol version {offered} is not spoken here; the versions are {PROTOCOL_VERSIONS:?}"
-    )]
-    VersionMismatch { offered: u32 },
+    #[error("protocol version {offered} is not spoken here; the versions are {spoken:?}")]
+    VersionMismatch {
+        offered: u32,
+        spoken: &'static [u32],
+    },
     #[error("the message has {length} bytes, more than the limit of {length_max}")]
     MessageTooLarge { length: u64, length_max: usize },
     #[error("a connection speaks JSON in text messages or protobuf in binary ones, not both")]
@@ -48,8 +49,8 @@ pub enum Refusal {
     KindUnknown { kind: String },
     #[error("the document is of the kind {is:?}, not {asked:?}")]
     KindMismatch { is: &'static str, asked: String },
-    #[error("the connection has no document {handle} open")]
-    DocumentNotOpen { handle: u64 },
+    #[error("the connection does not have the document open")]
+    DocumentNotOpen,
     #[error("the connection has {documents_max} documents open, the most that it may")]
     TooManyDocuments { documents_max: usize },
     #[error("another connection with the same identity has opened the document")]
@@ -96,7 +97,7 @@ impl Refusal {
             Self::DocumentNotFound => ErrorCode::DocumentNotFound,
             Self::KindUnknown { .. } => ErrorCode::KindUnknown,
             Self::KindMismatch { .. } => ErrorCode::KindMismatch,
-            Self::DocumentNotOpen { .. } => ErrorCode::DocumentNotOpen,
+            Self::DocumentNotOpen => ErrorCode::DocumentNotOpen,
             Self::TooManyDocuments { .. } => ErrorCode::TooManyDocuments,
             Self::Replaced => ErrorCode::Replaced,
             Self::BatchInvalid(_) => ErrorCode::BatchInvalid,
@@ -133,7 +134,7 @@ impl Refusal {
             | Self::DocumentNotFound
             | Self::KindUnknown { .. }
             | Self::KindMismatch { .. }
-            | Self::DocumentNotOpen { .. }
+            | Self::DocumentNotOpen
             | Self::TooManyDocuments { .. }
             | Self::Replaced
             | Self::BatchInvalid(_)
@@ -165,10 +166,9 @@ impl Refusal {
     }
 
     pub fn error(&self, request_id: u64, document: u64) -> wire::event::Body {
-        let supported_versions = if matches!(self, Self::VersionMismatch { .. }) {
-            PROTOCOL_VERSIONS.to_vec()
-        } else {
-            Vec::new()
+        let supported_versions = match self {
+            Self::VersionMismatch { spoken, .. } => spoken.to_vec(),
+            _other => Vec::new(),
         };
         wire::event::Body::Error(wire::Error {
             code: self.code().into(),

@@ -6,9 +6,10 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
+use crate::codec::dialect::Broadcast;
 
 use super::key::SessionKey;
+use super::request::Asked;
 
 /// One batch, as its subscribers get it.
 #[derive(Debug, Clone)]
@@ -16,14 +17,15 @@ pub struct Slot {
     /// The revision of the first operation.
     pub first_revision: u64,
     pub count: u32,
-    /// Whose session sent it: that one gets an Ack in place of the frame.
+    /// Whose session sent it: that one gets an Ack in its place.
     pub session: SessionKey,
+    pub asked: Asked,
     pub client_seq: u64,
     /// The highest clock in it.
     pub clock: u64,
     pub persisted_at_ms: u64,
-    /// The RemoteOps frame, length prefix included.
-    pub frame: Bytes,
+    /// The RemoteOps.
+    pub broadcast: Broadcast,
 }
 
 impl Slot {
@@ -56,6 +58,8 @@ pub struct Ring {
     slots: VecDeque<Slot>,
     slots_max: usize,
     bytes_max: usize,
+    /// What the slots hold beside their frames.
+    other_bytes: usize,
     /// Where the oldest slot is.
     tail: Cursor,
     /// Where the next slot will be.
@@ -74,6 +78,7 @@ impl Ring {
             slots: VecDeque::new(),
             slots_max,
             bytes_max,
+            other_bytes: 0,
             tail: start,
             head: start,
         }
@@ -85,11 +90,13 @@ impl Ring {
     pub fn push(&mut self, slot: Slot) {
         assert_eq!(slot.first_revision, self.head.revision, "no gaps");
         self.head = after(self.head, &slot);
+        self.other_bytes += slot.broadcast.other_bytes();
         self.slots.push_back(slot);
         while self.slots.len() > self.slots_max
             || (self.bytes() > self.bytes_max && self.slots.len() > 1)
         {
             let oldest = self.slots.pop_front().expect("more than one");
+            self.other_bytes -= oldest.broadcast.other_bytes();
             self.tail = after(self.tail, &oldest);
         }
     }
@@ -109,7 +116,11 @@ impl Ring {
             .slots
             .binary_search_by_key(&revision, |slot| slot.first_revision)
             .ok()?;
-        let bytes_before: usize = self.slots.range(..index).map(|slot| slot.frame.len()).sum();
+        let bytes_before: usize = self
+            .slots
+            .range(..index)
+            .map(|slot| slot.broadcast.frame_bytes())
+            .sum();
         Some(Cursor {
             sequence: self.tail.sequence + index as u64,
             revision,
@@ -143,7 +154,7 @@ impl Ring {
 
     /// What it takes in memory.
     pub fn footprint_bytes(&self) -> usize {
-        self.bytes() + self.slots.capacity() * size_of::<Slot>()
+        self.bytes() + self.other_bytes + self.slots.capacity() * size_of::<Slot>()
     }
 }
 
@@ -155,7 +166,7 @@ fn after(cursor: Cursor, slot: &Slot) -> Cursor {
     Cursor {
         sequence: cursor.sequence + 1,
         revision: slot.end_revision(),
-        bytes: cursor.bytes + slot.frame.len() as u64,
+        bytes: cursor.bytes + slot.broadcast.frame_bytes() as u64,
     }
 }
 
@@ -171,7 +182,8 @@ mod tests {
             client_seq: 0,
             clock: 0,
             persisted_at_ms: 0,
-            frame: vec![0; bytes].into(),
+            asked: Asked::default(),
+            broadcast: Broadcast::of_bytes(bytes),
         }
     }
 

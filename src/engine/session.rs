@@ -6,10 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::auth::Grant;
-use crate::codec::websocket;
+use crate::codec::dialect::Dialect;
+use crate::codec::{websocket, wire};
 
 use super::identity::Identity;
 use super::key::{ConnectionId, DocumentKey};
+use super::request::Asked;
 use super::ring::Cursor;
 use super::time::Instant;
 use super::timer::Alarm;
@@ -19,6 +21,11 @@ use super::version::Version;
 pub struct Session {
     pub carrier: Carrier,
     pub phase: Phase,
+    pub manner: Manner,
+    /// The document that the connection's URL names.
+    pub document: Option<Arc<str>>,
+    /// What is being handled of it.
+    pub asked: Asked,
     pub subscriptions: Vec<Subscription>,
     /// Open requests that wait for their document to be loaded.
     pub joining: usize,
@@ -46,6 +53,25 @@ pub enum Transport {
     WebSocket,
     /// Frames and nothing else.
     Tcp,
+    /// Server-sent events as they stand in the body of a response; in the other direction, frames that hold JSON.
+    EventStream,
+}
+
+/// How the relay and a client talk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Manner {
+    /// `None`: the client's first message will show it.
+    pub dialect: Option<Dialect>,
+    /// The version of the protocol, once agreed.
+    pub version: u32,
+    /// The client wants to know how answers came about.
+    pub is_debug: bool,
+}
+
+impl Manner {
+    pub fn dialect(&self) -> Dialect {
+        self.dialect.unwrap_or_default()
+    }
 }
 
 /// A client that connects; for a WebSocket, after its handshake.
@@ -56,6 +82,10 @@ pub struct Arrival {
     pub document: Option<Arc<str>>,
     /// What the token granted that came with the handshake ([`super::settings::Authority::authenticate`]).
     pub grant: Option<Arc<Grant>>,
+    /// `None`: the client's first message will show it. An event stream needs none.
+    pub dialect: Option<Dialect>,
+    /// What came with the handshake in place of a Hello.
+    pub hello: Option<wire::Hello>,
 }
 
 impl Arrival {
@@ -65,6 +95,8 @@ impl Arrival {
             transport,
             document: None,
             grant: None,
+            dialect: None,
+            hello: None,
         }
     }
 }
@@ -90,8 +122,6 @@ pub enum Carrier {
 #[derive(Debug)]
 pub struct Socket {
     pub transport: Transport,
-    /// The document that the URL names.
-    pub document: Option<Arc<str>>,
     /// What the token grants with which the connection was made; Hello takes it.
     pub grant: Option<Arc<Grant>>,
     /// A piece of a frame whose rest has not arrived.
@@ -154,6 +184,8 @@ pub struct Subscription {
     pub placed_revision: u64,
     /// Its client waits for the page that says that it has caught up.
     pub is_catching_up: bool,
+    /// The request that its pages answer.
+    pub asked: Asked,
     pub can_write: bool,
     pub presence_cursor: u64,
     /// It has been warned, and gets no presence until it has caught up.
@@ -188,10 +220,13 @@ pub enum Ticket {
 }
 
 impl Session {
-    pub fn new(carrier: Carrier, phase: Phase) -> Self {
+    pub fn new(carrier: Carrier, phase: Phase, manner: Manner, document: Option<Arc<str>>) -> Self {
         Self {
             carrier,
             phase,
+            manner,
+            document,
+            asked: Asked::default(),
             subscriptions: Vec::new(),
             joining: 0,
             served_first: 0,
@@ -224,6 +259,11 @@ impl Session {
             Phase::Ready(identity) => Some(identity),
             Phase::Greeting | Phase::Closing { .. } => None,
         }
+    }
+
+    /// 0 before Hello.
+    pub fn client_id(&self) -> u64 {
+        self.identity().map_or(0, |identity| identity.client_id)
     }
 
     pub fn is_closing(&self) -> bool {
@@ -265,11 +305,10 @@ impl Session {
 }
 
 impl Socket {
-    pub fn new(arrival: Arrival, now: Instant) -> Self {
+    pub fn new(transport: Transport, grant: Option<Arc<Grant>>, now: Instant) -> Self {
         Self {
-            transport: arrival.transport,
-            document: arrival.document,
-            grant: arrival.grant,
+            transport,
+            grant,
             input: Vec::new(),
             deferred: Vec::new(),
             reader: websocket::Reader::default(),

@@ -19,6 +19,7 @@ use rustc_hash::FxHashMap;
 use slotmap::SlotMap;
 
 use crate::auth::{Grant, TokenError, global_id};
+use crate::codec::dialect::Dialect;
 use crate::store::{StoreReply, StoreRequest};
 
 use super::route;
@@ -27,7 +28,7 @@ use super::document::Document;
 use super::key::{DocumentKey, SessionKey};
 use super::lane::Outbox;
 use super::metrics::Ledger;
-use super::session::{Carrier, Phase, Session, Socket};
+use super::session::{Carrier, Manner, Phase, Session, Socket};
 use super::time::Instant;
 use super::timer::{Owner, Timers};
 
@@ -125,10 +126,24 @@ impl Shard {
             self.metrics.refused_connections += 1;
             return None;
         }
-        let socket = Box::new(Socket::new(arrival, now));
-        let session = Session::new(Carrier::Socket(socket), Phase::Greeting);
+        let manner = Manner {
+            dialect: match arrival.transport {
+                Transport::WebSocket => arrival.dialect,
+                Transport::Tcp => Some(Dialect::Protobuf),
+                Transport::EventStream => Some(Dialect::EventStream),
+            },
+            ..Manner::default()
+        };
+        let socket = Socket::new(arrival.transport, arrival.grant, now);
+        let carrier = Carrier::Socket(Box::new(socket));
+        let session = Session::new(carrier, Phase::Greeting, manner, arrival.document);
         let key = self.sessions.insert(session);
         self.set_session_alarm(key);
+        if let Some(hello) = arrival.hello
+            && let Err(refusal) = self.greet(key, hello, now)
+        {
+            self.refuse_connection(key, &refusal, now);
+        }
         Some(key.into())
     }
 

@@ -42,12 +42,14 @@ impl Shard {
         let handle = document.handle;
         let open = document.open_mut().expect("subscribed to");
         let session = &mut self.sessions[key];
-        let client_id = session.identity().map_or(0, |identity| identity.client_id);
+        let client_id = session.client_id();
+        let asked = session.asked.clone();
         let subscription = session
             .subscription(document_key)
             .expect("the caller has seen it");
         let (stage, sync, from) = open.place(client_id, have, epoch, has_room);
         subscription.stage = stage;
+        subscription.asked = asked;
         // The last page is the answer even where there is nothing to send.
         subscription.is_catching_up = true;
         subscription.placed_revision = open.durable_revision;
@@ -155,6 +157,7 @@ impl Shard {
                     next_revision,
                     ticket: expected,
                 },
+            asked,
             ..
         }) = self
             .sessions
@@ -167,6 +170,7 @@ impl Shard {
             return Ok(());
         }
         *expected = None;
+        let asked = asked.clone();
         let unavailable = |reason: String| Refusal::Unavailable(reason);
         let records = result.map_err(|error| unavailable(error.to_string()))?;
         let handle = self.documents[document_key].handle;
@@ -190,7 +194,7 @@ impl Shard {
             ..Default::default()
         };
         self.metrics.pages += 1;
-        self.reply(key, event::Body::SyncResponse(page));
+        self.answer(key, &asked, event::Body::SyncResponse(page));
         Ok(())
     }
 }

@@ -1,29 +1,43 @@
 //! What goes out: for each client, everything from where it is to the newest, in one send.
 
+use crate::codec::dialect::Dialect;
 use crate::codec::frame;
 use crate::codec::websocket;
-use crate::codec::wire::{Event, ResyncReason, event};
+use crate::codec::wire::{ResyncReason, event};
 
 use super::document::Have;
 use super::gather::{Gather, Gathered};
 use super::key::DocumentKey;
 use super::key::SessionKey;
+use super::request::Asked;
 use super::session::Carrier;
 use super::session::Transport;
 use super::shard::Shard;
 use super::time::Instant;
 use super::timer::Owner;
+use super::voice::Voice;
 
 /// Output of this size is never the reason that its connection is closed.
 const OUTPUT_BYTES_FREE: usize = 4096;
 
 impl Shard {
-    /// Queues an answer for one client.
+    /// Queues something for one client: an answer, if a request of it is being handled.
     pub(super) fn reply(&mut self, key: SessionKey, body: event::Body) {
-        let Some(session) = self.sessions.get_mut(key) else {
+        if let Some(session) = self.sessions.get(key) {
+            let asked = session.asked.clone();
+            self.answer(key, &asked, body);
+        }
+    }
+
+    /// Queues an answer to a request for one client.
+    pub(super) fn answer(&mut self, key: SessionKey, asked: &Asked, body: event::Body) {
+        let Some(session) = self.sessions.get(key) else {
             return;
         };
-        frame::append(&Event::from(body), &mut session.replies);
+        let document = self.handles.get(&body.document());
+        let document = document.and_then(|document| self.documents.get(*document));
+        let voice = Voice::new(session, document, &self.settings, self.now);
+        voice.append(asked, body, &mut self.sessions[key].replies);
         self.mark_writable(key);
         self.count_output(key);
     }
@@ -62,11 +76,22 @@ impl Shard {
             return self.count_output(key);
         }
         out.append(&mut socket.control);
+        let dialect = self.sessions[key].manner.dialect();
         let mut has_more = false;
         match transport {
             Transport::Tcp => has_more = self.gather(key, out),
-            Transport::WebSocket => {
+            Transport::WebSocket if dialect == Dialect::Protobuf => {
                 websocket::append_binary(out, |out| has_more = self.gather(key, out));
+            }
+            Transport::WebSocket => {
+                let mut frames = Vec::new();
+                has_more = self.gather(key, &mut frames);
+                frame::messages(&frames).for_each(|text| websocket::append_text(out, text));
+            }
+            Transport::EventStream => {
+                let mut frames = Vec::new();
+                has_more = self.gather(key, &mut frames);
+                frame::messages(&frames).for_each(|event| out.extend_from_slice(event));
             }
         }
         if has_more {
@@ -121,12 +146,13 @@ impl Shard {
         end: usize,
     ) -> Gathered {
         let session = &mut self.sessions[key];
-        let client_id = session.identity().map_or(0, |identity| identity.client_id);
+        let document = &self.documents[session.subscriptions[index].document];
+        let voice = Voice::new(session, Some(document), &self.settings, self.now);
         let subscription = &mut session.subscriptions[index];
         Gather {
             session: key,
-            client_id,
-            document: &self.documents[subscription.document],
+            voice,
+            document,
             settings: &self.settings,
             metrics: &mut self.metrics,
             out,

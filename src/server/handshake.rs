@@ -7,12 +7,16 @@ use std::sync::Arc;
 
 use tungstenite::handshake::derive_accept_key;
 
+use super::introduction::Introduction;
+use super::percent;
 use crate::auth::{Grant, TokenError};
+use crate::codec::dialect::Dialect;
 use crate::engine::DOCUMENT_ID_BYTES_MAX;
 
 /// More headers than a browser behind several proxies sends.
 const HEADERS_MAX: usize = 64;
 const SUBPROTOCOL: &str = "corelay.v1";
+const JSON_SUBPROTOCOL: &str = "corelay.json";
 
 const ABOUT: &str = "This is a corelay relay. Open a WebSocket at /ws or at /ws/documents/{id}.\n";
 
@@ -25,9 +29,10 @@ pub struct Upgrade {
     pub token: Option<String>,
     /// What the token grants, once somebody has looked.
     pub grant: Option<Arc<Grant>>,
+    pub introduction: Introduction,
     accept_key: String,
-    /// The client offered our subprotocol.
-    subprotocol: bool,
+    /// The subprotocol of ours that the client offered.
+    subprotocol: Option<&'static str>,
 }
 
 /// What a client gets instead.
@@ -67,10 +72,10 @@ pub fn read_head(bytes: &[u8], bytes_max: usize) -> Result<Option<(Upgrade, usiz
 impl Upgrade {
     /// The response that makes the connection a WebSocket.
     pub fn response(&self) -> String {
-        let subprotocol = match self.subprotocol {
-            true => format!("Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n"),
-            false => String::new(),
-        };
+        let subprotocol = self
+            .subprotocol
+            .map(|subprotocol| format!("Sec-WebSocket-Protocol: {subprotocol}\r\n"))
+            .unwrap_or_default();
         format!(
             "HTTP/1.1 101 Switching Protocols\r\n\
              Upgrade: websocket\r\n\
@@ -208,12 +213,20 @@ fn upgrade(request: &httparse::Request<'_, '_>) -> Result<Upgrade, Answer> {
     if !is_nonce(key) {
         return Err(bad("Sec-WebSocket-Key must be 16 bytes in base64."));
     }
+    let mut introduction = Introduction::read(|name| headers.text(name), query).map_err(bad)?;
+    let subprotocol = [JSON_SUBPROTOCOL, SUBPROTOCOL]
+        .into_iter()
+        .find(|name| headers.lists("Sec-WebSocket-Protocol", name));
+    if subprotocol == Some(JSON_SUBPROTOCOL) {
+        introduction.dialect = Some(Dialect::Json);
+    }
     Ok(Upgrade {
         document,
         token: token(&headers, query),
         grant: None,
+        introduction,
         accept_key: derive_accept_key(key),
-        subprotocol: headers.lists("Sec-WebSocket-Protocol", SUBPROTOCOL),
+        subprotocol,
     })
 }
 
@@ -232,12 +245,9 @@ fn token(headers: &Headers<'_>, query: &str) -> Option<String> {
             .then(|| text(token.trim_ascii()))?
     });
     let mut protocols = headers.items("Sec-WebSocket-Protocol");
-    let mut parameters = query.split('&');
     bearer
         .or_else(|| protocols.find_map(|item| text(item.strip_prefix(b"bearer.")?)))
-        .or_else(|| {
-            parameters.find_map(|item| text(&percent_decode(item.strip_prefix("token=")?)?))
-        })
+        .or_else(|| percent::parameter(query, "token"))
         .filter(|token| !token.is_empty())
 }
 
@@ -249,7 +259,7 @@ fn document_id(segment: &str) -> Result<Arc<str>, Answer> {
             "There is nothing here. A slash in a document id is written as %2F.",
         ));
     }
-    let bytes = percent_decode(segment)
+    let bytes = percent::decode(segment)
         .ok_or_else(|| bad("The document id has a % that two hexadecimal digits do not follow."))?;
     let id = String::from_utf8(bytes).map_err(|_| bad("The document id is not UTF-8."))?;
     if id.is_empty() || id.len() > DOCUMENT_ID_BYTES_MAX {
@@ -262,24 +272,6 @@ fn document_id(segment: &str) -> Result<Arc<str>, Answer> {
         return Err(bad("A document id has no control characters."));
     }
     Ok(id.into())
-}
-
-fn percent_decode(text: &str) -> Option<Vec<u8>> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
-            b'%' => (hexadecimal(bytes.next()?)? << 4) | hexadecimal(bytes.next()?)?,
-            plain => plain,
-        });
-    }
-    Some(decoded)
-}
-
-fn hexadecimal(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
 }
 
 /// Whether this is 16 bytes in base64: 22 digits and the padding.
@@ -296,6 +288,11 @@ impl<'a> Headers<'a> {
             .iter()
             .filter(move |header| header.name.eq_ignore_ascii_case(name))
             .map(|header| header.value.trim_ascii())
+    }
+
+    /// The header's first value, if it is text.
+    fn text(&self, name: &str) -> Option<String> {
+        String::from_utf8(self.values(name).next()?.to_vec()).ok()
     }
 
     fn count(&self, name: &str) -> usize {

@@ -66,6 +66,7 @@ impl Driver {
             match transport {
                 Transport::WebSocket => self.begin_handshake(socket, now),
                 Transport::Tcp => self.open_tcp(socket, now),
+                Transport::EventStream => unreachable!("nobody listens for them"),
             }
         }
         count
@@ -208,7 +209,7 @@ impl Driver {
         };
         let handoff = Handoff {
             socket,
-            upgrade,
+            upgrade: Box::new(upgrade),
             unread: unread.to_vec(),
         };
         match self.mailboxes[home].hand_off(handoff) {
@@ -239,6 +240,8 @@ impl Driver {
             transport: Transport::WebSocket,
             document: upgrade.document.clone(),
             grant: upgrade.grant.clone(),
+            dialect: upgrade.introduction.dialect,
+            hello: upgrade.introduction.hello.clone(),
         };
         let Some(id) = self.engine.connect(arrival, now) else {
             return self.answer(key, &Answer::too_many_connections(), now);

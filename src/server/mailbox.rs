@@ -19,7 +19,7 @@ const HANDOFFS_MAX: usize = 1024;
 #[derive(Debug)]
 pub struct Handoff {
     pub socket: OwnedFd,
-    pub upgrade: Upgrade,
+    pub upgrade: Box<Upgrade>,
     /// What came after the head.
     pub unread: Vec<u8>,
 }

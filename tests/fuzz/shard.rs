@@ -86,7 +86,7 @@ fn framed(random: &mut Random, transport: Transport, corpus: &[Vec<u8>]) -> Vec<
         frames.extend_from_slice(&message);
     }
     match transport {
-        Transport::Tcp => frames,
+        Transport::Tcp | Transport::EventStream => frames,
         Transport::WebSocket => masked(&frames),
     }
 }

@@ -56,7 +56,7 @@ fn whoever_is_silent_is_asked_and_then_given_up() {
         relay.assert_quiet(client);
         relay.pass(MOMENT);
         match transport {
-            Transport::Tcp => drop(expect!(relay, client, Ping)),
+            Transport::Tcp | Transport::EventStream => drop(expect!(relay, client, Ping)),
             Transport::WebSocket => {
                 assert_eq!(relay.controls(client), [OpCode::Control(Control::Ping)]);
             }
@@ -138,7 +138,7 @@ fn bytes_come_in_any_pieces() {
                 ));
             }
             let bytes = match transport {
-                Transport::Tcp => frames,
+                Transport::Tcp | Transport::EventStream => frames,
                 // One message of several fragments with a ping between them.
                 Transport::WebSocket => {
                     let (first, second) = frames.split_at(frames.len() / 3);
@@ -187,7 +187,7 @@ fn what_does_not_arrive_whole_has_its_limit() {
             .collect();
         for client in &clients {
             let bytes = match transport {
-                Transport::Tcp => start_of_a_frame(45_000),
+                Transport::Tcp | Transport::EventStream => start_of_a_frame(45_000),
                 Transport::WebSocket => fragment(45_000),
             };
             relay.send_bytes(*client, &bytes);

@@ -21,6 +21,8 @@ pub struct End {
     pub room: usize,
     pub received: Vec<u8>,
     pub events: VecDeque<event::Body>,
+    /// What came in JSON, with the id of the server-sent event or "".
+    pub texts: VecDeque<(String, serde_json::Value)>,
     pub controls: Vec<OpCode>,
     pub close_code: Option<u16>,
     pub is_closed: bool,
@@ -41,6 +43,7 @@ impl End {
             room: usize::MAX,
             received: Vec::new(),
             events: VecDeque::new(),
+            texts: VecDeque::new(),
             controls: Vec::new(),
             close_code: None,
             is_closed: false,
@@ -61,7 +64,28 @@ impl End {
                 self.received = rest.to_vec();
             }
             Transport::WebSocket => while self.read_websocket() {},
+            Transport::EventStream => self.read_stream(),
         }
+    }
+
+    /// As the HTML standard reads a stream of server-sent events.
+    fn read_stream(&mut self) {
+        let received = String::from_utf8(std::mem::take(&mut self.received)).expect("UTF-8");
+        let mut rest = &received[..];
+        while let Some((block, after)) = rest.split_once("\n\n") {
+            rest = after;
+            let field = |name: &str| -> Vec<&str> {
+                let lines = block.lines();
+                lines.filter_map(|line| line.strip_prefix(name)).collect()
+            };
+            let data = field("data: ").join("\n");
+            if !data.is_empty() {
+                let id = field("id: ").concat();
+                let message = serde_json::from_str(&data).expect("JSON");
+                self.texts.push_back((id, message));
+            }
+        }
+        self.received = rest.as_bytes().to_vec();
     }
 
     fn read_frames(&mut self, rest: &mut &[u8]) {
@@ -92,6 +116,10 @@ impl End {
                 let mut rest = &payload[..];
                 self.read_frames(&mut rest);
                 assert!(rest.is_empty(), "a message has whole frames");
+            }
+            OpCode::Data(Data::Text) => {
+                let message = serde_json::from_slice(&payload).expect("JSON");
+                self.texts.push_back((String::new(), message));
             }
             OpCode::Control(Control::Close) => {
                 self.close_code = Some(u16::from_be_bytes([payload[0], payload[1]]));

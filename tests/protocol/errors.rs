@@ -72,7 +72,14 @@ fn handles_are_of_documents_that_the_connection_has_open() {
         let mut relay = Relay::with(shards, |_| ());
         let (_ann, notes) = relay.joined("ann", "notes", "log");
         let client = relay.greeted("bad");
-        for document in [0, notes, notes + 1, notes + 2, u64::MAX, u64::MAX - 1] {
+        for document in [
+            notes + 3,
+            notes,
+            notes + 1,
+            notes + 2,
+            u64::MAX,
+            u64::MAX - 1,
+        ] {
             relay.send(client, log_batch(document, 7, ["x"]));
             let nack = expect!(relay, client, Nack);
             assert_eq!(

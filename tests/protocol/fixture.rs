@@ -172,7 +172,7 @@ impl Relay {
     /// Frames as the client's transport carries them.
     pub fn wrap(&self, client: Client, frames: &[u8]) -> Vec<u8> {
         match self.ends[client].transport {
-            Transport::Tcp => frames.to_vec(),
+            Transport::Tcp | Transport::EventStream => frames.to_vec(),
             Transport::WebSocket => masked(OpCode::Data(Data::Binary), true, frames),
         }
     }

@@ -139,7 +139,7 @@ impl Connection {
         let mut rest = &input[..];
         let mut incoming = Vec::new();
         match self.transport {
-            Transport::Tcp => split_frames(&mut rest, &mut incoming)?,
+            Transport::Tcp | Transport::EventStream => split_frames(&mut rest, &mut incoming)?,
             Transport::WebSocket => split_messages(&mut rest, &mut incoming)?,
         }
         self.input = rest.to_vec();

@@ -94,7 +94,9 @@ impl Hostile {
             }
             Manner::Haste => self.nonsense(random),
             Manner::Giants => match self.connection.transport() {
-                Transport::Tcp => self.connection.output.extend([0x7f, 0xff, 0xff, 0xff]),
+                Transport::Tcp | Transport::EventStream => {
+                    self.connection.output.extend([0x7f, 0xff, 0xff, 0xff])
+                }
                 Transport::WebSocket => {
                     let header = [0x82, 0xff, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 1, 2, 3, 4];
                     self.connection.output.extend(header);

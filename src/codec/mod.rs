@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, a socket, a file or a random source, and no input makes it panic.
 
 pub mod frame;
+pub mod json;
 pub mod record;
 pub mod request;
 pub mod websocket;

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use bytes::Bytes;
+use corelay::codec::json::{self, Body, Limits, Payload};
 use corelay::codec::websocket::{self, Reader};
 use corelay::codec::{frame, record, request};
 use corelay::load::trace::History;
@@ -13,7 +14,7 @@ use prost::Message;
 use crate::allocation::measured;
 use crate::corpus::{self, Shown};
 use crate::random::Random;
-use crate::{inputs, mutation, protobuf};
+use crate::{inputs, json as json_mutation, mutation, protobuf};
 
 /// What a decoder may take for its own small things, whatever the input.
 const FREE_BYTES: usize = 2048;
@@ -145,6 +146,68 @@ fn requests() {
         let again = request::decode(decoded.encode_to_vec().into(), OPERATIONS_MAX);
         assert_eq!(again.as_ref(), Ok(&decoded));
     });
+}
+
+#[test]
+fn json_messages() {
+    const LIMITS: Limits = Limits {
+        operations_max: 50,
+        vector_entries_max: 50,
+    };
+    /// The operations, entries and fields that are made of a message at most, and what one takes.
+    const PARTS_MAX: usize = 50 + 50 + 1000;
+    const PART_BYTES_MAX: usize = 200;
+    fuzz("json", inputs(1), json_mutation::mutated, |_, input| {
+        let (message, most, _) = measured(|| json::decode(input, &LIMITS));
+        let limit = 4 * input.len() + PARTS_MAX * PART_BYTES_MAX + FREE_BYTES;
+        assert!(most <= limit, "{most} bytes for {}", input.len());
+        let Ok(message) = message else {
+            return;
+        };
+        let Body::Operations(batch) = message.body else {
+            return;
+        };
+        assert!(batch.operations.len() <= LIMITS.operations_max);
+        assert!(batch.expected_server_vector.len() <= LIMITS.vector_entries_max);
+        for operation in batch.operations {
+            let length = operation.get().len();
+            for payload in [Payload::Json, Payload::TextComponents] {
+                let (bytes, most, _) = measured(|| payload.read(&operation));
+                assert!(most <= 4 * length + FREE_BYTES, "{most} bytes for {length}");
+                let Ok(bytes) = bytes else {
+                    continue;
+                };
+                let mut text = Vec::new();
+                payload.write(&bytes, &mut text);
+                let again = serde_json::from_slice(&text).expect("it is JSON");
+                assert_eq!(payload.read(again), Ok(bytes));
+            }
+        }
+    });
+}
+
+#[test]
+fn bytes_in_json() {
+    fuzz(
+        "json_bytes",
+        inputs(1),
+        json_mutation::mutated,
+        |_, input| {
+            let mut text = Vec::with_capacity(2 * input.len() + 100);
+            let ((), most, _) = measured(|| Payload::Json.write(input, &mut text));
+            assert!(
+                most <= 4 * input.len() + FREE_BYTES,
+                "{most} bytes for {}",
+                input.len()
+            );
+            let value = serde_json::from_slice(&text).expect("it is JSON");
+            assert_eq!(Payload::Json.read(value), Ok(Bytes::copy_from_slice(input)));
+            // Whatever the bytes of a text operation are, it is JSON.
+            text.clear();
+            Payload::TextComponents.write(input, &mut text);
+            serde_json::from_slice::<serde_json::Value>(&text).expect("it is JSON");
+        },
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@
 mod allocation;
 mod corpus;
 mod decoders;
+mod json;
 mod mutation;
 mod protobuf;
 mod random;

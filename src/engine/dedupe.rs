@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 use crate::codec::record::{ClientRecord, RunRecord};
 
 use super::refusal::Refusal;
+use super::wants::Vector;
 
 /// Runs kept per client; a client has at most 3 batches on its way.
 const RUNS_MAX: usize = 8;
@@ -86,6 +87,31 @@ impl Dedupe {
         self.clients
             .get(&client_id)
             .map_or(0, |client| client.next_clock)
+    }
+
+    /// The highest clock of each client.
+    pub fn vector(&self) -> Vector {
+        let newest = |(id, client): (&u64, &Client)| Some((*id, client.next_clock.checked_sub(1)?));
+        self.clients.iter().filter_map(newest).collect()
+    }
+
+    /// Whether there are operations of clients other than `origin` that are not in `vector`.
+    pub fn goes_beyond(&self, vector: &Vector, origin: u64) -> bool {
+        let mut others = self.clients.iter().filter(|(id, _)| **id != origin);
+        others.any(|(id, client)| {
+            let expected = vector.get(id).map_or(0, |clock| clock.saturating_add(1));
+            client.next_clock > expected
+        })
+    }
+
+    /// A revision that the client's operation with this clock is not before: its own, where that is still known.
+    pub fn revision_min(&self, client_id: u64, clock: u64) -> u64 {
+        let runs = self.clients.get(&client_id).map(|client| &client.runs);
+        let run = runs.and_then(|runs| runs.iter().rev().find(|run| run.first_clock <= clock));
+        match run {
+            Some(run) => run.first_revision + (clock - run.first_clock).min(run.count - 1),
+            None => clock + 1,
+        }
     }
 
     /// The clock that the client's next operation had to have at `revision`. `None`: that was too long ago.

@@ -18,6 +18,7 @@ use super::ring::Ring;
 use super::time::Instant;
 use super::timer::Alarm;
 use super::version::Versions;
+use super::wants::Wants;
 
 #[derive(Debug)]
 pub struct Document {
@@ -47,17 +48,12 @@ pub struct Joiner {
     pub request_id: u64,
     /// Empty: whatever it is.
     pub kind: String,
-    pub have: Option<Have>,
+    pub wants: Wants,
     pub create: bool,
+    /// It asked with Open, and is answered with Opened.
+    pub is_told: bool,
     /// What its identity may do with the document.
     pub permissions: Permissions,
-}
-
-/// What a client has: a revision of an epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Have {
-    pub epoch: u64,
-    pub revision: u64,
 }
 
 #[derive(Debug)]
@@ -81,6 +77,8 @@ pub struct Open {
     pub json_subscribers: usize,
     /// The subscribers by client id: a client is there once.
     pub members: BTreeMap<u64, SessionKey>,
+    /// The history up to here is gone: who has less gets a snapshot.
+    pub horizon_revision: u64,
     /// States of it that are being sent.
     pub versions: Versions,
     /// Since when it has had none.

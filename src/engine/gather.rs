@@ -7,10 +7,12 @@ use super::key::SessionKey;
 use super::metrics::Metrics;
 use super::operations::durability_on_wire;
 use super::request::Asked;
+use super::resume::Place;
 use super::ring::Slot;
-use super::session::{Stage, Subscription};
+use super::session::{Pages, Stage, Subscription};
 use super::settings::Settings;
 use super::voice::Voice;
+use super::wants::Vector;
 
 /// What a snapshot chunk takes beside its data.
 const CHUNK_OVERHEAD_BYTES: usize = 64;
@@ -28,11 +30,14 @@ pub enum Gathered {
     Lapped { revision: u64 },
     /// It needs a page from the store.
     NeedsPage,
+    /// It has all that it wanted, and ends.
+    Done,
 }
 
 pub struct Gather<'a> {
     pub session: SessionKey,
     pub voice: Voice<'a>,
+    pub takes_snapshot_pages: bool,
     pub document: &'a Document,
     pub settings: &'a Settings,
     pub metrics: &'a mut Metrics,
@@ -52,7 +57,10 @@ impl Gather<'_> {
         let is_live = matches!(subscription.stage, Stage::Live(_));
         if gathered == Gathered::All && is_live {
             subscription.is_warned = false;
-            if subscription.presence_cursor != open.presence.head() {
+            if subscription.is_once && subscription.pages.is_none() {
+                return Gathered::Done;
+            }
+            if subscription.presence_cursor != Some(open.presence.head()) {
                 let cursor = &mut subscription.presence_cursor;
                 open.presence.gather(cursor, &self.voice, self.out);
             }
@@ -99,13 +107,9 @@ impl Gather<'_> {
             match &mut subscription.stage {
                 Stage::Live(cursor) => match open.ring.read(*cursor) {
                     Ok(None) => {
-                        if std::mem::take(&mut subscription.is_catching_up) {
-                            let asked = std::mem::take(&mut subscription.asked);
-                            let last = event::Body::SyncResponse(wire::SyncResponse {
-                                document: self.document.handle,
-                                ..Default::default()
-                            });
-                            self.append(&asked, last);
+                        let revision = cursor.revision - 1;
+                        if let Some(pages) = subscription.pages.take() {
+                            self.last_page(open, &pages, revision);
                         }
                         return Gathered::All;
                     }
@@ -122,9 +126,16 @@ impl Gather<'_> {
                 Stage::CatchUp {
                     next_revision,
                     ticket,
+                    filter,
                 } => {
                     if ticket.is_some() {
                         return Gathered::All;
+                    }
+                    if let Some(filtered) = filter {
+                        if *next_revision <= filtered.until_revision {
+                            return Gathered::NeedsPage;
+                        }
+                        *filter = None;
                     }
                     let Some(cursor) = open.ring.cursor(*next_revision) else {
                         return Gathered::NeedsPage;
@@ -139,7 +150,10 @@ impl Gather<'_> {
                     if open.durable_revision < version.revision {
                         return Gathered::All;
                     }
-                    let room = (self.end - self.out.len()).saturating_sub(CHUNK_OVERHEAD_BYTES);
+                    let room = match self.takes_snapshot_pages {
+                        true => (self.end - self.out.len()).saturating_sub(CHUNK_OVERHEAD_BYTES),
+                        false => version.snapshot.bytes_total(),
+                    };
                     let data = version.snapshot.chunk(*offset, room.max(CHUNK_BYTES_MIN));
                     let chunk = wire::SnapshotChunk {
                         revision: version.revision,
@@ -149,11 +163,17 @@ impl Gather<'_> {
                         next_clock: *next_clock,
                     };
                     *offset += chunk.data.len();
+                    let mut place = Place::Snapshot {
+                        revision: version.revision,
+                        offset: *offset as u64,
+                    };
                     if *offset == version.snapshot.bytes_total() {
                         let next_revision = version.revision + 1;
+                        place = Place::Operations { next_revision };
                         subscription.stage = Stage::CatchUp {
                             next_revision,
                             ticket: None,
+                            filter: None,
                         };
                     }
                     self.metrics.pages += 1;
@@ -161,11 +181,45 @@ impl Gather<'_> {
                         document: self.document.handle,
                         snapshot: Some(chunk),
                         has_more: true,
+                        resume_token: self.settings.sealer(&self.document.name).seal(place),
+                        sync: wire::SyncMode::Snapshot.into(),
                         ..Default::default()
                     });
-                    self.append(&subscription.asked, page);
+                    let pages = subscription.pages.as_ref();
+                    let asked = pages.map(|pages| pages.asked.clone());
+                    self.append(&asked.unwrap_or_default(), page);
                 }
             }
+        }
+    }
+
+    /// What says that a client has caught up, and asks in return.
+    fn last_page(&mut self, open: &Open, pages: &Pages, revision: u64) {
+        let vector = match pages.has_vector || pages.is_bidirectional || self.voice.is_json() {
+            true => open.durable_vector(),
+            false => Vector::new(),
+        };
+        let in_return = pages.is_bidirectional.then(|| {
+            event::Body::SyncRequest(wire::SyncRequest {
+                document: self.document.handle,
+                state_vector: vector.clone(),
+                next_clock: open.dedupe.next_clock(self.voice.client_id()),
+                ..Default::default()
+            })
+        });
+        let last = event::Body::SyncResponse(wire::SyncResponse {
+            document: self.document.handle,
+            server_vector: vector,
+            position: Some(wire::Position {
+                epoch: self.settings.epoch,
+                revision,
+            }),
+            sync: pages.sync.into(),
+            ..Default::default()
+        });
+        self.append(&pages.asked, last);
+        if let Some(in_return) = in_return {
+            self.append(&Asked::default(), in_return);
         }
     }
 

@@ -273,7 +273,7 @@ impl Shard {
         match body {
             Body::Open(open) => self.join(key, open, now),
             Body::Operations(operations) => self.submit(key, operations, now),
-            Body::SyncRequest(request) => self.sync_again(key, &request),
+            Body::SyncRequest(request) => self.sync_again(key, request, now),
             Body::Presence(presence) => self.update_presence(key, presence, now),
             Body::Heartbeat(heartbeat) => self.heartbeat(key, heartbeat.document, now),
             Body::Close(close) => self.leave(key, close.document, now),

@@ -9,7 +9,7 @@ use crate::codec::wire::{self, SyncMode, event};
 use crate::store::{LoadedDocument, ReadError, StoreRequest};
 
 use super::dedupe::Dedupe;
-use super::document::{Document, Have, Joiner, Open, SnapshotPolicy, State};
+use super::document::{Document, Joiner, Open, SnapshotPolicy, State};
 use super::key::DocumentKey;
 use super::key::SessionKey;
 use super::kind::{self, Kind, StateError};
@@ -17,13 +17,14 @@ use super::presence::Presence;
 use super::refusal::Refusal;
 use super::ring::Ring;
 use super::route;
-use super::session::{Stage, Subscription};
+use super::session::{Pages, Subscription};
 use super::settings::Settings;
 use super::shard::Shard;
 use super::time::Instant;
 use super::timer::Alarm;
-use super::version::{Version, Versions};
+use super::version::Versions;
 use super::voice::is_json;
+use super::wants::Wants;
 
 /// The most bytes of a document id.
 pub const DOCUMENT_ID_BYTES_MAX: usize = 256;
@@ -32,25 +33,48 @@ const KIND_ECHO_CHARS_MAX: usize = 32;
 
 impl Shard {
     /// A client asks for a document of this shard.
-    pub(super) fn join(&mut self, key: SessionKey, open: wire::Open, now: Instant) {
-        let mut joiner = Joiner {
+    pub(super) fn join(&mut self, key: SessionKey, mut open: wire::Open, now: Instant) {
+        let joiner = Joiner {
             session: key,
             asked: self.sessions[key].asked.clone(),
             request_id: open.request_id,
+            wants: Wants::of_open(&mut open),
             kind: open.kind,
-            have: open.have.map(|have| Have {
-                epoch: have.epoch,
-                revision: have.revision,
-            }),
             create: open.create,
+            is_told: true,
             permissions: Permissions::default(),
         };
+        self.take_joiner(joiner, &open.document, now);
+    }
+
+    /// A client wants to be brought up to date with a document that it does not have open.
+    pub(super) fn join_by_sync(
+        &mut self,
+        key: SessionKey,
+        mut request: wire::SyncRequest,
+        now: Instant,
+    ) {
+        let joiner = Joiner {
+            session: key,
+            asked: self.sessions[key].asked.clone(),
+            request_id: 0,
+            wants: Wants::of_sync_request(&mut request),
+            kind: request.kind,
+            create: request.create,
+            is_told: false,
+            permissions: Permissions::default(),
+        };
+        self.take_joiner(joiner, &request.document_id, now);
+    }
+
+    fn take_joiner(&mut self, mut joiner: Joiner, document_id: &str, now: Instant) {
+        let key = joiner.session;
         let admitted = self
-            .document_name(key, &open.document)
+            .document_name(key, document_id)
             .and_then(|name| self.admit_joiner(&mut joiner, &name).map(|()| name));
         let name = match admitted {
             Ok(name) => name,
-            Err(refusal) => return self.reply(key, refusal.error(open.request_id, 0)),
+            Err(refusal) => return self.reply(key, refusal.error(joiner.request_id, 0)),
         };
         let Some(document_key) = self.names.get(&name).copied() else {
             return self.begin_load(name, joiner);
@@ -283,6 +307,7 @@ impl Shard {
             members: BTreeMap::new(),
             idle_since: None,
             versions: Versions::default(),
+            horizon_revision: 0,
             snapshot: SnapshotPolicy {
                 revision: snapshot.revision,
                 operation_bytes_since: 0,
@@ -297,25 +322,40 @@ impl Shard {
 
     /// Joins a client to an open document, in one step.
     fn admit(&mut self, document_key: DocumentKey, joiner: Joiner, now: Instant) {
+        if let Err(refusal) = self.try_admit(document_key, &joiner, now) {
+            self.answer(
+                joiner.session,
+                &joiner.asked,
+                refusal.error(joiner.request_id, 0),
+            );
+        }
+    }
+
+    fn try_admit(
+        &mut self,
+        document_key: DocumentKey,
+        joiner: &Joiner,
+        now: Instant,
+    ) -> Result<(), Refusal> {
         let key = joiner.session;
-        let Some(identity) = self.sessions[key].identity().cloned() else {
-            return;
-        };
         let epoch = self.settings.epoch;
-        let has_room = self.has_room_for_version(document_key);
+        let open = self.documents[document_key].open();
+        let open = open.expect("the caller knows that it is open");
+        if !joiner.kind.is_empty() && *joiner.kind != *open.kind_name {
+            return Err(Refusal::KindMismatch {
+                is: open.kind.name(),
+                asked: joiner.kind.clone(),
+            });
+        }
+        let start = self.start(key, document_key, &joiner.wants)?;
+        let client_id = self.sessions[key].client_id();
         let document = &mut self.documents[document_key];
         let handle = document.handle;
-        let open = document
-            .open_mut()
-            .expect("the caller knows that it is open");
-        if !joiner.kind.is_empty() && *joiner.kind != *open.kind_name {
-            let refusal = Refusal::KindMismatch {
-                is: open.kind.name(),
-                asked: joiner.kind,
-            };
-            return self.answer(key, &joiner.asked, refusal.error(joiner.request_id, 0));
-        }
-        let (stage, sync, from) = open.place(identity.client_id, joiner.have, epoch, has_room);
+        let open = document.open_mut().expect("as before");
+        let color = match joiner.wants.is_subscribing {
+            true => open.presence.assign_color(client_id).to_owned(),
+            false => String::new(),
+        };
         let opened = wire::Opened {
             request_id: joiner.request_id,
             document: handle,
@@ -324,25 +364,31 @@ impl Shard {
                 epoch,
                 revision: open.durable_revision,
             }),
-            from_revision: from,
-            sync: sync.into(),
-            next_clock: open.dedupe.next_clock(identity.client_id),
+            from_revision: start.from_revision,
+            sync: start.sync.into(),
+            next_clock: open.dedupe.next_clock(client_id),
             permissions: Some(wire::Permissions {
                 read: joiner.permissions.read,
                 write: joiner.permissions.write,
             }),
-            presences: open.presence.full_set(identity.client_id),
-            color: open.presence.assign_color(identity.client_id).to_owned(),
+            presences: open.presence.full_set(client_id),
+            color,
         };
+        let is_due = !joiner.is_told
+            || !joiner.wants.is_subscribing
+            || joiner.wants.is_bidirectional
+            || start.sync != SyncMode::UpToDate;
+        let pages = Pages::new(joiner.asked.clone(), &joiner.wants, start.sync);
         let subscription = Subscription {
             document: document_key,
             index: open.subscribers.len(),
-            stage,
+            stage: start.stage,
             placed_revision: open.durable_revision,
-            is_catching_up: sync != SyncMode::UpToDate,
-            asked: joiner.asked.clone(),
-            can_write: joiner.permissions.write,
-            presence_cursor: open.presence.head(),
+            pages: is_due.then_some(pages),
+            is_once: !joiner.wants.is_subscribing,
+            takes_snapshots: joiner.wants.takes_snapshots,
+            can_write: joiner.permissions.write && joiner.wants.is_subscribing,
+            presence_cursor: joiner.is_told.then(|| open.presence.head()),
             is_warned: false,
         };
         if let Some(existing) = self.sessions[key].subscription(document_key) {
@@ -352,19 +398,43 @@ impl Shard {
                 ..subscription
             };
         } else {
-            open.subscribers.push(key);
-            if is_json(self.sessions[key].manner) {
-                open.json_subscribers += 1;
-                open.presence.is_json_spoken = true;
-            }
-            open.idle_since = None;
-            let older = open.members.insert(identity.client_id, key);
-            self.sessions[key].subscriptions.push(subscription);
-            if let Some(older) = older {
-                self.replace(older, document_key, now);
-            }
+            self.subscribe(key, document_key, subscription, now);
         }
-        self.answer(key, &joiner.asked, event::Body::Opened(opened));
+        if joiner.is_told {
+            self.answer(key, &joiner.asked, event::Body::Opened(opened));
+        } else {
+            self.mark_writable(key);
+        }
+        Ok(())
+    }
+
+    fn subscribe(
+        &mut self,
+        key: SessionKey,
+        document_key: DocumentKey,
+        subscription: Subscription,
+        now: Instant,
+    ) {
+        let session = &mut self.sessions[key];
+        let client_id = session.client_id();
+        let is_once = subscription.is_once;
+        let is_json = is_json(session.manner);
+        session.subscriptions.push(subscription);
+        let open = self.documents[document_key].open_mut();
+        let open = open.expect("the caller knows that it is open");
+        open.subscribers.push(key);
+        open.idle_since = None;
+        if is_json {
+            open.json_subscribers += 1;
+            open.presence.is_json_spoken = true;
+        }
+        if is_once {
+            return;
+        }
+        let older = open.members.insert(client_id, key);
+        if let Some(older) = older {
+            self.replace(older, document_key, now);
+        }
     }
 
     /// Whether another version of the document's state may be held.
@@ -395,77 +465,6 @@ impl Joiner {
         } else {
             Refusal::DocumentNotFound
         }
-    }
-}
-
-impl Open {
-    /// Where a client that has `have` starts: its stage, what follows for it, and after which revision.
-    /// `has_room`: there is memory for another version of its state.
-    pub(super) fn place(
-        &mut self,
-        client_id: u64,
-        have: Option<Have>,
-        epoch: u64,
-        has_room: bool,
-    ) -> (Stage, SyncMode, u64) {
-        let have = have
-            .filter(|have| have.epoch == epoch && have.revision <= self.durable_revision)
-            .map_or(0, |have| have.revision);
-        if have == self.durable_revision {
-            return (Stage::Live(self.ring.head()), SyncMode::UpToDate, have);
-        }
-        if self.is_snapshot_shorter(have)
-            && let Some((version, next_clock)) = self.version(client_id, have, has_room)
-        {
-            let revision = version.revision;
-            let stage = Stage::Snapshot {
-                version,
-                next_clock,
-                offset: 0,
-            };
-            return (stage, SyncMode::Snapshot, revision);
-        }
-        let stage = Stage::CatchUp {
-            next_revision: have + 1,
-            ticket: None,
-        };
-        (stage, SyncMode::Delta, have)
-    }
-
-    /// The state to send to a client, and its next clock there. `None`: the kind has none, or there is no room.
-    fn version(
-        &mut self,
-        client_id: u64,
-        have: u64,
-        has_room: bool,
-    ) -> Option<(Arc<Version>, u64)> {
-        if let Some(newest) = self.versions.newest()
-            && newest.revision >= have
-            && self.leads_on_from(newest.revision)
-            && let Some(next_clock) = self.dedupe.next_clock_at(client_id, newest.revision)
-        {
-            return Some((newest, next_clock));
-        }
-        let snapshot = self.kind.snapshot().filter(|_| has_room)?;
-        let version = self.versions.add(snapshot, self.head_revision);
-        Some((version, self.dedupe.next_clock(client_id)))
-    }
-
-    /// Whether everything after `revision` is in the ring or on its way there.
-    fn leads_on_from(&self, revision: u64) -> bool {
-        revision >= self.durable_revision || self.ring.cursor(revision + 1).is_some()
-    }
-
-    /// Whether the snapshot is less to send than the operations after `have`. A client that has nothing always
-    /// gets the snapshot.
-    fn is_snapshot_shorter(&self, have: u64) -> bool {
-        /// What an operation takes beside its payload.
-        const OVERHEAD_BYTES: u64 = 16;
-        /// A difference below this is not worth losing the history for.
-        const WORTH_BYTES: u64 = 64 * 1024;
-        let missing = self.durable_revision - have;
-        let operations = missing * (self.operation_bytes_mean() + OVERHEAD_BYTES);
-        have == 0 || operations > self.kind.state_bytes() as u64 + WORTH_BYTES
     }
 }
 

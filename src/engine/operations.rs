@@ -108,6 +108,13 @@ impl Shard {
                 "no memory for more operations".to_owned(),
             ));
         }
+        if !batch.expected_server_vector.is_empty()
+            && open
+                .dedupe
+                .goes_beyond(&batch.expected_server_vector, origin)
+        {
+            return Err(Refusal::VectorConflict);
+        }
         let operations = open.kind.admit(Batch {
             origin,
             base_revision: batch.base_revision,

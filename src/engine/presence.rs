@@ -276,19 +276,14 @@ impl Presence {
     }
 
     /// Appends what a subscriber at `cursor` has missed, as frames, and moves the cursor.
-    pub fn gather(&self, cursor: &mut u64, voice: &Voice<'_>, out: &mut Vec<u8>) {
+    /// A subscriber that has seen nobody gets everybody, if there is anybody.
+    pub fn gather(&self, cursor: &mut Option<u64>, voice: &Voice<'_>, out: &mut Vec<u8>) {
         let client_id = voice.client_id();
         let oldest = self.sequence - self.changes.len() as u64;
-        if *cursor < oldest {
-            let update = event::Body::PresenceUpdate(wire::PresenceUpdate {
-                document: self.document,
-                presences: self.full_set(client_id),
-                full: true,
-            });
-            voice.append(&Asked::default(), update, out);
-        } else {
-            let skipped = usize::try_from(*cursor - oldest).expect("within the ring");
-            for (sequence, change) in (*cursor..).zip(self.changes.range(skipped..)) {
+        let seen = cursor.filter(|seen| *seen >= oldest);
+        if let Some(seen) = seen {
+            let skipped = usize::try_from(seen - oldest).expect("within the ring");
+            for (sequence, change) in (seen..).zip(self.changes.range(skipped..)) {
                 let newest = self.entries.get(&change.client_id);
                 let superseded =
                     newest.is_some_and(|entry| entry.is_told && entry.sequence != sequence);
@@ -296,8 +291,18 @@ impl Presence {
                     voice.append_broadcast(&change.broadcast, None, out);
                 }
             }
+        } else {
+            let presences = self.full_set(client_id);
+            if cursor.is_some() || !presences.is_empty() {
+                let update = event::Body::PresenceUpdate(wire::PresenceUpdate {
+                    document: self.document,
+                    presences,
+                    full: true,
+                });
+                voice.append(&Asked::default(), update, out);
+            }
         }
-        *cursor = self.sequence;
+        *cursor = Some(self.sequence);
     }
 
     pub fn footprint_bytes(&self) -> usize {
@@ -415,8 +420,10 @@ mod tests {
         /// (client, typing, left) of each presence, after "full" if it is the full set.
         fn gather(&self, cursor: &mut u64, client: u64) -> Vec<String> {
             let mut out = Vec::new();
+            let mut seen_up_to = Some(*cursor);
             self.presence
-                .gather(cursor, &Voice::of_client(client), &mut out);
+                .gather(&mut seen_up_to, &Voice::of_client(client), &mut out);
+            *cursor = seen_up_to.expect("it has seen what there is");
             let mut rest = &out[..];
             let mut seen = Vec::new();
             while let Some(message) = frame::split(&mut rest, 1000).expect("frames") {

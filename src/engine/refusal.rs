@@ -74,6 +74,15 @@ pub enum Refusal {
     #[error("the base revision {base} does not do: {reason}")]
     SyncConflict { base: u64, reason: &'static str },
 
+    #[error("other clients have been faster: the document has operations that were not expected")]
+    VectorConflict,
+    #[error(
+        "the history that was asked for is gone, or too large for one message: start from a snapshot"
+    )]
+    SnapshotRequired,
+    #[error("the resume token is not one of this document and epoch")]
+    ResumeTokenInvalid,
+
     // Nobody is at fault, or the relay.
     #[error("not now: {0}")]
     Unavailable(String),
@@ -108,7 +117,9 @@ impl Refusal {
             Self::DocumentTooLarge { .. } => ErrorCode::DocumentTooLarge,
             Self::TooManyClients { .. } => ErrorCode::TooManyClients,
             Self::PresenceTooLarge { .. } => ErrorCode::PresenceTooLarge,
-            Self::SyncConflict { .. } => ErrorCode::SyncConflict,
+            Self::SyncConflict { .. } | Self::VectorConflict => ErrorCode::SyncConflict,
+            Self::SnapshotRequired => ErrorCode::SnapshotRequired,
+            Self::ResumeTokenInvalid => ErrorCode::ResumeTokenInvalid,
             Self::Unavailable(_) => ErrorCode::ServiceUnavailable,
         }
     }
@@ -121,6 +132,7 @@ impl Refusal {
             | Self::Backpressure { .. }
             | Self::ClockGap { .. }
             | Self::SyncConflict { .. }
+            | Self::VectorConflict
             | Self::Unavailable(_) => true,
             Self::MalformedFrame(_)
             | Self::Unauthorized(_)
@@ -143,6 +155,8 @@ impl Refusal {
             | Self::SurrogateSplit(_)
             | Self::DocumentTooLarge { .. }
             | Self::TooManyClients { .. }
+            | Self::SnapshotRequired
+            | Self::ResumeTokenInvalid
             | Self::PresenceTooLarge { .. } => false,
         }
     }

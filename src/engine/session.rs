@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::auth::Grant;
 use crate::codec::dialect::Dialect;
+use crate::codec::record::OperationsRecord;
 use crate::codec::{websocket, wire};
 
 use super::identity::Identity;
@@ -16,6 +17,7 @@ use super::ring::Cursor;
 use super::time::Instant;
 use super::timer::Alarm;
 use super::version::Version;
+use super::wants::{Have, Vector, Wants};
 
 #[derive(Debug)]
 pub struct Session {
@@ -71,6 +73,11 @@ pub struct Manner {
 impl Manner {
     pub fn dialect(&self) -> Dialect {
         self.dialect.unwrap_or_default()
+    }
+
+    /// Whether the client takes a snapshot in pieces: since version 3.
+    pub fn takes_snapshot_pages(&self) -> bool {
+        self.version >= 3
     }
 }
 
@@ -183,13 +190,53 @@ pub struct Subscription {
     /// anybody's: it asked for them, or their acknowledgement has been passed over.
     pub placed_revision: u64,
     /// Its client waits for the page that says that it has caught up.
-    pub is_catching_up: bool,
-    /// The request that its pages answer.
-    pub asked: Asked,
+    pub pages: Option<Pages>,
+    /// It ends with that page.
+    pub is_once: bool,
+    pub takes_snapshots: bool,
     pub can_write: bool,
-    pub presence_cursor: u64,
+    /// Up to where it has seen who is present. `None`: nobody yet.
+    pub presence_cursor: Option<u64>,
     /// It has been warned, and gets no presence until it has caught up.
     pub is_warned: bool,
+}
+
+/// What is known of a request to catch up until its last page is sent.
+#[derive(Debug)]
+pub struct Pages {
+    pub asked: Asked,
+    pub sync: wire::SyncMode,
+    /// The client reckons in state vectors.
+    pub has_vector: bool,
+    pub is_bidirectional: bool,
+}
+
+impl Pages {
+    pub fn new(asked: Asked, wants: &Wants, sync: wire::SyncMode) -> Self {
+        Self {
+            asked,
+            sync,
+            has_vector: matches!(wants.have, Have::Vector(_)),
+            is_bidirectional: wants.is_bidirectional,
+        }
+    }
+}
+
+/// What a client has of what it is about to read.
+#[derive(Debug)]
+pub struct Filter {
+    pub vector: Vector,
+    /// After this revision it has nothing.
+    pub until_revision: u64,
+}
+
+impl Filter {
+    /// Whether the client has all of the record. Of a record that it has in part it gets the whole.
+    pub fn has(&self, record: &OperationsRecord) -> bool {
+        let last_clock = record.first_clock + record.operations.len() as u64 - 1;
+        let highest = self.vector.get(&record.origin);
+        highest.is_some_and(|highest| last_clock <= *highest)
+    }
 }
 
 #[derive(Debug)]
@@ -201,6 +248,8 @@ pub enum Stage {
         next_revision: u64,
         /// The read that it waits for.
         ticket: Option<Ticket>,
+        /// It has some of what follows.
+        filter: Option<Box<Filter>>,
     },
     /// It gets a snapshot, as soon as all of it is durable; then it catches up.
     Snapshot {

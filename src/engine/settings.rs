@@ -1,5 +1,6 @@
 //! What a shard is made from.
 
+use super::resume::Sealer;
 use crate::auth::Verifier;
 use crate::config::{Connection, Document, Durability, Fanout, Memory, Presence};
 
@@ -22,6 +23,17 @@ pub struct Settings {
     pub identity_key: [u8; 32],
     /// Unix time in milliseconds at `Instant::from_micros(0)`.
     pub started_at_ms: u64,
+}
+
+impl Settings {
+    /// What makes a document's resume tokens.
+    pub(super) fn sealer<'a>(&'a self, document: &'a str) -> Sealer<'a> {
+        Sealer {
+            key: &self.identity_key,
+            document,
+            epoch: self.epoch,
+        }
+    }
 }
 
 /// Who says who a client is.

@@ -1,71 +1,130 @@
 //! Catching up: a subscriber that is behind the ring reads from the store until it is not.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::codec::record::{self, OperationsRecord};
 use crate::codec::wire::{self, ResyncReason, SyncMode, event};
 use crate::store::{ReadError, StoreRequest};
 
-use super::document::Have;
 use super::key::DocumentKey;
 use super::key::SessionKey;
 use super::refusal::Refusal;
-use super::session::{Stage, Subscription, Ticket};
+use super::resume::Place;
+use super::session::{Pages, Stage, Subscription, Ticket};
 use super::shard::Shard;
+use super::start::{Start, Terms};
 use super::time::Instant;
+use super::wants::Wants;
 
 impl Shard {
-    /// A client asks to be brought up to date again.
-    pub(super) fn sync_again(&mut self, key: SessionKey, request: &wire::SyncRequest) {
-        let document_key = match self.subscribed(key, request.document) {
-            Ok(document) => document,
-            Err(refusal) => return self.reply(key, refusal.error(0, request.document)),
-        };
-        let have = request.have.map(|have| Have {
-            epoch: have.epoch,
-            revision: have.revision,
-        });
-        self.restart(key, document_key, have, ResyncReason::Requested);
+    /// A client asks to be brought up to date.
+    pub(super) fn sync_again(
+        &mut self,
+        key: SessionKey,
+        mut request: wire::SyncRequest,
+        now: Instant,
+    ) {
+        if request.document == 0 {
+            return self.join_by_sync(key, request, now);
+        }
+        let handle = request.document;
+        let wants = Wants::of_sync_request(&mut request);
+        let restarted = self
+            .subscribed(key, handle)
+            .and_then(|document| self.restart(key, document, &wants, ResyncReason::Requested));
+        if let Err(refusal) = restarted {
+            self.reply(key, refusal.error(0, handle));
+        }
     }
 
-    /// Puts a subscription to where a client that has `have` starts, and says so.
-    pub(super) fn restart(
+    /// A subscriber was overtaken, and has everything up to `revision`.
+    pub(super) fn catch_up_again(
         &mut self,
         key: SessionKey,
         document_key: DocumentKey,
-        have: Option<Have>,
-        reason: ResyncReason,
+        revision: u64,
+        now: Instant,
     ) {
-        let epoch = self.settings.epoch;
-        let has_room = self.has_room_for_version(document_key);
+        let subscription = self.sessions[key].subscription(document_key);
+        let takes_snapshots = subscription.is_some_and(|subscription| subscription.takes_snapshots);
+        let wants = Wants {
+            takes_snapshots,
+            ..Wants::after(self.settings.epoch, revision)
+        };
+        if let Err(refusal) = self.restart(key, document_key, &wants, ResyncReason::Lapped) {
+            let handle = self.documents[document_key].handle;
+            self.reply(key, refusal.close(handle));
+            self.unsubscribe(key, document_key, now);
+        }
+    }
+
+    /// Puts a subscription to where a client starts that wants this, and says so.
+    fn restart(
+        &mut self,
+        key: SessionKey,
+        document_key: DocumentKey,
+        wants: &Wants,
+        reason: ResyncReason,
+    ) -> Result<(), Refusal> {
+        let start = self.start(key, document_key, wants)?;
         let document = &mut self.documents[document_key];
         let handle = document.handle;
         let open = document.open_mut().expect("subscribed to");
         let session = &mut self.sessions[key];
         let client_id = session.client_id();
-        let asked = session.asked.clone();
+        let pages = Pages::new(session.asked.clone(), wants, start.sync);
         let subscription = session
             .subscription(document_key)
             .expect("the caller has seen it");
-        let (stage, sync, from) = open.place(client_id, have, epoch, has_room);
-        subscription.stage = stage;
-        subscription.asked = asked;
+        subscription.stage = start.stage;
         // The last page is the answer even where there is nothing to send.
-        subscription.is_catching_up = true;
+        subscription.pages = Some(pages);
+        subscription.is_once |= !wants.is_subscribing;
+        subscription.takes_snapshots = wants.takes_snapshots;
         subscription.placed_revision = open.durable_revision;
         subscription.is_warned = false;
         let resync = wire::Resync {
             document: handle,
             reason: reason.into(),
             from: Some(wire::Position {
-                epoch,
-                revision: from,
+                epoch: self.settings.epoch,
+                revision: start.from_revision,
             }),
-            sync: sync.max(SyncMode::Delta).into(),
+            sync: start.sync.max(SyncMode::Delta).into(),
             next_clock: open.dedupe.next_clock(client_id),
         };
         self.metrics.resyncs += 1;
         self.reply(key, event::Body::Resync(resync));
+        Ok(())
+    }
+
+    /// Where a client of this session starts in an open document.
+    pub(super) fn start(
+        &mut self,
+        key: SessionKey,
+        document_key: DocumentKey,
+        wants: &Wants,
+    ) -> Result<Start, Refusal> {
+        let has_room = self.has_room_for_version(document_key);
+        let session = &self.sessions[key];
+        let takes_pages = session.manner.takes_snapshot_pages();
+        let document = &mut self.documents[document_key];
+        let name = Arc::clone(&document.name);
+        let terms = Terms {
+            client_id: session.client_id(),
+            sealer: self.settings.sealer(&name),
+            has_room,
+            snapshot_bytes_max: match takes_pages {
+                true => usize::MAX,
+                false => self.settings.connection.message_bytes_max,
+            },
+        };
+        let open = document
+            .open_mut()
+            .expect("the caller knows that it is open");
+        open.start(wants, &terms)
     }
 
     /// Asks the store for the subscription's next page; if too many ask, it waits for its turn.
@@ -78,12 +137,14 @@ impl Shard {
                 Stage::CatchUp {
                     next_revision,
                     ticket: ticket @ None,
+                    filter,
                 },
             ..
         }) = session.subscription(document_key)
         else {
             return;
         };
+        let until_revision = filter.as_ref().map(|filter| filter.until_revision);
         if self.reads.len() >= self.settings.memory.catch_up_reads_max {
             *ticket = Some(Ticket::Queued);
             self.readers.push_back((key, document_key));
@@ -97,7 +158,8 @@ impl Shard {
             document: document.reference(document_key),
             ticket: self.tickets,
             from_revision: *next_revision,
-            to_revision: document.open().expect("subscribed to").durable_revision,
+            to_revision: until_revision
+                .unwrap_or(document.open().expect("subscribed to").durable_revision),
             bytes_max: self.settings.memory.catch_up_page_bytes,
         });
     }
@@ -156,8 +218,9 @@ impl Shard {
                 Stage::CatchUp {
                     next_revision,
                     ticket: expected,
+                    filter,
                 },
-            asked,
+            pages,
             ..
         }) = self
             .sessions
@@ -170,31 +233,48 @@ impl Shard {
             return Ok(());
         }
         *expected = None;
-        let asked = asked.clone();
         let unavailable = |reason: String| Refusal::Unavailable(reason);
         let records = result.map_err(|error| unavailable(error.to_string()))?;
-        let handle = self.documents[document_key].handle;
+        let document = &self.documents[document_key];
+        let first_revision = *next_revision;
         let mut operations = Vec::with_capacity(records.len());
         for bytes in &records {
             let record =
                 record::decode_operations(bytes).map_err(|error| unavailable(error.to_string()))?;
-            if let Some(missed) = missed(record, handle, next_revision) {
+            let is_had = filter.as_ref().is_some_and(|filter| filter.has(&record));
+            if let Some(missed) = missed(record, document.handle, next_revision)
+                && !is_had
+            {
                 operations.push(missed);
             }
         }
-        if operations.is_empty() {
+        if *next_revision == first_revision {
             return Err(unavailable(format!(
                 "the store has nothing at revision {next_revision}"
             )));
         }
+        if operations.is_empty() {
+            self.mark_writable(key);
+            return Ok(());
+        }
+        let place = Place::Operations {
+            next_revision: *next_revision,
+        };
         let page = wire::SyncResponse {
-            document: handle,
+            document: document.handle,
             operations,
             has_more: true,
+            resume_token: self.settings.sealer(&document.name).seal(place),
+            sync: SyncMode::Delta.into(),
             ..Default::default()
         };
+        let asked = pages.as_ref().map(|pages| pages.asked.clone());
         self.metrics.pages += 1;
-        self.answer(key, &asked, event::Body::SyncResponse(page));
+        self.answer(
+            key,
+            &asked.unwrap_or_default(),
+            event::Body::SyncResponse(page),
+        );
         Ok(())
     }
 }

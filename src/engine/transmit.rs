@@ -3,9 +3,8 @@
 use crate::codec::dialect::Dialect;
 use crate::codec::frame;
 use crate::codec::websocket;
-use crate::codec::wire::{ResyncReason, event};
+use crate::codec::wire::event;
 
-use super::document::Have;
 use super::gather::{Gather, Gathered};
 use super::key::DocumentKey;
 use super::key::SessionKey;
@@ -116,6 +115,7 @@ impl Shard {
         session.served_first = first.wrapping_add(1);
         let subscriptions = session.subscriptions.len();
 
+        let (mut lapped, mut done) = (Vec::new(), Vec::new());
         let mut has_more = self.gather_forwarded(key, out, end);
         for offset in 0..subscriptions {
             let index = first.wrapping_add(offset) % subscriptions;
@@ -125,14 +125,17 @@ impl Shard {
                 Gathered::More => has_more = true,
                 Gathered::NeedsPage => self.request_page(key, document),
                 Gathered::Lapped { revision } => {
-                    let have = Have {
-                        epoch: self.settings.epoch,
-                        revision,
-                    };
-                    self.restart(key, document, Some(have), ResyncReason::Lapped);
+                    lapped.push((document, revision));
                     has_more = true;
                 }
+                Gathered::Done => done.push(document),
             }
+        }
+        for (document, revision) in lapped {
+            self.catch_up_again(key, document, revision, self.now);
+        }
+        for document in done {
+            self.unsubscribe(key, document, self.now);
         }
         has_more
     }
@@ -152,6 +155,7 @@ impl Shard {
         Gather {
             session: key,
             voice,
+            takes_snapshot_pages: session.manner.takes_snapshot_pages(),
             document,
             settings: &self.settings,
             metrics: &mut self.metrics,

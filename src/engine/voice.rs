@@ -60,6 +60,10 @@ impl<'a> Voice<'a> {
         }
     }
 
+    pub fn is_json(&self) -> bool {
+        is_json(self.manner)
+    }
+
     pub fn client_id(&self) -> u64 {
         self.client_id
     }

@@ -9,6 +9,7 @@ use prost::Message;
 
 use super::random::Random;
 
+const TEXT: u8 = 1;
 const BINARY: u8 = 2;
 const CONTINUATION: u8 = 0;
 const CLOSE: u8 = 8;
@@ -28,6 +29,7 @@ pub struct Connection {
 /// What came from the relay.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Incoming {
+    Text(serde_json::Value),
     Event(event::Body),
     /// A WebSocket ping.
     Ping(Vec<u8>),
@@ -169,6 +171,10 @@ fn split_messages(bytes: &mut &[u8], incoming: &mut Vec<Incoming>) -> Result<(),
                 if !payload.is_empty() {
                     return Err("a WebSocket message ends inside a frame".to_owned());
                 }
+            }
+            TEXT => {
+                let message = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
+                incoming.push(Incoming::Text(message));
             }
             CLOSE => {
                 let code = payload.first_chunk().ok_or("a close without a code")?;

@@ -22,6 +22,7 @@ impl Client {
                 return session.connection.pong(&payload, around.random);
             }
             Incoming::Pong | Incoming::Close(_) => return,
+            Incoming::Text(message) => panic!("JSON for who speaks protobuf: {message}"),
         };
         if session.is_closing {
             broken!("S8", "{}: {body:?} after Close", self.name);

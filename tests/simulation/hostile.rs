@@ -185,8 +185,16 @@ impl Hostile {
     }
 
     fn check(&mut self, incoming: Incoming) {
-        let Incoming::Event(body) = incoming else {
-            return;
+        let body = match incoming {
+            Incoming::Event(body) => body,
+            Incoming::Text(message) => {
+                // Its text messages are no JSON.
+                if message["type"] != "error" && message["type"] != "disconnect" {
+                    broken!("S8", "a hostile client gets {message}");
+                }
+                return;
+            }
+            Incoming::Ping(_) | Incoming::Pong | Incoming::Close(_) => return,
         };
         let document = match &body {
             event::Body::Connected(_) if self.has_said_hello => return,

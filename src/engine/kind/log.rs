@@ -24,6 +24,10 @@ impl Kind for Log {
         Ok(())
     }
 
+    fn operations_stand_alone(&self) -> bool {
+        true
+    }
+
     fn state(&self) -> Bytes {
         Bytes::new()
     }

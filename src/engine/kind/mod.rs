@@ -33,6 +33,9 @@ pub trait Kind: Debug {
     /// If it does not fit the state, which means that the store is not what was written.
     fn replay(&mut self, record: &OperationsRecord) -> Result<(), StateError>;
 
+    /// Whether a client can use an operation without having all before it.
+    fn operations_stand_alone(&self) -> bool;
+
     /// The state, for the store.
     fn state(&self) -> Bytes;
 

@@ -176,6 +176,10 @@ impl Kind for TextKind {
             .map_err(|error| StateError(format!("revision {}: {error}", record.revision)))
     }
 
+    fn operations_stand_alone(&self) -> bool {
+        false
+    }
+
     fn state(&self) -> Bytes {
         self.text.to_string().into()
     }

@@ -35,6 +35,7 @@ pub const BASE64_URL: GeneralPurpose = GeneralPurpose::new(
 const DEPTH_MAX: usize = 100;
 /// The one member of an object that stands for bytes.
 const BASE64_MEMBER: &str = "base64";
+
 /// The bytes that a value stands for.
 pub fn read(json: &RawValue) -> Result<Bytes, JsonError> {
     match shape(json.get())? {

@@ -3,6 +3,7 @@
 use std::hint::black_box;
 
 use bytes::Bytes;
+use corelay::codec::json::{self, Context, Limits, Payload};
 use corelay::codec::record::{self, OperationsRecord};
 use corelay::codec::wire::{self, Event, Request, event, request::Body};
 use corelay::codec::{frame, request, websocket};
@@ -151,5 +152,65 @@ fn records(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, frames, websockets, requests, records);
+/// An operation of about `bytes` bytes.
+fn json_operation(bytes: usize) -> String {
+    let text = "x".repeat(bytes.saturating_sub(21));
+    format!(r#"{{"at":5,"insert":"{text}"}}"#)
+}
+
+fn json_messages(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("codec/json");
+    let limits = Limits {
+        operations_max: OPERATIONS_MAX,
+        vector_entries_max: 1000,
+    };
+    let context = Context {
+        document_id: Some("benchmark"),
+        payload: Payload::Json,
+        timestamp_ms: 1_699_900_000_000,
+        client_id: 42,
+    };
+    for (name, count, bytes) in BATCHES {
+        let operation = json_operation(bytes);
+        let operations = vec![operation.as_str(); count].join(",");
+        let text = format!(
+            r#"{{"type":"operations","timestamp":1699900000000,"payload":{{"documentId":"benchmark","operations":[{operations}],"clientSeq":345}}}}"#
+        );
+        group.throughput(Throughput::Bytes(text.len() as u64));
+        group.bench_function(BenchmarkId::new("decode", name), |bencher| {
+            bencher.iter(|| {
+                let message = json::decode(black_box(text.as_bytes()), &limits).expect("valid");
+                let json::Body::Operations(batch) = message.body else {
+                    unreachable!("it is a batch");
+                };
+                let read = |operation: &Box<_>| Payload::Json.read(operation).expect("valid");
+                batch.operations.iter().map(read).collect::<Vec<_>>()
+            });
+        });
+        let event = Event::from(event::Body::RemoteOps(wire::RemoteOps {
+            document: 12,
+            revision: 9013,
+            origin: 1 << 52,
+            first_clock: 678,
+            operations: vec![Bytes::from(operation); count],
+        }));
+        let mut out = Vec::new();
+        group.bench_function(BenchmarkId::new("encode", name), |bencher| {
+            bencher.iter(|| {
+                out.clear();
+                json::encode(black_box(&event), &context, &mut out);
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(
+    benches,
+    frames,
+    websockets,
+    requests,
+    json_messages,
+    records
+);
 criterion_main!(benches);

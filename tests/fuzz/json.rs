@@ -30,6 +30,18 @@ const VALUES: [&str; 24] = [
     "{\"base64\":\"\",\"base64\":\"\"}",
     "{\"blockId\":\"p1\",\"offset\":42}",
 ];
+const NAMES: [&str; 10] = [
+    "\"type\"",
+    "\"payload\"",
+    "\"documentId\"",
+    "\"operations\"",
+    "\"ops\"",
+    "\"stateVector\"",
+    "\"base64\"",
+    "\"b\\u0061se64\"",
+    "\"42\"",
+    "\"\\udc00\"",
+];
 
 /// One of the corpus, changed in a few values.
 pub fn mutated(random: &mut Random, corpus: &[Vec<u8>]) -> Vec<u8> {
@@ -44,7 +56,7 @@ pub fn mutated(random: &mut Random, corpus: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-/// Puts something else in place of what stands between two separators.
+/// Puts something else in place of a name, or of a value that is no object and no array.
 fn replace(random: &mut Random, bytes: &mut Vec<u8>) {
     let is_separator = |byte: &u8| b",:[]{}".contains(byte);
     let place = random.below(bytes.len() + 1);
@@ -57,6 +69,14 @@ fn replace(random: &mut Random, bytes: &mut Vec<u8>) {
         .position(is_separator)
         .map_or(bytes.len(), |length| start + length);
     let piece = bytes[start..end].to_vec();
+    if piece.is_empty() {
+        return;
+    }
+    if bytes.get(end) == Some(&b':') {
+        let name = random.pick(&NAMES).bytes();
+        bytes.splice(start..end, name);
+        return;
+    }
     let new = match random.below(12) {
         0 => Vec::new(),
         1 => [&piece[..], b",", &piece[..]].concat(),

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::codec::wire::{self, request};
 
 use super::object::{self, Object, object};
-use super::payload::{self, BASE64_URL};
+use super::value::{self, BASE64_URL};
 use super::{Body, JsonError, Limits, Message, Operations, shortened};
 
 /// The version of a client that says none.
@@ -209,7 +209,7 @@ fn sync_request(sync: Open<'_>, limits: &Limits) -> Result<Decoded, JsonError> {
 }
 
 fn resume_token(text: Option<String>) -> Result<Bytes, JsonError> {
-    payload::decoded(&BASE64_URL, &text.unwrap_or_default())
+    value::from_base64(&BASE64_URL, &text.unwrap_or_default())
 }
 
 /// The highest clock of each client, without those that have none.
@@ -302,7 +302,7 @@ fn presence(presence: Presence<'_>) -> Result<Decoded, JsonError> {
         let values: BTreeMap<String, &RawValue> =
             object::map(object, fields_max)?.ok_or(JsonError::TooManyFields { fields_max })?;
         for (name, value) in values {
-            fields.insert(name, payload::value_bytes(value)?);
+            fields.insert(name, value::read(value)?);
         }
     }
     let message = wire::Presence {
@@ -337,7 +337,7 @@ fn snapshot_offer(offer: SnapshotOffer<'_>) -> Result<Decoded, JsonError> {
         revision: offer.revision,
         bytes_total: offer.bytes_total,
         offset: offer.offset.unwrap_or_default(),
-        data: payload::base64_bytes(offer.data)?,
+        data: value::read_base64(offer.data)?,
     };
     let body = request::Body::SnapshotOffer(message);
     Ok((offer.document_id, body.into()))

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::codec::wire::{self, Event, event};
 
-use super::payload::{self, BASE64_URL};
+use super::value::{self, BASE64_URL};
 use super::write::{Array, Members};
 use super::{Context, Payload};
 
@@ -231,7 +231,7 @@ fn write_chunk(chunk: &wire::SnapshotChunk, payload: Payload, out: &mut Members<
     match (payload, std::str::from_utf8(&chunk.data)) {
         (Payload::TextComponents, Ok(text)) => out.value("data", text),
         (Payload::TextComponents, Err(_)) | (Payload::Json, _) => {
-            payload::write_base64(&chunk.data, out.member("data"));
+            value::write_base64(&chunk.data, out.member("data"));
         }
     }
     out.value("nextClock", chunk.next_clock);
@@ -291,7 +291,7 @@ fn write_presence(presence: &wire::UserPresence, out: &mut Members<'_>) {
     if !presence.fields.is_empty() {
         let mut fields = Members::open(out.member("fields"));
         for (name, value) in &presence.fields {
-            payload::write_value(value, fields.member(name));
+            value::write(value, fields.member(name));
         }
         fields.close();
     }

@@ -9,6 +9,7 @@ mod object;
 mod payload;
 #[cfg(test)]
 mod tests;
+mod value;
 mod write;
 
 use std::collections::BTreeMap;

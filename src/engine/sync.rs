@@ -1,10 +1,8 @@
 //! Catching up: a subscriber that is behind the ring reads from the store until it is not.
 
-use bytes::Bytes;
-
 use crate::codec::record::{self, OperationsRecord};
 use crate::codec::wire::{self, ResyncReason, SyncMode, event};
-use crate::store::{ReadError, StoreRequest};
+use crate::store::{Page, ReadError, StoreRequest};
 
 use super::document::Have;
 use super::key::DocumentKey;
@@ -104,7 +102,7 @@ impl Shard {
         &mut self,
         document_key: DocumentKey,
         ticket: u64,
-        result: Result<Vec<Bytes>, ReadError>,
+        result: Result<Page, ReadError>,
         now: Instant,
     ) {
         let key = self.reads.remove(&ticket);
@@ -147,7 +145,7 @@ impl Shard {
         key: SessionKey,
         document_key: DocumentKey,
         ticket: u64,
-        result: Result<Vec<Bytes>, ReadError>,
+        result: Result<Page, ReadError>,
     ) -> Result<(), Refusal> {
         let Some(Subscription {
             stage:
@@ -168,7 +166,10 @@ impl Shard {
         }
         *expected = None;
         let unavailable = |reason: String| Refusal::Unavailable(reason);
-        let records = result.map_err(|error| unavailable(error.to_string()))?;
+        let records = match result.map_err(|error| unavailable(error.to_string()))? {
+            Page::Records(records) => records,
+            Page::Compacted { .. } => unreachable!("nothing compacts documents yet"),
+        };
         let handle = self.documents[document_key].handle;
         let mut operations = Vec::with_capacity(records.len());
         for bytes in &records {

@@ -77,6 +77,8 @@ pub struct Open {
     pub json_subscribers: usize,
     /// The subscribers by client id: a client is there once.
     pub members: BTreeMap<u64, SessionKey>,
+    /// The revision at which it was empty: 0, or the newest of an earlier life, which was deleted.
+    pub origin_revision: u64,
     /// The history up to here is gone: who has less gets a snapshot.
     pub horizon_revision: u64,
     /// States of it that are being sent.
@@ -178,6 +180,11 @@ impl Open {
     /// Nothing of it waits for the store.
     pub fn is_at_rest(&self) -> bool {
         self.pending.is_empty() && self.snapshot.storing_bytes == 0
+    }
+
+    /// It has had no operation.
+    pub fn is_unwritten(&self) -> bool {
+        self.head_revision == self.origin_revision
     }
 
     /// The mean size of an operation.

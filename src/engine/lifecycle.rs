@@ -210,7 +210,7 @@ impl Shard {
         let Some(open) = self.open_of(document_key) else {
             return;
         };
-        if open.is_at_rest() && (open.head_revision == 0 || now >= idle_since + idle_timeout) {
+        if open.is_at_rest() && (open.is_unwritten() || now >= idle_since + idle_timeout) {
             self.forget_document(document_key);
         } else {
             self.set_document_alarm(document_key);
@@ -295,6 +295,7 @@ impl Shard {
             document: reference,
             revision: open.head_revision,
             snapshot,
+            compact_to_revision: None,
         });
     }
 

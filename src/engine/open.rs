@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::auth::{Permissions, global_id};
 use crate::codec::record::{self, SnapshotRecord};
 use crate::codec::wire::{self, SyncMode, event};
-use crate::store::{LoadedDocument, ReadError, StoreRequest};
+use crate::store::{Loaded, LoadedDocument, ReadError, StoreRequest};
 
 use super::dedupe::Dedupe;
 use super::document::{Document, Joiner, Open, SnapshotPolicy, State};
@@ -161,7 +161,7 @@ impl Shard {
     pub(super) fn finish_load(
         &mut self,
         document_key: DocumentKey,
-        result: Result<Option<LoadedDocument>, ReadError>,
+        result: Result<Loaded, ReadError>,
         now: Instant,
     ) {
         let Some(document) = self.documents.get_mut(document_key) else {
@@ -182,11 +182,15 @@ impl Shard {
         let opened = result
             .map_err(|error| Refusal::Unavailable(error.to_string()))
             .and_then(|loaded| match loaded {
-                Some(loaded) => self
+                Loaded::Live(loaded) => self
                     .open_loaded(name, handle, loaded, now)
                     .map(Some)
                     .map_err(|error| Refusal::Unavailable(error.to_string())),
-                None => Ok(self.open_created(name, handle, &waiting, now)),
+                Loaded::Unknown => Ok(self.open_created(name, handle, 0, &waiting, now)),
+                Loaded::Gone { revision } => {
+                    Ok(self.open_created(name, handle, revision, &waiting, now))
+                }
+                Loaded::Deleted { .. } => Err(Refusal::DocumentDeleted),
             });
         match opened {
             Ok(Some(open)) => {
@@ -230,18 +234,23 @@ impl Shard {
         now: Instant,
     ) -> Result<Open, StateError> {
         let broken = |error: record::RecordError| StateError(error.to_string());
-        let snapshot = match loaded.snapshot {
-            Some((_, bytes)) => record::decode_snapshot(&bytes).map_err(broken)?,
-            None => SnapshotRecord::default(),
-        };
         let limits = &self.settings.document;
-        let kind = if snapshot.revision == 0 {
-            kind::empty(&loaded.kind, limits)
-        } else {
-            kind::restore(&loaded.kind, &snapshot.state, limits)?
+        let origin_revision = loaded.first_revision - 1;
+        let (kind, snapshot) = match loaded.snapshot {
+            Some((_, bytes)) => {
+                let snapshot = record::decode_snapshot(&bytes).map_err(broken)?;
+                let kind = kind::restore(&loaded.kind, &snapshot.state, limits)?;
+                (kind, snapshot)
+            }
+            None => (
+                kind::empty(&loaded.kind, limits),
+                unwritten(origin_revision),
+            ),
         };
         let unknown = || StateError(format!("there is no kind {:?}", loaded.kind));
         let mut open = self.open_with(name, handle, kind.ok_or_else(unknown)?, snapshot, now);
+        open.origin_revision = origin_revision;
+        open.horizon_revision = loaded.history_from_revision - 1;
         for bytes in &loaded.records {
             let record = record::decode_operations(bytes).map_err(broken)?;
             open.replay(&record)?;
@@ -256,17 +265,18 @@ impl Shard {
         Ok(open)
     }
 
-    /// An unknown document, if the first who may create it says of what kind.
+    /// An unknown document, if the first who may create it says of what kind. `revision`: of its earlier life.
     fn open_created(
         &self,
         name: Arc<str>,
         handle: u64,
+        revision: u64,
         waiting: &[Joiner],
         now: Instant,
     ) -> Option<Open> {
         let creator = waiting.iter().find(|joiner| joiner.creates())?;
-        let kind = kind::empty(&creator.kind, &self.settings.document)?;
-        Some(self.open_with(name, handle, kind, SnapshotRecord::default(), now))
+        let kind = kind::empty(creator.kind_to_create(), &self.settings.document)?;
+        Some(self.open_with(name, handle, kind, unwritten(revision), now))
     }
 
     fn open_with(
@@ -307,7 +317,8 @@ impl Shard {
             members: BTreeMap::new(),
             idle_since: None,
             versions: Versions::default(),
-            horizon_revision: 0,
+            origin_revision: snapshot.revision,
+            horizon_revision: snapshot.revision,
             snapshot: SnapshotPolicy {
                 revision: snapshot.revision,
                 operation_bytes_since: 0,
@@ -455,7 +466,15 @@ impl Shard {
 impl Joiner {
     /// Whether it brings an unknown document into being.
     fn creates(&self) -> bool {
-        self.create && self.permissions.create && !self.kind.is_empty()
+        self.create && self.permissions.create && !self.kind_to_create().is_empty()
+    }
+
+    /// Of which kind it makes it. Who only asks to be brought up to date makes a log.
+    fn kind_to_create(&self) -> &str {
+        match self.kind.is_empty() && !self.is_told {
+            true => "log",
+            false => &self.kind,
+        }
     }
 
     /// Why it does not get a document that does not exist.
@@ -465,6 +484,14 @@ impl Joiner {
         } else {
             Refusal::DocumentNotFound
         }
+    }
+}
+
+/// What a document is before its first operation.
+fn unwritten(revision: u64) -> SnapshotRecord {
+    SnapshotRecord {
+        revision,
+        ..SnapshotRecord::default()
     }
 }
 

@@ -45,6 +45,8 @@ pub enum Refusal {
     DocumentIdInvalid,
     #[error("the document does not exist")]
     DocumentNotFound,
+    #[error("the document has been deleted")]
+    DocumentDeleted,
     #[error("there is no kind of document {kind:?}")]
     KindUnknown { kind: String },
     #[error("the document is of the kind {is:?}, not {asked:?}")]
@@ -104,6 +106,7 @@ impl Refusal {
             Self::Backpressure { .. } => ErrorCode::Backpressure,
             Self::DocumentIdInvalid => ErrorCode::DocumentIdInvalid,
             Self::DocumentNotFound => ErrorCode::DocumentNotFound,
+            Self::DocumentDeleted => ErrorCode::DocumentDeleted,
             Self::KindUnknown { .. } => ErrorCode::KindUnknown,
             Self::KindMismatch { .. } => ErrorCode::KindMismatch,
             Self::DocumentNotOpen => ErrorCode::DocumentNotOpen,
@@ -144,6 +147,7 @@ impl Refusal {
             | Self::DialectMixed
             | Self::DocumentIdInvalid
             | Self::DocumentNotFound
+            | Self::DocumentDeleted
             | Self::KindUnknown { .. }
             | Self::KindMismatch { .. }
             | Self::DocumentNotOpen

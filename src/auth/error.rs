@@ -14,6 +14,11 @@ pub enum TokenError {
     WrongSignature,
     #[error("the relay does not know the key that the token names (kid)")]
     UnknownKey,
+    /// As [`UnknownKey`](Self::UnknownKey), where the keys may be newer elsewhere: whoever tries again soon may succeed.
+    #[error(
+        "the relay does not know the key that the token names (kid), and asks for the keys again"
+    )]
+    KeysStale,
     #[error("the token's algorithm (alg) is not the one of the relay's key")]
     AlgorithmRefused,
     #[error("the token has expired (exp)")]

@@ -31,6 +31,8 @@ pub struct Rules {
 pub struct Verifier {
     keys: Keys,
     rules: Rules,
+    /// From when on the keys may be newer elsewhere, in milliseconds since 1970.
+    stale_at_ms: Option<u64>,
 }
 
 /// What comes first in a token. Where a key could be found (`jku`, `jwk`, `x5c`) is for the operator to say and not
@@ -48,7 +50,20 @@ impl Verifier {
     /// The key material is not what it should be. The operator is at fault.
     pub fn new(material: &KeyMaterial, rules: Rules) -> Result<Self, KeyError> {
         let keys = Keys::new(material)?;
-        Ok(Self { keys, rules })
+        Ok(Self {
+            keys,
+            rules,
+            stale_at_ms: None,
+        })
+    }
+
+    /// The same for keys that come from somewhere where they change: from this time on, in milliseconds since 1970, a
+    /// name of a key that is not known is [`TokenError::KeysStale`].
+    pub fn stale_at(self, stale_at_ms: u64) -> Self {
+        Self {
+            stale_at_ms: Some(stale_at_ms),
+            ..self
+        }
     }
 
     /// What the token grants at this time, in milliseconds since 1970. The token is bare: no `Bearer` in front of it.
@@ -78,7 +93,14 @@ impl Verifier {
         // "none" is no algorithm.
         let algorithm =
             Algorithm::from_str(&header.alg).map_err(|_| TokenError::AlgorithmRefused)?;
-        let key = self.keys.choose(header.kid.as_deref(), algorithm)?;
+        let is_stale = self.stale_at_ms.is_some_and(|at_ms| now_ms >= at_ms);
+        let key =
+            self.keys
+                .choose(header.kid.as_deref(), algorithm)
+                .map_err(|error| match error {
+                    TokenError::UnknownKey if is_stale => TokenError::KeysStale,
+                    error => error,
+                })?;
         match crypto::verify(signature, message.as_bytes(), key, algorithm) {
             Ok(true) => Claims::parse(&payload)?.grant(&self.rules, now_ms),
             Ok(false) | Err(_) => Err(TokenError::WrongSignature),

@@ -66,10 +66,7 @@ impl Identity {
         let arrived_with = arrived_with.filter(|grant| unix_ms < grant.expires_at_ms);
         let grant = match arrived_with {
             Some(grant) if hello.token.is_empty() => Some(grant),
-            Some(_) | None => settings
-                .authority
-                .authenticate(&hello.token, unix_ms)
-                .map_err(Refusal::Unauthorized)?,
+            Some(_) | None => settings.authority.authenticate(&hello.token, unix_ms)?,
         };
         let (tenant, user_id, user_name) = match &grant {
             None => ("", hello.user_id, hello.user_name),

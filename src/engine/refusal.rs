@@ -75,6 +75,8 @@ pub enum Refusal {
     SyncConflict { base: u64, reason: &'static str },
 
     // Nobody is at fault, or the relay.
+    #[error("not now: {}", TokenError::KeysStale)]
+    KeysStale,
     #[error("not now: {0}")]
     Unavailable(String),
 }
@@ -109,7 +111,7 @@ impl Refusal {
             Self::TooManyClients { .. } => ErrorCode::TooManyClients,
             Self::PresenceTooLarge { .. } => ErrorCode::PresenceTooLarge,
             Self::SyncConflict { .. } => ErrorCode::SyncConflict,
-            Self::Unavailable(_) => ErrorCode::ServiceUnavailable,
+            Self::KeysStale | Self::Unavailable(_) => ErrorCode::ServiceUnavailable,
         }
     }
 
@@ -121,6 +123,7 @@ impl Refusal {
             | Self::Backpressure { .. }
             | Self::ClockGap { .. }
             | Self::SyncConflict { .. }
+            | Self::KeysStale
             | Self::Unavailable(_) => true,
             Self::MalformedFrame(_)
             | Self::Unauthorized(_)
@@ -148,7 +151,7 @@ impl Refusal {
     }
 
     pub fn retry_after_ms(&self) -> u32 {
-        if matches!(self, Self::Unavailable(_)) {
+        if matches!(self, Self::KeysStale | Self::Unavailable(_)) {
             RETRY_AFTER_MS
         } else {
             0
@@ -189,6 +192,15 @@ impl Refusal {
             retryable: self.is_retryable(),
             retry_after_ms: self.retry_after_ms(),
         })
+    }
+}
+
+impl From<TokenError> for Refusal {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::KeysStale => Self::KeysStale,
+            error => Self::Unauthorized(error),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a shard is made from.
 
+use std::sync::Arc;
+
 use crate::auth::Verifier;
 use crate::config::{Connection, Document, Durability, Fanout, Memory, Presence};
 
@@ -30,5 +32,5 @@ pub enum Authority {
     /// The client itself; it may do everything.
     Anybody,
     /// Its token.
-    Tokens(Verifier),
+    Tokens(Arc<Verifier>),
 }

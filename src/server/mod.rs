@@ -4,12 +4,13 @@
 //! task, the `driver` of that core's [`Shard`](crate::engine::Shard), which takes turns over its `poller`,
 //! `listener`s and `connections` (`input`, `output`). Between the drivers are the `mesh` and each one's `mailbox`,
 //! and a `doorbell` that wakes one that sleeps. The committer's thread owns the store, the control thread speaks
-//! HTTP (`control`), and the main thread (`supervisor`) waits for signals and failures and leads the `lifecycle` to
+//! HTTP (`control`) and keeps what tokens are checked with (`authority`, `key_set`), and the main thread (`supervisor`) waits for signals and failures and leads the `lifecycle` to
 //! its end.
 //!
 //! Invariants: a driver awaits nothing but its park. A shard's state is touched by its own thread only. What
 //! crosses threads is in a bounded queue, or is an answer to something bounded.
 
+mod authority;
 mod boot;
 mod clock;
 mod connections;
@@ -20,12 +21,14 @@ mod driver;
 pub mod handshake;
 mod input;
 mod introduction;
+mod key_set;
 mod keys;
 mod lifecycle;
 mod listener;
 mod mailbox;
 mod mesh;
 mod metrics;
+mod outbound;
 mod output;
 mod percent;
 mod poller;

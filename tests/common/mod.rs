@@ -1,6 +1,7 @@
 //! The real binary for tests: spawned with settings of its own, on free ports, in a directory that goes away.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod backend;
 pub mod client;
 
 use std::fs::File;

@@ -1,5 +1,6 @@
 //! Tokens: who a client is said to be, what it may do, and until when.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use corelay::auth::{KeyMaterial, Rules, Verifier};
@@ -15,17 +16,20 @@ use crate::requests::{hello, log_batch, open};
 const SECRET: &[u8] = b"a secret that only the test and the relay know";
 const LIFETIME_S: u64 = 20;
 
-fn relay(shards: usize) -> Relay {
-    let rules = Rules {
+fn rules() -> Rules {
+    Rules {
         issuer: None,
         audience: None,
         leeway_ms: 0,
         token_bytes_max: 8192,
-    };
+    }
+}
+
+fn relay(shards: usize) -> Relay {
     let material = KeyMaterial::Secret(SECRET.to_vec());
-    let verifier = Verifier::new(&material, rules).expect("the secret is long enough");
+    let verifier = Verifier::new(&material, rules()).expect("the secret is long enough");
     Relay::with(shards, |settings| {
-        settings.authority = Authority::Tokens(verifier);
+        settings.authority = Authority::Tokens(Arc::new(verifier));
     })
 }
 
@@ -226,4 +230,42 @@ fn a_fresh_token_is_the_same_client_s_and_may_take_away() {
         relay.send(client, log_batch(*handle, 9, ["no more"]));
         assert_eq!(expect!(relay, client, Nack).code(), ErrorCode::Forbidden);
     }
+}
+
+#[test]
+fn a_key_that_may_have_come_is_asked_for() {
+    let set = |kid: &str| {
+        let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+        let set = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": x, "kid": kid}]});
+        let material = KeyMaterial::Jwks(set.to_string().into_bytes());
+        let verifier = Verifier::new(&material, rules()).expect("the set has a key");
+        Authority::Tokens(Arc::new(verifier.stale_at(STARTED_AT_MS + 1000)))
+    };
+    let mut relay = Relay::with(1, |settings| settings.authority = set("old"));
+    let answer = |relay: &mut Relay, kid: &str| {
+        let mut header = Header::new(jsonwebtoken::Algorithm::EdDSA);
+        header.kid = Some(kid.to_owned());
+        let pem = include_bytes!("../data/keys/ed25519.pem");
+        let key = EncodingKey::from_ed_pem(pem).expect("it is an Ed25519 key");
+        let token = encode(&header, &json!({"sub": "ada", "exp": 1}), &key).expect("it signs");
+        let client = relay.connect(Transport::Tcp);
+        relay.send(client, hello_with("laptop", token));
+        let error = expect!(relay, client, Error);
+        (
+            error.code(),
+            error.retryable,
+            relay.shards[0].poll_keys_wanted(),
+        )
+    };
+    let refused = (ErrorCode::Unauthorized, false, false);
+    assert_eq!(answer(&mut relay, "new"), refused);
+    relay.pass(Duration::from_secs(1));
+    // It is known, and its signature wrong.
+    assert_eq!(answer(&mut relay, "old"), refused);
+    let later = (ErrorCode::ServiceUnavailable, true, true);
+    assert_eq!(answer(&mut relay, "new"), later);
+    assert!(!relay.shards[0].poll_keys_wanted(), "once is enough");
+    relay.shards[0].set_authority(set("new"));
+    assert_eq!(answer(&mut relay, "new"), refused);
+    assert_eq!(answer(&mut relay, "old"), later);
 }

@@ -3,13 +3,12 @@
 mod common;
 
 use std::net::TcpListener;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use common::Server;
 use common::backend::Backend;
-use common::client::{Client, connect, hello};
-use corelay::codec::wire::{Error, event, request};
+use common::client::{Client, connect};
+use common::tokens::{claims, greet};
+use corelay::codec::wire::Error;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
@@ -33,13 +32,9 @@ fn set(names: &[&str]) -> Value {
 }
 
 fn token(name: &str) -> String {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("it is after 1970");
     let mut header = Header::new(Algorithm::EdDSA);
     header.kid = Some(name.to_owned());
-    let claims = json!({"sub": "ada", "exp": now.as_secs() + 600});
-    encode(&header, &claims, &key(name)).expect("the key signs")
+    encode(&header, &claims(json!({})), &key(name)).expect("the key signs")
 }
 
 const OLD: &str = "ed25519";
@@ -54,21 +49,7 @@ fn server(backend: &Backend, settings: &[&str]) -> Server {
 /// Says Hello with a token of that key: accepted, or why not.
 fn greeted(server: &Server, name: &str) -> Result<Client, Error> {
     let mut client = Client::tcp(server);
-    let request::Body::Hello(hello) = hello(1) else {
-        unreachable!("it is a Hello");
-    };
-    client.request(request::Body::Hello(corelay::codec::wire::Hello {
-        token: token(name),
-        client_uuid: Bytes::from_static(&[7; 16]),
-        ..hello
-    }));
-    client
-        .expect("an answer", |event| match event {
-            event::Body::Connected(_) => Some(Ok(())),
-            event::Body::Error(error) => Some(Err(error)),
-            _other => None,
-        })
-        .map(|()| client)
+    greet(&mut client, 1, &token(name)).map(|_| client)
 }
 
 fn in_head(server: &Server, name: &str) -> Result<Client, u16> {

@@ -23,6 +23,10 @@ pub enum TokenError {
     AlgorithmRefused,
     #[error("the token has expired (exp)")]
     Expired,
+    #[error("the token was revoked")]
+    Revoked,
+    #[error("the token lives longer (from iat, or from now, until exp) than the relay allows")]
+    LivesTooLong,
     #[error("the token is not valid yet (nbf)")]
     NotYetValid,
     #[error("the token is not from the issuer that the relay trusts (iss)")]

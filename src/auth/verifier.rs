@@ -1,6 +1,7 @@
 //! The check of a token, from its text to its grant.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,6 +13,7 @@ use super::claims::Claims;
 use super::error::{KeyError, TokenError};
 use super::grant::Grant;
 use super::key::{KeyMaterial, Keys};
+use super::revocation::Revocations;
 
 /// What must hold for a token beyond its signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +24,9 @@ pub struct Rules {
     pub audience: Option<String>,
     /// How far the clocks of the relay and of the token's maker may differ. It lengthens a token's life at both ends.
     pub leeway_ms: u64,
+    /// How long a token may live at the most: from `iat`, or from now where that is earlier or is not said, until `exp`.
+    /// For so long a revocation is remembered.
+    pub lifetime_max_ms: u64,
     /// The longest token that is looked at.
     pub token_bytes_max: usize,
 }
@@ -31,6 +36,7 @@ pub struct Rules {
 pub struct Verifier {
     keys: Keys,
     rules: Rules,
+    revocations: Arc<Revocations>,
     /// From when on the keys may be newer elsewhere, in milliseconds since 1970.
     stale_at_ms: Option<u64>,
 }
@@ -53,6 +59,7 @@ impl Verifier {
         Ok(Self {
             keys,
             rules,
+            revocations: Arc::default(),
             stale_at_ms: None,
         })
     }
@@ -64,6 +71,18 @@ impl Verifier {
             stale_at_ms: Some(stale_at_ms),
             ..self
         }
+    }
+
+    /// The same with these revocations in place of its own.
+    pub fn with_revocations(self, revocations: Arc<Revocations>) -> Self {
+        Self {
+            revocations,
+            ..self
+        }
+    }
+
+    pub fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
     }
 
     /// What the token grants at this time, in milliseconds since 1970. The token is bare: no `Bearer` in front of it.
@@ -102,7 +121,13 @@ impl Verifier {
                     error => error,
                 })?;
         match crypto::verify(signature, message.as_bytes(), key, algorithm) {
-            Ok(true) => Claims::parse(&payload)?.grant(&self.rules, now_ms),
+            Ok(true) => {
+                let grant = Claims::parse(&payload)?.grant(&self.rules, now_ms)?;
+                match self.revocations.revokes(&grant) {
+                    true => Err(TokenError::Revoked),
+                    false => Ok(grant),
+                }
+            }
             Ok(false) | Err(_) => Err(TokenError::WrongSignature),
         }
     }

@@ -114,6 +114,11 @@ tables! {
         jwt_audience: Option<String> = None, Text;
         /// How far the clock of whoever makes tokens may be off. Each token is taken for this much longer.
         leeway: Duration = Duration::from_secs(30), Time(1..=600 * SECOND_MS);
+        /// How long a token may live: from its iat, or from now where it has none, until its exp. One that lives longer is
+        /// refused, so that a revocation can be forgotten after this time.
+        token_lifetime_max: Duration = Duration::from_secs(720 * 3600), Time(60 * SECOND_MS..=366 * DAY_MS);
+        /// Revocations that are remembered. When there are as many, further ones are refused; each writes the whole list.
+        revocations_max: usize = 8192, Count(1..=262_144);
         /// The longest token.
         token_bytes_max: usize = size(8 * KIB), Bytes(256..=64 * KIB);
     }

@@ -118,9 +118,12 @@ impl Shard {
         granted
     }
 
-    /// From here on tokens are checked so. What they granted before stays granted.
-    pub fn set_authority(&mut self, authority: Authority) {
+    /// From here on tokens are checked so. What they granted before stays granted, unless it is revoked: those
+    /// connections are closed. Returns how many.
+    pub fn set_authority(&mut self, authority: Authority, now: Instant) -> usize {
+        self.now = now;
         self.settings.authority = authority;
+        self.close_revoked(now)
     }
 
     /// The shard of a document, as a client with this grant calls it.

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, unbounded};
 use glommio::{LocalExecutorBuilder, Placement};
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 
-use super::authority::Keeper;
+use super::authority::{self, Keeper};
 use super::clock::Clock;
 use super::control::Control;
 use super::doorbell::Doorbell;
@@ -45,18 +45,20 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     let doorbells = doorbells(cores.len())?;
     let (mailboxes, inboxes): (Vec<_>, Vec<_>) = doorbells.iter().cloned().map(mailbox).unzip();
     let mailboxes: Arc<[Mailbox]> = mailboxes.into();
-    let store = start_store(&config, &mailboxes)?;
-    let authority = match keys {
-        None => Authority::Anybody,
+    let (authority, keeper) = match keys {
+        None => (Authority::Anybody, None),
         Some(Keys { verifier, key_set }) => {
-            let keeper = Keeper::new(verifier, Arc::clone(&mailboxes));
+            let mailboxes = Arc::clone(&mailboxes);
+            let keeper = Keeper::new(verifier, &config.auth, &config.store.path, mailboxes, clock)?;
             let authority = keeper.authority();
+            let keeper = Arc::new(Mutex::new(keeper));
             if let Some(key_set) = key_set {
-                control.keep_doing(keeper.follow(key_set));
+                control.keep_doing(authority::follow(key_set, Arc::clone(&keeper)));
             }
-            authority
+            (authority, Some(keeper))
         }
     };
+    let store = start_store(&config, &mailboxes)?;
     let gauges: Vec<_> = cores.iter().map(|_| Arc::new(Gauge::default())).collect();
     let lifecycle = Arc::new(Lifecycle::new(doorbells.clone()));
     let mesh = Arc::new(Mesh::new(doorbells.clone()));
@@ -100,7 +102,7 @@ pub fn run(config: Config) -> Result<(), ServerError> {
         store: store.committer.counters(),
     };
     let served = supervisor::await_start(&incoming, shards.len(), &reports).and_then(|()| {
-        control.serve(doors.admin, Arc::clone(&lifecycle), observed)?;
+        control.serve(doors.admin, Arc::clone(&lifecycle), observed, keeper)?;
         announce(&config, &cores, &doors.addresses);
         supervisor::supervise(&incoming, &lifecycle)
     });

@@ -2,21 +2,24 @@
 //! nor about documents.
 //!
 //! `/health` says that the process lives, `/ready` whether it takes clients, `/metrics` what it has counted, in
-//! the text format of Prometheus. It reads what the shards have published and never waits for them.
+//! the text format of Prometheus; `/revoke` takes tokens back (`revoke`). It reads what the shards have published and never waits for them.
 
 use std::net::TcpListener;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::runtime::Runtime;
 
 use super::ServerError;
 use super::lifecycle::{Lifecycle, Phase};
 use super::metrics::Observed;
+use super::revoke::{SharedKeeper, revoke};
+
+const REQUEST_BYTES_MAX: usize = 16 * 1024;
 
 /// The control thread before it runs on its own.
 pub struct Control {
@@ -48,13 +51,17 @@ impl Control {
         listener: Option<TcpListener>,
         lifecycle: Arc<Lifecycle>,
         observed: Observed,
+        keeper: SharedKeeper,
     ) -> Result<(), ServerError> {
         let routes = Router::new()
             .route("/health", get("alive\n"))
             .route("/ready", get(ready))
             .with_state(lifecycle)
             .route("/metrics", get(metrics))
-            .with_state(Arc::new(observed));
+            .with_state(Arc::new(observed))
+            .route("/revoke", post(revoke))
+            .with_state(keeper)
+            .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX));
         let serve = async move {
             let Some(listener) = listener else {
                 return std::future::pending().await;

@@ -249,8 +249,8 @@ impl Driver {
         }
         // Before the sockets from other shards, which may be there because of it.
         while let Some(NewAuthority { authority, taken }) = self.inbox.next_authority() {
-            self.engine.set_authority(authority);
-            let _ = taken.send(());
+            let closed = self.engine.set_authority(authority, now);
+            let _ = taken.send(closed);
             count += 1;
         }
         while let Some(handoff) = self.inbox.next_handoff() {

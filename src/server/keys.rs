@@ -68,6 +68,8 @@ pub fn rules(config: &Auth) -> Rules {
         issuer: config.jwt_issuer.clone(),
         audience: config.jwt_audience.clone(),
         leeway_ms: u64::try_from(config.leeway.as_millis()).expect("at most ten minutes"),
+        lifetime_max_ms: u64::try_from(config.token_lifetime_max.as_millis())
+            .expect("at most a year"),
         token_bytes_max: config.token_bytes_max,
     }
 }

@@ -32,8 +32,8 @@ pub struct Handoff {
 /// How tokens are checked from now on.
 pub struct NewAuthority {
     pub authority: Authority,
-    /// Is told when it is in effect.
-    pub taken: oneshot::Sender<()>,
+    /// Is told when it is in effect, and how many connections it has closed.
+    pub taken: oneshot::Sender<usize>,
 }
 
 /// The side of the senders.
@@ -79,7 +79,7 @@ impl Mailbox {
     }
 
     /// The receiver fails if the shard has left.
-    pub fn put_authority(&self, authority: Authority) -> oneshot::Receiver<()> {
+    pub fn put_authority(&self, authority: Authority) -> oneshot::Receiver<usize> {
         let (taken, is_taken) = oneshot::channel();
         let _ = self.authorities.send(NewAuthority { authority, taken });
         self.doorbell.ring();

@@ -33,10 +33,13 @@ mod output;
 mod percent;
 mod poller;
 pub mod preflight;
+mod revocation_file;
+mod revoke;
 mod signal;
 mod supervisor;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 pub use boot::run;
 
@@ -67,6 +70,11 @@ pub enum ServerError {
     },
     #[error("tokens cannot be checked with {source_name}: {reason}")]
     Keys { source_name: String, reason: String },
+    #[error(
+        "what was revoked cannot be read from {}: {reason}. Tokens in it must not be let in: put the file back, or remove \
+         it when they have expired", path.display()
+    )]
+    Revocations { path: PathBuf, reason: String },
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),
     #[error(

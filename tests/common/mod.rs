@@ -3,6 +3,7 @@
 
 pub mod backend;
 pub mod client;
+pub mod tokens;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use corelay::auth::{KeyMaterial, Rules, Verifier};
+use corelay::auth::{KeyMaterial, Revocation, Revocations, Rules, Verifier};
 use corelay::codec::wire::{ErrorCode, request};
-use corelay::engine::shard::{Authority, Transport};
+use corelay::engine::shard::{Arrival, Authority, Transport};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
@@ -21,13 +21,18 @@ fn rules() -> Rules {
         issuer: None,
         audience: None,
         leeway_ms: 0,
+        lifetime_max_ms: 1000 * 24 * 3600 * 1000,
         token_bytes_max: 8192,
     }
 }
 
-fn relay(shards: usize) -> Relay {
+fn verifier() -> Verifier {
     let material = KeyMaterial::Secret(SECRET.to_vec());
-    let verifier = Verifier::new(&material, rules()).expect("the secret is long enough");
+    Verifier::new(&material, rules()).expect("the secret is long enough")
+}
+
+fn relay(shards: usize) -> Relay {
+    let verifier = verifier();
     Relay::with(shards, |settings| {
         settings.authority = Authority::Tokens(Arc::new(verifier));
     })
@@ -233,6 +238,70 @@ fn a_fresh_token_is_the_same_client_s_and_may_take_away() {
 }
 
 #[test]
+fn a_revoked_grant_ends_where_it_is() {
+    for transport in TRANSPORTS {
+        let mut relay = relay(2);
+        let now = relay.now();
+        let token = |id: &str| token(&json!({"jti": id}));
+        let grant = |relay: &mut Relay, id| {
+            let granted = relay.shards[1].authenticate(&token(id), now);
+            granted.expect("the token is good")
+        };
+        let arrival = |grant| Arrival {
+            grant,
+            ..Arrival::new(transport)
+        };
+        let lost = grant(&mut relay, "lost");
+        let said = relay.connect(transport);
+        relay.send(said, hello_with("said", token("lost")));
+        expect!(relay, said, Connected);
+        let documents = ["a", "b", "c", "d"];
+        for document in documents {
+            relay.open(said, document, "log");
+        }
+        let early = relay
+            .arrive(1, arrival(lost.clone()))
+            .expect("there is room");
+        let stays = relay.connect(transport);
+        relay.send(stays, hello_with("stays", token("kept")));
+        expect!(relay, stays, Connected);
+
+        let mut revocations = Revocations::default();
+        let token_id = "lost".to_owned();
+        revocations.add(Revocation::Token { token_id }, STARTED_AT_MS, u64::MAX);
+        let verifier = verifier().with_revocations(Arc::new(revocations));
+        let authority = Authority::Tokens(Arc::new(verifier));
+        for shard in 0..2 {
+            assert_eq!(relay.shards[shard].set_authority(authority.clone(), now), 1);
+        }
+        relay.settle();
+        // On its way to this shard when that was told.
+        let late = relay.arrive(1, arrival(lost)).expect("there is room");
+        relay.send(late, hello("late"));
+        for client in [said, early, late] {
+            let error = expect!(relay, client, Error);
+            assert_eq!(
+                (error.code(), error.retryable),
+                (ErrorCode::Unauthorized, false)
+            );
+            assert!(error.message.contains("revoked"), "{}", error.message);
+            expect!(relay, client, Close);
+            assert!(relay.is_closed(client));
+            let code = (transport == Transport::WebSocket).then_some(4001);
+            assert_eq!(relay.close_code(client), code);
+        }
+        assert!(relay.shards[0].authenticate(&token("lost"), now).is_err());
+        for document in documents {
+            let opened = relay.open(stays, document, "log");
+            assert!(
+                opened.presences.is_empty(),
+                "the other one is gone from {document}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_key_that_may_have_come_is_asked_for() {
     let set = |kid: &str| {
         let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
@@ -265,7 +334,8 @@ fn a_key_that_may_have_come_is_asked_for() {
     let later = (ErrorCode::ServiceUnavailable, true, true);
     assert_eq!(answer(&mut relay, "new"), later);
     assert!(!relay.shards[0].poll_keys_wanted(), "once is enough");
-    relay.shards[0].set_authority(set("new"));
+    let now = relay.now();
+    assert_eq!(relay.shards[0].set_authority(set("new"), now), 0);
     assert_eq!(answer(&mut relay, "new"), refused);
     assert_eq!(answer(&mut relay, "old"), later);
 }

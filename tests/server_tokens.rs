@@ -2,54 +2,18 @@
 
 mod common;
 
-use std::net::TcpStream;
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use common::Server;
-use common::client::{Client, Socket, stream};
+use common::client::connect;
+use common::{Server, tokens};
 use corelay::codec::wire::event;
-use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::json;
-use tungstenite::client::IntoClientRequest;
-use tungstenite::handshake::client::Request;
-
-const SECRET: &str = "a secret that only the test and the relay know";
 
 fn token(document: &str) -> String {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("it is after 1970");
-    let claims = json!({"sub": "ada", "tenant": "acme", "exp": now.as_secs() + 600, "documents": [document]});
-    let key = EncodingKey::from_secret(SECRET.as_bytes());
-    encode(&Header::default(), &claims, &key).expect("the key signs")
+    tokens::token(json!({"tenant": "acme", "documents": [document]}))
 }
 
 fn server(directory: &tempfile::TempDir) -> Server {
-    let secret = directory.path().join("secret");
-    std::fs::write(&secret, format!("{SECRET}\n")).expect("the directory is there");
-    let file = format!("auth.jwt_secret_file={:?}", secret.display().to_string());
-    Server::spawn(&["auth.mode=jwt", &file, "shards.cores=2"])
-}
-
-fn connect(
-    server: &Server,
-    path: &str,
-    header: Option<(&'static str, String)>,
-) -> Result<Client, u16> {
-    let url = format!("ws://{}{path}", server.websocket);
-    let mut request: Request = url.into_client_request().expect("a URL");
-    if let Some((name, value)) = header {
-        let value = value.parse().expect("a header's value");
-        request.headers_mut().insert(name, value);
-    }
-    let socket: TcpStream = stream(server.websocket);
-    match tungstenite::client(request, socket) {
-        Ok((socket, _)) => Ok(Client::over(Socket::WebSocket(Box::new(socket)))),
-        Err(tungstenite::HandshakeError::Failure(tungstenite::Error::Http(answer))) => {
-            Err(answer.status().as_u16())
-        }
-        Err(error) => panic!("{error}"),
-    }
+    let [mode, secret] = tokens::settings(directory.path());
+    Server::spawn(&[&mode, &secret, "shards.cores=2"])
 }
 
 #[test]

@@ -3,13 +3,11 @@
 use serde_json::{Map, Value};
 
 use super::error::TokenError;
-use super::grant::{Grant, Permissions};
+use super::grant::{Grant, Permissions, is_token_id, is_user_text};
 use super::pattern::Pattern;
 use super::tenant::is_tenant;
 use super::verifier::Rules;
 
-/// The most bytes of a user's id and name.
-const USER_BYTES_MAX: usize = 128;
 const DOCUMENTS_MAX: usize = 1000;
 /// As many as there are.
 const PERMISSIONS_MAX: usize = 4;
@@ -27,16 +25,21 @@ impl Claims {
 
     /// What the claims grant at `now_ms`.
     pub fn grant(&self, rules: &Rules, now_ms: u64) -> Result<Grant, TokenError> {
-        let expires_at_ms = self
+        let end_ms = self
             .time_ms("exp", "exp must be a number of seconds since 1970")?
-            .ok_or(TokenError::ClaimInvalid("exp is required"))?
-            .saturating_add(rules.leeway_ms);
+            .ok_or(TokenError::ClaimInvalid("exp is required"))?;
+        let expires_at_ms = end_ms.saturating_add(rules.leeway_ms);
         if now_ms >= expires_at_ms {
             return Err(TokenError::Expired);
         }
         let not_before_ms = self.time_ms("nbf", "nbf must be a number of seconds since 1970")?;
         if not_before_ms.is_some_and(|start_ms| now_ms.saturating_add(rules.leeway_ms) < start_ms) {
             return Err(TokenError::NotYetValid);
+        }
+        let issued_at_ms = self.time_ms("iat", "iat must be a number of seconds since 1970")?;
+        let begin_ms = issued_at_ms.unwrap_or(now_ms).min(now_ms);
+        if end_ms.saturating_sub(begin_ms) > rules.lifetime_max_ms {
+            return Err(TokenError::LivesTooLong);
         }
         self.check_issuer(rules)?;
         self.check_audience(rules)?;
@@ -46,6 +49,8 @@ impl Claims {
             user_name: self.user_name()?,
             documents: self.documents()?,
             permissions: self.permissions()?,
+            token_id: self.token_id()?,
+            issued_at_ms,
             expires_at_ms,
         })
     }
@@ -137,6 +142,14 @@ impl Claims {
         Ok(name.to_owned())
     }
 
+    fn token_id(&self) -> Result<Option<String>, TokenError> {
+        const REFUSAL: &str = "jti must be a text of 1 to 256 bytes without control characters";
+        match self.text("jti", REFUSAL)? {
+            Some(token_id) if !is_token_id(token_id) => Err(TokenError::ClaimInvalid(REFUSAL)),
+            token_id => Ok(token_id.map(str::to_owned)),
+        }
+    }
+
     fn tenant(&self) -> Result<String, TokenError> {
         const REFUSAL: &str = "tenant must be a text of at most 128 bytes without control characters, \
                                without \"::\" and without \":\" at its end";
@@ -176,8 +189,4 @@ impl Claims {
         }
         Ok(permissions)
     }
-}
-
-fn is_user_text(text: &str) -> bool {
-    text.len() <= USER_BYTES_MAX && !text.chars().any(char::is_control)
 }

@@ -14,10 +14,19 @@ pub enum TokenError {
     WrongSignature,
     #[error("the relay does not know the key that the token names (kid)")]
     UnknownKey,
+    /// As [`UnknownKey`](Self::UnknownKey), where the keys may be newer elsewhere: whoever tries again soon may succeed.
+    #[error(
+        "the relay does not know the key that the token names (kid), and asks for the keys again"
+    )]
+    KeysStale,
     #[error("the token's algorithm (alg) is not the one of the relay's key")]
     AlgorithmRefused,
     #[error("the token has expired (exp)")]
     Expired,
+    #[error("the token was revoked")]
+    Revoked,
+    #[error("the token lives longer (from iat, or from now, until exp) than the relay allows")]
+    LivesTooLong,
     #[error("the token is not valid yet (nbf)")]
     NotYetValid,
     #[error("the token is not from the issuer that the relay trusts (iss)")]

@@ -8,6 +8,8 @@ use super::pattern::Pattern;
 /// |---|---|---|
 /// | `sub` | required | the user: 1 to 128 bytes, no control characters |
 /// | `exp` | required | seconds since 1970, when the token ends |
+/// | `iat` | | seconds since 1970, when the token was issued: at most [`Rules::lifetime_max_ms`](super::Rules) before `exp` |
+/// | `jti` | | the token's own id, by which it can be revoked: 1 to 256 bytes, no control characters |
 /// | `nbf` | | seconds since 1970, before which it is not valid |
 /// | `name` | "" | what others read: at most 128 bytes, no control characters |
 /// | `tenant` | "" | see [`is_tenant`](super::is_tenant) |
@@ -27,8 +29,27 @@ pub struct Grant {
     pub documents: Vec<Pattern>,
     /// For each of the documents.
     pub permissions: Permissions,
+    /// What the token can be revoked by.
+    pub token_id: Option<String>,
+    /// In milliseconds since 1970.
+    pub issued_at_ms: Option<u64>,
     /// The first millisecond since 1970 at which the token is no longer accepted, the leeway included.
     pub expires_at_ms: u64,
+}
+
+/// The most bytes of a user's id and name.
+pub const USER_BYTES_MAX: usize = 128;
+/// The most bytes of a token's id.
+pub const TOKEN_ID_BYTES_MAX: usize = 256;
+
+/// Whether this can be a user's name, and unless it is empty, a user's id: at most 128 bytes, no control characters.
+pub fn is_user_text(text: &str) -> bool {
+    text.len() <= USER_BYTES_MAX && !text.chars().any(char::is_control)
+}
+
+/// Whether this can be a token's id: 1 to 256 bytes, no control characters.
+pub fn is_token_id(text: &str) -> bool {
+    (1..=TOKEN_ID_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
 /// What may be done with a document.

@@ -30,12 +30,16 @@ mod grant;
 mod jwks;
 mod key;
 mod pattern;
+mod revocation;
 mod tenant;
 mod verifier;
 
 pub use error::{KeyError, TokenError};
-pub use grant::{Grant, Permissions};
+pub use grant::{
+    Grant, Permissions, TOKEN_ID_BYTES_MAX, USER_BYTES_MAX, is_token_id, is_user_text,
+};
 pub use key::KeyMaterial;
 pub use pattern::Pattern;
+pub use revocation::{Revocation, Revocations, TextInvalid};
 pub use tenant::{global_id, is_tenant, split_global_id};
 pub use verifier::{Rules, Verifier};

@@ -1,6 +1,7 @@
 //! The check of a token, from its text to its grant.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,6 +13,7 @@ use super::claims::Claims;
 use super::error::{KeyError, TokenError};
 use super::grant::Grant;
 use super::key::{KeyMaterial, Keys};
+use super::revocation::Revocations;
 
 /// What must hold for a token beyond its signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +24,9 @@ pub struct Rules {
     pub audience: Option<String>,
     /// How far the clocks of the relay and of the token's maker may differ. It lengthens a token's life at both ends.
     pub leeway_ms: u64,
+    /// How long a token may live at the most: from `iat`, or from now where that is earlier or is not said, until `exp`.
+    /// For so long a revocation is remembered.
+    pub lifetime_max_ms: u64,
     /// The longest token that is looked at.
     pub token_bytes_max: usize,
 }
@@ -31,6 +36,9 @@ pub struct Rules {
 pub struct Verifier {
     keys: Keys,
     rules: Rules,
+    revocations: Arc<Revocations>,
+    /// From when on the keys may be newer elsewhere, in milliseconds since 1970.
+    stale_at_ms: Option<u64>,
 }
 
 /// What comes first in a token. Where a key could be found (`jku`, `jwk`, `x5c`) is for the operator to say and not
@@ -48,7 +56,33 @@ impl Verifier {
     /// The key material is not what it should be. The operator is at fault.
     pub fn new(material: &KeyMaterial, rules: Rules) -> Result<Self, KeyError> {
         let keys = Keys::new(material)?;
-        Ok(Self { keys, rules })
+        Ok(Self {
+            keys,
+            rules,
+            revocations: Arc::default(),
+            stale_at_ms: None,
+        })
+    }
+
+    /// The same for keys that come from somewhere where they change: from this time on, in milliseconds since 1970, a
+    /// name of a key that is not known is [`TokenError::KeysStale`].
+    pub fn stale_at(self, stale_at_ms: u64) -> Self {
+        Self {
+            stale_at_ms: Some(stale_at_ms),
+            ..self
+        }
+    }
+
+    /// The same with these revocations in place of its own.
+    pub fn with_revocations(self, revocations: Arc<Revocations>) -> Self {
+        Self {
+            revocations,
+            ..self
+        }
+    }
+
+    pub fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
     }
 
     /// What the token grants at this time, in milliseconds since 1970. The token is bare: no `Bearer` in front of it.
@@ -78,9 +112,22 @@ impl Verifier {
         // "none" is no algorithm.
         let algorithm =
             Algorithm::from_str(&header.alg).map_err(|_| TokenError::AlgorithmRefused)?;
-        let key = self.keys.choose(header.kid.as_deref(), algorithm)?;
+        let is_stale = self.stale_at_ms.is_some_and(|at_ms| now_ms >= at_ms);
+        let key =
+            self.keys
+                .choose(header.kid.as_deref(), algorithm)
+                .map_err(|error| match error {
+                    TokenError::UnknownKey if is_stale => TokenError::KeysStale,
+                    error => error,
+                })?;
         match crypto::verify(signature, message.as_bytes(), key, algorithm) {
-            Ok(true) => Claims::parse(&payload)?.grant(&self.rules, now_ms),
+            Ok(true) => {
+                let grant = Claims::parse(&payload)?.grant(&self.rules, now_ms)?;
+                match self.revocations.revokes(&grant) {
+                    true => Err(TokenError::Revoked),
+                    false => Ok(grant),
+                }
+            }
             Ok(false) | Err(_) => Err(TokenError::WrongSignature),
         }
     }

@@ -10,6 +10,8 @@ use super::unit::bytes_text;
 
 /// What a connection takes that is at rest, with a document open: about half of this was measured.
 const CONNECTION_BYTES: usize = 4096;
+/// A revocation at its longest: the entry, its copy while the list changes, and its lines in the file.
+const REVOCATION_BYTES: usize = 2048;
 /// WebSocket handshakes of one shard that may be going on at once; of more, the oldest is given up.
 pub const HANDSHAKES_MAX: usize = 1024;
 
@@ -92,6 +94,11 @@ impl Budget {
                 "catching up",
                 "memory.catch_up_reads_max × catch_up_page_bytes",
                 catch_up_bytes,
+            ),
+            once(
+                "revoked tokens",
+                "auth.revocations_max",
+                config.auth.revocations_max.saturating_mul(REVOCATION_BYTES),
             ),
             once(
                 "the commit at work",

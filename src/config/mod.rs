@@ -7,6 +7,8 @@
 
 use std::path::Path;
 
+use hyper::Uri;
+
 mod budget;
 mod cores;
 mod draft;
@@ -64,6 +66,7 @@ impl Config {
 pub enum KeySource<'a> {
     KeyFile(&'a Path),
     JwksFile(&'a Path),
+    JwksUrl(&'a Uri),
     SecretFile(&'a Path),
     /// The name of an environment variable.
     SecretEnv(&'a str),
@@ -75,6 +78,7 @@ impl Auth {
         [
             self.jwt_key_file.as_deref().map(KeySource::KeyFile),
             self.jwks_file.as_deref().map(KeySource::JwksFile),
+            self.jwks_url.as_ref().map(KeySource::JwksUrl),
             self.jwt_secret_file.as_deref().map(KeySource::SecretFile),
             self.jwt_secret_env.as_deref().map(KeySource::SecretEnv),
         ]

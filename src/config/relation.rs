@@ -80,6 +80,7 @@ const KEY_SOURCES: &[&str] = &[
     "auth.mode",
     "auth.jwt_key_file",
     "auth.jwks_file",
+    "auth.jwks_url",
     "auth.jwt_secret_file",
     "auth.jwt_secret_env",
 ];
@@ -100,8 +101,8 @@ pub static RELATIONS: &[Relation] = &[
     Relation {
         keys: KEY_SOURCES,
         must: Must::Say(
-            "auth.mode = \"jwt\" needs exactly one of auth.jwt_key_file, auth.jwks_file, auth.jwt_secret_file and \
-             auth.jwt_secret_env",
+            "auth.mode = \"jwt\" needs exactly one of auth.jwt_key_file, auth.jwks_file, auth.jwks_url, \
+             auth.jwt_secret_file and auth.jwt_secret_env",
         ),
         why: "a token is checked with what one of them holds",
         holds: |config| config.auth.mode != AuthMode::Jwt || config.auth.key_sources().count() == 1,
@@ -114,6 +115,8 @@ pub static RELATIONS: &[Relation] = &[
             config.auth.mode != AuthMode::None || config.auth.key_sources().count() == 0
         },
     },
+    relation!(auth.jwks_refresh at least auth.jwks_refetch_after,
+        "nothing is asked for more often than that"),
     relation!(connection.pong_timeout more than connection.ping_period,
         "a quiet client is asked before it is given up"),
     relation!(connection.inflight_bytes_max at least connection.message_bytes_max,

@@ -4,10 +4,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hyper::Uri;
+
 use super::cores::{CoreSet, Cores};
 use super::key::{Key, tables};
 use super::unit::{
-    Address, Bytes, Count, File, Filter, GIB, KIB, MIB, Path, Percent, Text, Time, Unit, Variable,
+    Address, Bytes, Count, File, Filter, GIB, KIB, MIB, Path, Percent, Text, Time, Unit, Url,
+    Variable,
 };
 use super::word::{AuthMode, Durability, LogFormat, Word};
 
@@ -86,7 +89,7 @@ tables! {
     /// Who clients are, and what they may do.
     auth: Auth {
         /// Who a client is: whoever it says, free to do everything with every document ("none", for development), or whom
-        /// its JSON Web Token names, free to do what that grants ("jwt"). Exactly one of the next four keys says where
+        /// its JSON Web Token names, free to do what that grants ("jwt"). Exactly one of the next five keys says where
         /// the relay finds what it checks tokens with.
         mode: AuthMode = AuthMode::None, Word;
         /// The public key that belongs to the tokens' private one, in PEM form: RSA (RS256), EC P-256 (ES256) or Ed25519
@@ -94,6 +97,13 @@ tables! {
         jwt_key_file: Option<PathBuf> = None, File;
         /// A set of such keys, as a JSON Web Key Set. A token says with its kid which of them it was signed with.
         jwks_file: Option<PathBuf> = None, File;
+        /// Where to ask for such a set: once before the relay serves, and again and again while it does. A time without an
+        /// answer leaves the keys as they are. Over http:// whoever is on the way can put in keys of their own.
+        jwks_url: Option<Uri> = None, Url;
+        /// How often the set of auth.jwks_url is asked for: for so long a key that was taken out of it is still good.
+        jwks_refresh: Duration = Duration::from_secs(300), Time(SECOND_MS..=DAY_MS);
+        /// How old the set is at least when a token that names a key that is not in it has it asked for at once.
+        jwks_refetch_after: Duration = Duration::from_secs(10), Time(100..=HOUR_MS);
         /// A secret of at least 32 bytes, shared with whoever makes tokens (HS256). A line end behind it is not part of it.
         jwt_secret_file: Option<PathBuf> = None, File;
         /// The environment variable that holds such a secret.
@@ -104,6 +114,11 @@ tables! {
         jwt_audience: Option<String> = None, Text;
         /// How far the clock of whoever makes tokens may be off. Each token is taken for this much longer.
         leeway: Duration = Duration::from_secs(30), Time(1..=600 * SECOND_MS);
+        /// How long a token may live: from its iat, or from now where it has none, until its exp. One that lives longer is
+        /// refused, so that a revocation can be forgotten after this time.
+        token_lifetime_max: Duration = Duration::from_secs(720 * 3600), Time(60 * SECOND_MS..=366 * DAY_MS);
+        /// Revocations that are remembered. When there are as many, further ones are refused; each writes the whole list.
+        revocations_max: usize = 8192, Count(1..=262_144);
         /// The longest token.
         token_bytes_max: usize = size(8 * KIB), Bytes(256..=64 * KIB);
     }

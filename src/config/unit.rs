@@ -8,6 +8,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hyper::Uri;
+
 /// The values of type `T` that a key takes, and how they are written.
 pub trait Unit<T> {
     /// In one word.
@@ -49,6 +51,9 @@ pub struct Path;
 
 /// A file, or none.
 pub struct File;
+
+/// Where to ask over HTTP, or nowhere.
+pub struct Url;
 
 /// The name of an environment variable, or none.
 pub struct Variable;
@@ -288,6 +293,35 @@ impl Unit<Option<PathBuf>> for File {
         value
             .as_ref()
             .map_or_else(String::new, |path| path.display().to_string())
+    }
+}
+
+impl Unit<Option<Uri>> for Url {
+    fn name(&self) -> &'static str {
+        "url"
+    }
+
+    fn range(&self) -> String {
+        "an address that starts with https:// or http://, or \"\" for none".to_owned()
+    }
+
+    fn parse(&self, text: &str) -> Result<Option<Uri>, String> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let url: Uri = text.parse().map_err(|_| "it is no URL".to_owned())?;
+        if !matches!(url.scheme_str(), Some("https" | "http")) {
+            return Err("it starts with neither https:// nor http://".to_owned());
+        }
+        let authority = url.authority().map_or("", |authority| authority.as_str());
+        if authority.contains('@') {
+            return Err("a name or a password in it would be written to the log".to_owned());
+        }
+        Ok(Some(url))
+    }
+
+    fn show(&self, value: &Option<Uri>) -> String {
+        value.as_ref().map_or_else(String::new, Uri::to_string)
     }
 }
 

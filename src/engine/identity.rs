@@ -46,6 +46,14 @@ impl Authority {
                 .map(|grant| Some(Arc::new(grant))),
         }
     }
+
+    /// Whether a grant of before was taken back.
+    pub fn revokes(&self, grant: &Grant) -> bool {
+        match self {
+            Self::Anybody => false,
+            Self::Tokens(verifier) => verifier.revocations().revokes(grant),
+        }
+    }
 }
 
 impl Identity {
@@ -64,12 +72,14 @@ impl Identity {
         check(&hello)?;
         let unix_ms = settings.started_at_ms + now.as_millis();
         let arrived_with = arrived_with.filter(|grant| unix_ms < grant.expires_at_ms);
+        if let Some(grant) = &arrived_with
+            && settings.authority.revokes(grant)
+        {
+            return Err(REVOKED);
+        }
         let grant = match arrived_with {
             Some(grant) if hello.token.is_empty() => Some(grant),
-            Some(_) | None => settings
-                .authority
-                .authenticate(&hello.token, unix_ms)
-                .map_err(Refusal::Unauthorized)?,
+            Some(_) | None => settings.authority.authenticate(&hello.token, unix_ms)?,
         };
         let (tenant, user_id, user_name) = match &grant {
             None => ("", hello.user_id, hello.user_name),
@@ -116,6 +126,8 @@ impl Identity {
     }
 }
 
+/// A grant was taken back.
+pub const REVOKED: Refusal = Refusal::Unauthorized(TokenError::Revoked);
 /// A grant has ended.
 pub const EXPIRED: Refusal = Refusal::Unauthorized(TokenError::Expired);
 

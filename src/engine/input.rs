@@ -317,7 +317,10 @@ impl Shard {
                 self.reply(key, refusal.error(0, 0));
                 return Ok(());
             }
-            Err(refusal) => return Err(refusal),
+            Err(refusal) => {
+                self.are_keys_wanted |= matches!(refusal, Refusal::KeysStale);
+                return Err(refusal);
+            }
         };
         let known = self.sessions[key].identity();
         if known.is_some_and(|known| known.client_id != identity.client_id) {

@@ -6,7 +6,7 @@ use crate::codec::wire::{self, event};
 use crate::store::StoreRequest;
 
 use super::document::Open;
-use super::identity::EXPIRED;
+use super::identity::{EXPIRED, REVOKED};
 use super::key::DocumentKey;
 use super::key::SessionKey;
 use super::refusal::Refusal;
@@ -83,6 +83,22 @@ impl Shard {
             self.ledger.input_bytes -= input.capacity() + deferred.capacity() + reader.held_bytes();
         }
         self.count_output(key);
+    }
+
+    /// Ends the connections whose grant was taken back. Returns how many.
+    pub(super) fn close_revoked(&mut self, now: Instant) -> usize {
+        let mut revoked = self.socket_keys();
+        revoked.retain(|key| {
+            let session = &self.sessions[*key];
+            let known = session.identity().map(|identity| &identity.grant);
+            let arrived_with = session.socket().map(|socket| &socket.grant);
+            let mut grants = [known, arrived_with].into_iter().flatten().flatten();
+            grants.any(|grant| self.settings.authority.revokes(grant))
+        });
+        for key in &revoked {
+            self.refuse_connection(*key, &REVOKED, now);
+        }
+        revoked.len()
     }
 
     /// Sees to it that the session is looked at when its next deadline comes.

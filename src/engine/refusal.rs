@@ -86,6 +86,8 @@ pub enum Refusal {
     ResumeTokenInvalid,
 
     // Nobody is at fault, or the relay.
+    #[error("not now: {}", TokenError::KeysStale)]
+    KeysStale,
     #[error("not now: {0}")]
     Unavailable(String),
 }
@@ -123,7 +125,7 @@ impl Refusal {
             Self::SyncConflict { .. } | Self::VectorConflict => ErrorCode::SyncConflict,
             Self::SnapshotRequired => ErrorCode::SnapshotRequired,
             Self::ResumeTokenInvalid => ErrorCode::ResumeTokenInvalid,
-            Self::Unavailable(_) => ErrorCode::ServiceUnavailable,
+            Self::KeysStale | Self::Unavailable(_) => ErrorCode::ServiceUnavailable,
         }
     }
 
@@ -136,6 +138,7 @@ impl Refusal {
             | Self::ClockGap { .. }
             | Self::SyncConflict { .. }
             | Self::VectorConflict
+            | Self::KeysStale
             | Self::Unavailable(_) => true,
             Self::MalformedFrame(_)
             | Self::Unauthorized(_)
@@ -166,7 +169,7 @@ impl Refusal {
     }
 
     pub fn retry_after_ms(&self) -> u32 {
-        if matches!(self, Self::Unavailable(_)) {
+        if matches!(self, Self::KeysStale | Self::Unavailable(_)) {
             RETRY_AFTER_MS
         } else {
             0
@@ -207,6 +210,15 @@ impl Refusal {
             retryable: self.is_retryable(),
             retry_after_ms: self.retry_after_ms(),
         })
+    }
+}
+
+impl From<TokenError> for Refusal {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::KeysStale => Self::KeysStale,
+            error => Self::Unauthorized(error),
+        }
     }
 }
 

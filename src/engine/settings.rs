@@ -1,5 +1,7 @@
 //! What a shard is made from.
 
+use std::sync::Arc;
+
 use super::resume::Sealer;
 use crate::auth::Verifier;
 use crate::config::{Connection, Document, Durability, Fanout, Memory, Presence};
@@ -42,5 +44,5 @@ pub enum Authority {
     /// The client itself; it may do everything.
     Anybody,
     /// Its token.
-    Tokens(Verifier),
+    Tokens(Arc<Verifier>),
 }

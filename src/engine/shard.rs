@@ -63,6 +63,8 @@ pub struct Shard {
     pub(super) timers: Timers,
     pub(super) ledger: Ledger,
     pub(super) metrics: Metrics,
+    /// A token named a key that may have come since the keys were read.
+    pub(super) are_keys_wanted: bool,
     pub(super) is_stopping: bool,
     pub(super) is_failed: bool,
     /// The time, as the driver last said it.
@@ -91,6 +93,7 @@ impl Shard {
             timers: Timers::default(),
             ledger: Ledger::default(),
             metrics: Metrics::default(),
+            are_keys_wanted: false,
             is_stopping: false,
             is_failed: false,
             now: Instant::default(),
@@ -105,13 +108,22 @@ impl Shard {
     ///
     /// Why the token is not accepted.
     pub fn authenticate(
-        &self,
+        &mut self,
         token: &str,
         now: Instant,
     ) -> Result<Option<Arc<Grant>>, TokenError> {
-        self.settings
-            .authority
-            .authenticate(token, self.unix_ms(now))
+        let unix_ms = self.unix_ms(now);
+        let granted = self.settings.authority.authenticate(token, unix_ms);
+        self.are_keys_wanted |= matches!(granted, Err(TokenError::KeysStale));
+        granted
+    }
+
+    /// From here on tokens are checked so. What they granted before stays granted, unless it is revoked: those
+    /// connections are closed. Returns how many.
+    pub fn set_authority(&mut self, authority: Authority, now: Instant) -> usize {
+        self.now = now;
+        self.settings.authority = authority;
+        self.close_revoked(now)
     }
 
     /// The shard of a document, as a client with this grant calls it.
@@ -298,6 +310,12 @@ impl Shard {
             Lane::Request => self.outboxes[to].requests.pop_front(),
             Lane::Reply => self.next_mesh_reply(to),
         }
+    }
+
+    /// Whether a token has named a key that may have come since the keys were read, since the last call: the driver sees
+    /// to it that they are read again, and calls `set_authority`.
+    pub fn poll_keys_wanted(&mut self) -> bool {
+        std::mem::take(&mut self.are_keys_wanted)
     }
 
     /// When `handle_timeout` wants to be called at the latest. `None`: not before something else happens.

@@ -6,20 +6,24 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, unbounded};
 use glommio::{LocalExecutorBuilder, Placement};
+use tokio::sync::{Mutex, Notify};
 
+use super::authority::{self, Keeper};
 use super::clock::Clock;
+use super::control::Control;
 use super::doorbell::Doorbell;
 use super::doors::{Addresses, Doors};
 use super::driver::{Driver, Parts};
+use super::keys::Keys;
 use super::lifecycle::{Lifecycle, Report};
 use super::listener::Listeners;
 use super::mailbox::{Mailbox, mailbox};
 use super::mesh::Mesh;
 use super::metrics::{Gauge, Observed};
 use super::preflight::allowed_cores;
-use super::{ServerError, control, keys, signal, supervisor};
+use super::{ServerError, keys, signal, supervisor};
 use crate::config::{AuthMode, Budget, Config, Durability, bytes_text};
-use crate::engine::shard::Settings;
+use crate::engine::shard::{Authority, Settings};
 use crate::store::{self, CommitterHandle, Reader, ReplySink, committer};
 
 /// Memory that an executor registers for files, which a shard never touches. The least that it takes.
@@ -33,16 +37,31 @@ const PREEMPT_TIMER: Duration = Duration::from_secs(60);
 pub fn run(config: Config) -> Result<(), ServerError> {
     end_on_panic();
     let cores = config.shards.cores.choose(&allowed_cores())?;
-    let authority = keys::authority(&config.auth)?;
+    let clock = Clock::start();
+    let control = Control::new()?;
+    let keys_wanted = Arc::new(Notify::new());
+    let keys = keys::read(&config.auth, &control, clock, &keys_wanted)?;
     let doors = Doors::open(&config.listen, cores.len())?;
     let doorbells = doorbells(cores.len())?;
     let (mailboxes, inboxes): (Vec<_>, Vec<_>) = doorbells.iter().cloned().map(mailbox).unzip();
     let mailboxes: Arc<[Mailbox]> = mailboxes.into();
+    let (authority, keeper) = match keys {
+        None => (Authority::Anybody, None),
+        Some(Keys { verifier, key_set }) => {
+            let mailboxes = Arc::clone(&mailboxes);
+            let keeper = Keeper::new(verifier, &config.auth, &config.store.path, mailboxes, clock)?;
+            let authority = keeper.authority();
+            let keeper = Arc::new(Mutex::new(keeper));
+            if let Some(key_set) = key_set {
+                control.keep_doing(authority::follow(key_set, Arc::clone(&keeper)));
+            }
+            (authority, Some(keeper))
+        }
+    };
     let store = start_store(&config, &mailboxes)?;
     let gauges: Vec<_> = cores.iter().map(|_| Arc::new(Gauge::default())).collect();
     let lifecycle = Arc::new(Lifecycle::new(doorbells.clone()));
     let mesh = Arc::new(Mesh::new(doorbells.clone()));
-    let clock = Clock::start();
     let (reports, incoming) = unbounded();
     signal::watch(reports.clone())?;
 
@@ -71,6 +90,7 @@ pub fn run(config: Config) -> Result<(), ServerError> {
             mailboxes: Arc::clone(&mailboxes),
             mesh: Arc::clone(&mesh),
             store: store.committer.queue(index),
+            keys_wanted: Arc::clone(&keys_wanted),
             lifecycle: Arc::clone(&lifecycle),
             reports: reports.clone(),
             gauge: Arc::clone(&gauges[index]),
@@ -82,9 +102,7 @@ pub fn run(config: Config) -> Result<(), ServerError> {
         store: store.committer.counters(),
     };
     let served = supervisor::await_start(&incoming, shards.len(), &reports).and_then(|()| {
-        if let Some(listener) = doors.admin {
-            control::serve(listener, Arc::clone(&lifecycle), observed)?;
-        }
+        control.serve(doors.admin, Arc::clone(&lifecycle), observed, keeper)?;
         announce(&config, &cores, &doors.addresses);
         supervisor::supervise(&incoming, &lifecycle)
     });

@@ -27,6 +27,11 @@ impl Clock {
         Instant::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
     }
 
+    /// Unix time in milliseconds.
+    pub fn unix_ms(&self) -> u64 {
+        self.origin_unix_ms + self.now().as_millis()
+    }
+
     /// Unix time in milliseconds at `Instant::from_micros(0)`.
     pub fn origin_unix_ms(&self) -> u64 {
         self.origin_unix_ms

@@ -13,13 +13,14 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 
 use rustix::io::Errno;
+use tokio::sync::Notify;
 
 use super::clock::Clock;
 use super::connections::Connections;
 use super::doorbell::Doorbell;
 use super::lifecycle::{Lifecycle, Phase, Report};
 use super::listener::Listeners;
-use super::mailbox::{Inbox, Mailbox};
+use super::mailbox::{Inbox, Mailbox, NewAuthority};
 use super::mesh::{LANES, Mesh};
 use super::metrics::{Counters, Gauge};
 use super::poller::Poller;
@@ -52,6 +53,8 @@ pub struct Driver {
     pub(super) store: StoreQueue,
     /// A request that the full queue gave back.
     pub(super) held_request: Option<StoreRequest>,
+    /// Whoever can read keys again is told to.
+    pub(super) keys_wanted: Arc<Notify>,
     pub(super) lifecycle: Arc<Lifecycle>,
     pub(super) phase: Phase,
     pub(super) reports: Sender<Report>,
@@ -76,6 +79,7 @@ pub struct Parts {
     pub mailboxes: Arc<[Mailbox]>,
     pub mesh: Arc<Mesh<MeshMessage>>,
     pub store: StoreQueue,
+    pub keys_wanted: Arc<Notify>,
     pub lifecycle: Arc<Lifecycle>,
     pub reports: Sender<Report>,
     pub gauge: Arc<Gauge>,
@@ -102,6 +106,7 @@ impl Driver {
             mesh: parts.mesh,
             store: parts.store,
             held_request: None,
+            keys_wanted: parts.keys_wanted,
             lifecycle: parts.lifecycle,
             phase: Phase::Serving,
             reports: parts.reports,
@@ -242,6 +247,12 @@ impl Driver {
                 });
             }
         }
+        // Before the sockets from other shards, which may be there because of it.
+        while let Some(NewAuthority { authority, taken }) = self.inbox.next_authority() {
+            let closed = self.engine.set_authority(authority, now);
+            let _ = taken.send(closed);
+            count += 1;
+        }
         while let Some(handoff) = self.inbox.next_handoff() {
             self.take_over(handoff, now);
             count += 1;
@@ -265,6 +276,9 @@ impl Driver {
                     break;
                 }
             }
+        }
+        if self.engine.poll_keys_wanted() {
+            self.keys_wanted.notify_one();
         }
         for to in (0..self.mesh.shards()).filter(|&to| to != self.index) {
             for lane in LANES {

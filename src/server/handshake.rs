@@ -118,7 +118,13 @@ impl Answer {
         .with_header("Retry-After: 5\r\n")
     }
 
+    /// What a token that is not accepted is answered with.
     pub fn unauthorized(error: TokenError) -> Self {
+        if error == TokenError::KeysStale {
+            let words = format!("Not now: {error}.");
+            return Self::refused("503 Service Unavailable", words)
+                .with_header("Retry-After: 1\r\n");
+        }
         let words = format!("The token is not accepted: {error}.");
         Self::refused("401 Unauthorized", words).with_header("WWW-Authenticate: Bearer\r\n")
     }

@@ -2,45 +2,75 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
 
 use super::ServerError;
+use super::clock::Clock;
+use super::control::Control;
+use super::key_set::KeySet;
 use crate::auth::{KeyMaterial, Rules, Verifier};
 use crate::config::{Auth, KeySource};
-use crate::engine::shard::Authority;
 
-/// Who says who clients are.
+/// What tokens are checked with, and where it may be newer.
+pub struct Keys {
+    pub verifier: Verifier,
+    pub key_set: Option<KeySet>,
+}
+
+/// `Ok(None)`: no tokens are asked for. `wanted` is told when a token names a key that is not there.
 ///
 /// # Errors
 ///
 /// [`ServerError::Keys`] if the keys cannot be read, or tokens cannot be checked with them.
-pub fn authority(config: &Auth) -> Result<Authority, ServerError> {
+pub fn read(
+    config: &Auth,
+    control: &Control,
+    clock: Clock,
+    wanted: &Arc<Notify>,
+) -> Result<Option<Keys>, ServerError> {
     // The configuration has at most one source, and none exactly if tokens are not asked for.
     let Some(source) = config.key_sources().next() else {
-        return Ok(Authority::Anybody);
+        return Ok(None);
     };
-    let rules = Rules {
-        issuer: config.jwt_issuer.clone(),
-        audience: config.jwt_audience.clone(),
-        leeway_ms: u64::try_from(config.leeway.as_millis()).expect("at most ten minutes"),
-        token_bytes_max: config.token_bytes_max,
-    };
-    let refuse = |reason: String| ServerError::Keys {
-        source_name: name(&source),
-        reason,
-    };
-    let material = read(&source).map_err(|error| refuse(error.to_string()))?;
-    let verifier = Verifier::new(&material, rules).map_err(|error| refuse(error.to_string()))?;
-    Ok(Authority::Tokens(verifier))
-}
-
-fn read(source: &KeySource<'_>) -> io::Result<KeyMaterial> {
-    match source {
+    let material = match source {
         KeySource::KeyFile(path) => std::fs::read(path).map(KeyMaterial::Pem),
         KeySource::JwksFile(path) => std::fs::read(path).map(KeyMaterial::Jwks),
         KeySource::SecretFile(path) => std::fs::read(path).map(without_line_end),
         KeySource::SecretEnv(variable) => std::env::var_os(variable)
             .map(|secret| KeyMaterial::Secret(secret.into_encoded_bytes()))
             .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it is not set")),
+        KeySource::JwksUrl(url) => {
+            let mut key_set = KeySet::new(config, url, clock, Arc::clone(wanted))?;
+            return Ok(Some(Keys {
+                verifier: control.wait_for(key_set.first())?,
+                key_set: Some(key_set),
+            }));
+        }
+    };
+    let refuse = |reason: String| ServerError::Keys {
+        source_name: name(&source),
+        reason,
+    };
+    let material = material.map_err(|error| refuse(error.to_string()))?;
+    let verifier =
+        Verifier::new(&material, rules(config)).map_err(|error| refuse(error.to_string()))?;
+    Ok(Some(Keys {
+        verifier,
+        key_set: None,
+    }))
+}
+
+/// What must hold for a token beyond its signature.
+pub fn rules(config: &Auth) -> Rules {
+    Rules {
+        issuer: config.jwt_issuer.clone(),
+        audience: config.jwt_audience.clone(),
+        leeway_ms: u64::try_from(config.leeway.as_millis()).expect("at most ten minutes"),
+        lifetime_max_ms: u64::try_from(config.token_lifetime_max.as_millis())
+            .expect("at most a year"),
+        token_bytes_max: config.token_bytes_max,
     }
 }
 
@@ -55,11 +85,13 @@ fn without_line_end(mut secret: Vec<u8>) -> KeyMaterial {
     KeyMaterial::Secret(secret)
 }
 
-fn name(source: &KeySource<'_>) -> String {
+/// How the configuration says it.
+pub fn name(source: &KeySource<'_>) -> String {
     let file = |key: &str, path: &Path| format!("{key} = {:?}", path.display().to_string());
     match source {
         KeySource::KeyFile(path) => file("auth.jwt_key_file", path),
         KeySource::JwksFile(path) => file("auth.jwks_file", path),
+        KeySource::JwksUrl(url) => format!("auth.jwks_url = \"{url}\""),
         KeySource::SecretFile(path) => file("auth.jwt_secret_file", path),
         KeySource::SecretEnv(variable) => format!("auth.jwt_secret_env = {variable:?}"),
     }

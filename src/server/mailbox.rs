@@ -1,15 +1,20 @@
-//! What other threads send to a shard, apart from the mesh: the store's replies and sockets from other shards.
+//! What other threads send to a shard, apart from the mesh: the store's replies, sockets from other shards, and how
+//! tokens are checked from now on.
 //!
 //! The queue of replies has no limit of its own: the engine has bounded what it asked for. The queue of sockets
-//! is bounded, and a socket that finds it full is refused by the shard that has it.
+//! is bounded, and a socket that finds it full is refused by the shard that has it. Whoever sends
+//! a way to check tokens waits until it is taken, so that there is one at a time.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 
+use tokio::sync::oneshot;
+
 use super::doorbell::Doorbell;
 use super::handshake::Upgrade;
+use crate::engine::shard::Authority;
 use crate::store::StoreReply;
 
 /// Sockets that wait to be taken over by one shard.
@@ -24,11 +29,19 @@ pub struct Handoff {
     pub unread: Vec<u8>,
 }
 
+/// How tokens are checked from now on.
+pub struct NewAuthority {
+    pub authority: Authority,
+    /// Is told when it is in effect, and how many connections it has closed.
+    pub taken: oneshot::Sender<usize>,
+}
+
 /// The side of the senders.
 #[derive(Clone)]
 pub struct Mailbox {
     replies: Sender<Vec<StoreReply>>,
     handoffs: Sender<Handoff>,
+    authorities: Sender<NewAuthority>,
     doorbell: Arc<Doorbell>,
 }
 
@@ -36,19 +49,23 @@ pub struct Mailbox {
 pub struct Inbox {
     replies: Receiver<Vec<StoreReply>>,
     handoffs: Receiver<Handoff>,
+    authorities: Receiver<NewAuthority>,
 }
 
 pub fn mailbox(doorbell: Arc<Doorbell>) -> (Mailbox, Inbox) {
     let (replies, replies_out) = unbounded();
     let (handoffs, handoffs_out) = bounded(HANDOFFS_MAX);
+    let (authorities, authorities_out) = unbounded();
     let mailbox = Mailbox {
         replies,
         handoffs,
+        authorities,
         doorbell,
     };
     let inbox = Inbox {
         replies: replies_out,
         handoffs: handoffs_out,
+        authorities: authorities_out,
     };
     (mailbox, inbox)
 }
@@ -59,6 +76,14 @@ impl Mailbox {
         // A shard that has left needs no replies.
         let _ = self.replies.send(replies);
         self.doorbell.ring();
+    }
+
+    /// The receiver fails if the shard has left.
+    pub fn put_authority(&self, authority: Authority) -> oneshot::Receiver<usize> {
+        let (taken, is_taken) = oneshot::channel();
+        let _ = self.authorities.send(NewAuthority { authority, taken });
+        self.doorbell.ring();
+        is_taken
     }
 
     /// Gives the handoff back if the shard has too many waiting, or has left.
@@ -82,7 +107,11 @@ impl Inbox {
         self.handoffs.try_recv().ok()
     }
 
+    pub fn next_authority(&self) -> Option<NewAuthority> {
+        self.authorities.try_recv().ok()
+    }
+
     pub fn is_empty(&self) -> bool {
-        self.replies.is_empty() && self.handoffs.is_empty()
+        self.replies.is_empty() && self.handoffs.is_empty() && self.authorities.is_empty()
     }
 }

@@ -4,12 +4,13 @@
 //! task, the `driver` of that core's [`Shard`](crate::engine::Shard), which takes turns over its `poller`,
 //! `listener`s and `connections` (`input`, `output`). Between the drivers are the `mesh` and each one's `mailbox`,
 //! and a `doorbell` that wakes one that sleeps. The committer's thread owns the store, the control thread speaks
-//! HTTP (`control`), and the main thread (`supervisor`) waits for signals and failures and leads the `lifecycle` to
+//! HTTP (`control`) and keeps what tokens are checked with (`authority`, `key_set`), and the main thread (`supervisor`) waits for signals and failures and leads the `lifecycle` to
 //! its end.
 //!
 //! Invariants: a driver awaits nothing but its park. A shard's state is touched by its own thread only. What
 //! crosses threads is in a bounded queue, or is an answer to something bounded.
 
+mod authority;
 mod boot;
 mod clock;
 mod connections;
@@ -20,20 +21,25 @@ mod driver;
 pub mod handshake;
 mod input;
 mod introduction;
+mod key_set;
 mod keys;
 mod lifecycle;
 mod listener;
 mod mailbox;
 mod mesh;
 mod metrics;
+mod outbound;
 mod output;
 mod percent;
 mod poller;
 pub mod preflight;
+mod revocation_file;
+mod revoke;
 mod signal;
 mod supervisor;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 pub use boot::run;
 
@@ -64,6 +70,11 @@ pub enum ServerError {
     },
     #[error("tokens cannot be checked with {source_name}: {reason}")]
     Keys { source_name: String, reason: String },
+    #[error(
+        "what was revoked cannot be read from {}: {reason}. Tokens in it must not be let in: put the file back, or remove \
+         it when they have expired", path.display()
+    )]
+    Revocations { path: PathBuf, reason: String },
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),
     #[error(

@@ -23,7 +23,7 @@ fn what_is_not_said_has_its_default() {
     for others in [
         json!({}),
         json!({"name": null, "tenant": null, "documents": null, "permissions": null, "nbf": null, "aud": null}),
-        json!({"iat": NOW_S + 1000, "jti": 7, "scope": {"any": "thing"}}),
+        json!({"iat": NOW_S + 1000, "jti": "seven", "scope": {"any": "thing"}}),
     ] {
         let grant = granted(others);
         assert_eq!(grant.tenant, "");
@@ -254,6 +254,12 @@ fn each_claim_has_its_limits() {
             ],
         ),
         ("nbf", vec![json!(0)], vec![json!("0"), json!(-1)]),
+        ("iat", vec![json!(0)], vec![json!("0"), json!(-1)]),
+        (
+            "jti",
+            vec![json!("j"), json!("j".repeat(256))],
+            vec![json!(7), json!(""), json!("a\n"), json!("j".repeat(257))],
+        ),
     ];
     for (name, accepted, refused) in table {
         for value in accepted {

@@ -85,6 +85,42 @@ fn a_set_has_a_key_for_each_name() {
 }
 
 #[test]
+fn a_set_from_elsewhere_grows_old() {
+    let [_, rsa, _, ed25519] = signers();
+    let eddsa = Algorithm::EdDSA;
+    let members = [member(eddsa, &ed25519.private, json!({"kid": "k"}))];
+    let verifier = verifier(&set(&members)).stale_at(NOW_MS);
+    let claims = claims(json!({}));
+    let known = signed(eddsa, &ed25519.private, Some("k"), &claims);
+    let unknown = signed(eddsa, &ed25519.private, Some("other"), &claims);
+    let strange = signed(Algorithm::RS256, &rsa.private, Some("k"), &claims);
+    let forged = signed(eddsa, &ed25519.other, Some("k"), &claims);
+    let table = [
+        (&known, Ok(()), Ok(())),
+        (
+            &unknown,
+            Err(TokenError::UnknownKey),
+            Err(TokenError::KeysStale),
+        ),
+        // The key is known, and no newer set would change what it says.
+        (
+            &strange,
+            Err(TokenError::AlgorithmRefused),
+            Err(TokenError::AlgorithmRefused),
+        ),
+        (
+            &forged,
+            Err(TokenError::WrongSignature),
+            Err(TokenError::WrongSignature),
+        ),
+    ];
+    for (token, fresh, stale) in table {
+        let outcome = |now_ms| verifier.verify(token, now_ms).map(|_| ());
+        assert_eq!((outcome(NOW_MS - 1), outcome(NOW_MS)), (fresh, stale));
+    }
+}
+
+#[test]
 fn a_set_of_one_key_needs_no_name() {
     let [.., ed25519] = signers();
     let eddsa = Algorithm::EdDSA;

@@ -1,7 +1,9 @@
-//! Tokens as the relay meets them: `tokens` has what is signed and how, `claims` what is said, `keys` what is trusted.
+//! Tokens as the relay meets them: `tokens` has what is signed and how, `claims` what is said, `keys` what is trusted,
+//! `revocations` what is taken back.
 
 mod claims;
 mod keys;
+mod revocations;
 mod tokens;
 
 use corelay::auth::{Grant, KeyMaterial, Rules, TokenError, Verifier};
@@ -19,6 +21,7 @@ fn rules() -> Rules {
         issuer: None,
         audience: None,
         leeway_ms: 0,
+        lifetime_max_ms: u64::MAX,
         token_bytes_max: TOKEN_BYTES_MAX,
     }
 }

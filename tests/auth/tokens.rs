@@ -52,6 +52,8 @@ fn tokens_from_elsewhere_are_understood() {
             write: true,
             ..Permissions::default()
         },
+        token_id: None,
+        issued_at_ms: None,
         expires_at_ms: 4_102_444_800_000,
     };
     for (signer, token) in signers().iter().zip(FROM_PYTHON) {

@@ -214,6 +214,28 @@ impl Client {
     }
 }
 
+/// A WebSocket with a header in its request, or the status of the refusal.
+pub fn connect(
+    server: &Server,
+    path: &str,
+    header: Option<(&'static str, String)>,
+) -> Result<Client, u16> {
+    let url = format!("ws://{}{path}", server.websocket);
+    let mut request = url.into_client_request().expect("a URL");
+    if let Some((name, value)) = header {
+        let value = value.parse().expect("a header's value");
+        request.headers_mut().insert(name, value);
+    }
+    let socket: TcpStream = stream(server.websocket);
+    match tungstenite::client(request, socket) {
+        Ok((socket, _)) => Ok(Client::over(Socket::WebSocket(Box::new(socket)))),
+        Err(tungstenite::HandshakeError::Failure(tungstenite::Error::Http(answer))) => {
+            Err(answer.status().as_u16())
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
 pub fn hello(number: u64) -> request::Body {
     request::Body::Hello(Hello {
         protocol_version: 3,

@@ -1,7 +1,9 @@
 //! The real binary for tests: spawned with settings of its own, on free ports, in a directory that goes away.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod backend;
 pub mod client;
+pub mod tokens;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};

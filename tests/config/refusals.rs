@@ -170,6 +170,17 @@ fn a_refused_argument_is_named() {
              environment variable. Range: letters, digits and \"_\", or \"\" for none",
         ),
         (
+            "auth.jwks_url=ftp://keys",
+            "--set auth.jwks_url=ftp://keys: auth.jwks_url = \"ftp://keys\" is wrong: it starts with neither https:// \
+             nor http://. Range: an address that starts with https:// or http://, or \"\" for none",
+        ),
+        (
+            "auth.jwks_url=https://me:word@keys",
+            "--set auth.jwks_url=https://me:word@keys: auth.jwks_url = \"https://me:word@keys\" is wrong: a name or a \
+             password in it would be written to the log. Range: an address that starts with https:// or http://, or \
+             \"\" for none",
+        ),
+        (
             "fanout.warning_percent=100",
             "--set fanout.warning_percent=100: fanout.warning_percent = \"100\" is wrong: it is too large. \
              Range: 1 to 99",
@@ -208,8 +219,8 @@ fn each_relation_between_keys_is_checked() {
         ),
         (
             &["auth.mode=jwt"],
-            "auth.mode = \"jwt\" needs exactly one of auth.jwt_key_file, auth.jwks_file, auth.jwt_secret_file and \
-             auth.jwt_secret_env",
+            "auth.mode = \"jwt\" needs exactly one of auth.jwt_key_file, auth.jwks_file, auth.jwks_url, \
+             auth.jwt_secret_file and auth.jwt_secret_env",
         ),
         (
             &["auth.mode=jwt", "auth.jwks_file=a", "auth.jwt_secret_env=B"],
@@ -218,6 +229,10 @@ fn each_relation_between_keys_is_checked() {
         (
             &["auth.jwt_key_file=public.pem"],
             "the keys of tokens need auth.mode = \"jwt\"",
+        ),
+        (
+            &["auth.jwks_refresh=5 s"],
+            "auth.jwks_refresh must be at least auth.jwks_refetch_after",
         ),
         (
             &["connection.inflight_bytes_max=512 KiB"],

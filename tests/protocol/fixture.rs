@@ -127,6 +127,11 @@ impl Relay {
             document,
             ..Arrival::new(transport)
         };
+        self.arrive(shard, arrival)
+    }
+
+    pub fn arrive(&mut self, shard: usize, arrival: Arrival) -> Option<Client> {
+        let transport = arrival.transport;
         let connection = self.shards[shard].connect(arrival, self.now)?;
         self.ends.push(End::new(shard, connection, transport));
         Some(self.ends.len() - 1)

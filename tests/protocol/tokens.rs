@@ -1,10 +1,11 @@
 //! Tokens: who a client is said to be, what it may do, and until when.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use corelay::auth::{KeyMaterial, Rules, Verifier};
+use corelay::auth::{KeyMaterial, Revocation, Revocations, Rules, Verifier};
 use corelay::codec::wire::{ErrorCode, request};
-use corelay::engine::shard::{Authority, Transport};
+use corelay::engine::shard::{Arrival, Authority, Transport};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
@@ -15,17 +16,25 @@ use crate::requests::{hello, log_batch, open};
 const SECRET: &[u8] = b"a secret that only the test and the relay know";
 const LIFETIME_S: u64 = 20;
 
-fn relay(shards: usize) -> Relay {
-    let rules = Rules {
+fn rules() -> Rules {
+    Rules {
         issuer: None,
         audience: None,
         leeway_ms: 0,
+        lifetime_max_ms: 1000 * 24 * 3600 * 1000,
         token_bytes_max: 8192,
-    };
+    }
+}
+
+fn verifier() -> Verifier {
     let material = KeyMaterial::Secret(SECRET.to_vec());
-    let verifier = Verifier::new(&material, rules).expect("the secret is long enough");
+    Verifier::new(&material, rules()).expect("the secret is long enough")
+}
+
+fn relay(shards: usize) -> Relay {
+    let verifier = verifier();
     Relay::with(shards, |settings| {
-        settings.authority = Authority::Tokens(verifier);
+        settings.authority = Authority::Tokens(Arc::new(verifier));
     })
 }
 
@@ -226,4 +235,107 @@ fn a_fresh_token_is_the_same_client_s_and_may_take_away() {
         relay.send(client, log_batch(*handle, 9, ["no more"]));
         assert_eq!(expect!(relay, client, Nack).code(), ErrorCode::Forbidden);
     }
+}
+
+#[test]
+fn a_revoked_grant_ends_where_it_is() {
+    for transport in TRANSPORTS {
+        let mut relay = relay(2);
+        let now = relay.now();
+        let token = |id: &str| token(&json!({"jti": id}));
+        let grant = |relay: &mut Relay, id| {
+            let granted = relay.shards[1].authenticate(&token(id), now);
+            granted.expect("the token is good")
+        };
+        let arrival = |grant| Arrival {
+            grant,
+            ..Arrival::new(transport)
+        };
+        let lost = grant(&mut relay, "lost");
+        let said = relay.connect(transport);
+        relay.send(said, hello_with("said", token("lost")));
+        expect!(relay, said, Connected);
+        let documents = ["a", "b", "c", "d"];
+        for document in documents {
+            relay.open(said, document, "log");
+        }
+        let early = relay
+            .arrive(1, arrival(lost.clone()))
+            .expect("there is room");
+        let stays = relay.connect(transport);
+        relay.send(stays, hello_with("stays", token("kept")));
+        expect!(relay, stays, Connected);
+
+        let mut revocations = Revocations::default();
+        let token_id = "lost".to_owned();
+        revocations.add(Revocation::Token { token_id }, STARTED_AT_MS, u64::MAX);
+        let verifier = verifier().with_revocations(Arc::new(revocations));
+        let authority = Authority::Tokens(Arc::new(verifier));
+        for shard in 0..2 {
+            assert_eq!(relay.shards[shard].set_authority(authority.clone(), now), 1);
+        }
+        relay.settle();
+        // On its way to this shard when that was told.
+        let late = relay.arrive(1, arrival(lost)).expect("there is room");
+        relay.send(late, hello("late"));
+        for client in [said, early, late] {
+            let error = expect!(relay, client, Error);
+            assert_eq!(
+                (error.code(), error.retryable),
+                (ErrorCode::Unauthorized, false)
+            );
+            assert!(error.message.contains("revoked"), "{}", error.message);
+            expect!(relay, client, Close);
+            assert!(relay.is_closed(client));
+            let code = (transport == Transport::WebSocket).then_some(4001);
+            assert_eq!(relay.close_code(client), code);
+        }
+        assert!(relay.shards[0].authenticate(&token("lost"), now).is_err());
+        for document in documents {
+            let opened = relay.open(stays, document, "log");
+            assert!(
+                opened.presences.is_empty(),
+                "the other one is gone from {document}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_key_that_may_have_come_is_asked_for() {
+    let set = |kid: &str| {
+        let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+        let set = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": x, "kid": kid}]});
+        let material = KeyMaterial::Jwks(set.to_string().into_bytes());
+        let verifier = Verifier::new(&material, rules()).expect("the set has a key");
+        Authority::Tokens(Arc::new(verifier.stale_at(STARTED_AT_MS + 1000)))
+    };
+    let mut relay = Relay::with(1, |settings| settings.authority = set("old"));
+    let answer = |relay: &mut Relay, kid: &str| {
+        let mut header = Header::new(jsonwebtoken::Algorithm::EdDSA);
+        header.kid = Some(kid.to_owned());
+        let pem = include_bytes!("../data/keys/ed25519.pem");
+        let key = EncodingKey::from_ed_pem(pem).expect("it is an Ed25519 key");
+        let token = encode(&header, &json!({"sub": "ada", "exp": 1}), &key).expect("it signs");
+        let client = relay.connect(Transport::Tcp);
+        relay.send(client, hello_with("laptop", token));
+        let error = expect!(relay, client, Error);
+        (
+            error.code(),
+            error.retryable,
+            relay.shards[0].poll_keys_wanted(),
+        )
+    };
+    let refused = (ErrorCode::Unauthorized, false, false);
+    assert_eq!(answer(&mut relay, "new"), refused);
+    relay.pass(Duration::from_secs(1));
+    // It is known, and its signature wrong.
+    assert_eq!(answer(&mut relay, "old"), refused);
+    let later = (ErrorCode::ServiceUnavailable, true, true);
+    assert_eq!(answer(&mut relay, "new"), later);
+    assert!(!relay.shards[0].poll_keys_wanted(), "once is enough");
+    let now = relay.now();
+    assert_eq!(relay.shards[0].set_authority(set("new"), now), 0);
+    assert_eq!(answer(&mut relay, "new"), refused);
+    assert_eq!(answer(&mut relay, "old"), later);
 }

@@ -29,6 +29,7 @@ impl Room {
             index: 0,
             shards: 1,
             connection: config.connection,
+            rate: config.rate,
             document: config.document,
             fanout: config.fanout,
             presence: config.presence,

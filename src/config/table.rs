@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::cores::{CoreSet, Cores};
 use super::key::{Key, tables};
 use super::unit::{
-    Address, Bytes, Count, File, Filter, GIB, KIB, MIB, Path, Percent, Text, Time, Unit, Variable,
+    Address, Bytes, Count, File, Filter, GIB, KIB, MIB, OrOff, Path, Percent, Text, Time, Unit,
+    Variable,
 };
 use super::word::{AuthMode, Durability, LogFormat, Word};
 
@@ -81,6 +82,34 @@ tables! {
         write_timeout: Duration = Duration::from_secs(10), Time(100..=HOUR_MS);
         /// Unacknowledged operations of one connection, past which it is not read.
         inflight_bytes_max: usize = size(4 * MIB), Bytes(4 * KIB..=GIB);
+    }
+
+    /// How fast clients may go. What comes faster is refused with RATE_LIMITED.
+    rate: Rate {
+        /// Operations per second of one connection, on each shard where it has documents. All rates are "off" at first,
+        /// because what is too fast is for the application to say: whoever can write may then use what is left of a
+        /// core and of the disk. For people who type and draw, 50 are plenty.
+        /// A batch is taken when there is something left of each of its rates, and may use more than is left: then the
+        /// next one waits until that is made up for.
+        connection_operations_per_second: Option<u64> = None, OrOff(Count(1..=1_000_000));
+        /// Bytes of operations per second of one connection, on each shard where it has documents. A batch that is
+        /// sent again and was applied counts here, and not as operations. For people, 64 KiB are plenty.
+        connection_bytes_per_second: Option<u64> = None, OrOff(Bytes(1..=GIB));
+        /// Requests per second of one connection that are neither operations nor presence: Open, SyncRequest, Ping and
+        /// Hello. For people, 10 are plenty.
+        connection_requests_per_second: Option<u64> = None, OrOff(Count(1..=1_000_000));
+        /// Operations per second of all connections of one user, on each shard. The user is the tenant's and the token's
+        /// where tokens are asked for, otherwise whomever the client names; one that names nobody is not limited. Each
+        /// shard remembers the users who are there, and up to connection.count_max others until their rates are unused.
+        user_operations_per_second: Option<u64> = None, OrOff(Count(1..=1_000_000));
+        /// Bytes of operations per second of all connections of one user, on each shard.
+        user_bytes_per_second: Option<u64> = None, OrOff(Bytes(1..=GIB));
+        /// Operations per second of all clients to one document. Each is sent to all its subscribers.
+        document_operations_per_second: Option<u64> = None, OrOff(Count(1..=1_000_000));
+        /// Bytes of operations per second of all clients to one document.
+        document_bytes_per_second: Option<u64> = None, OrOff(Bytes(1..=GIB));
+        /// How many seconds' worth of each rate may come at once. A client that comes back sends what it has gathered.
+        burst: Duration = Duration::from_secs(10), Time(SECOND_MS..=HOUR_MS);
     }
 
     /// Who clients are, and what they may do.

@@ -12,6 +12,7 @@ use super::dedupe::Dedupe;
 use super::key::{DocumentKey, SessionKey};
 use super::kind::Kind;
 use super::presence::Presence;
+use super::rate::Meter;
 use super::request::Asked;
 use super::ring::Ring;
 
@@ -71,6 +72,8 @@ pub struct Open {
     pub repeated: Vec<RepeatedBatch>,
     pub dedupe: Dedupe,
     pub ring: Ring,
+    /// What has come of late.
+    pub meter: Meter,
     pub presence: Presence,
     pub subscribers: Vec<SessionKey>,
     /// How many of them speak JSON.

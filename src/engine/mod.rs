@@ -5,6 +5,7 @@
 //! (`handle_*`), and pulls out what there is to do (`poll_*`). The shell in `server` does that with sockets, the
 //! simulator in `tests/simulation` with a seed.
 
+mod bucket;
 mod dedupe;
 mod document;
 mod gather;
@@ -20,6 +21,7 @@ mod open;
 mod operations;
 mod peers;
 mod presence;
+mod rate;
 mod refusal;
 mod request;
 mod resume;
@@ -33,6 +35,7 @@ mod sync;
 pub mod time;
 mod timer;
 mod transmit;
+mod users;
 mod version;
 mod voice;
 mod wants;

@@ -69,6 +69,11 @@ pub enum Refusal {
     DocumentTooLarge { bytes_max: usize },
     #[error("the document has had {clients_max} different writers, the most that it may")]
     TooManyClients { clients_max: usize },
+    #[error("this is more than {key} allows; the next in {retry_after_ms} ms")]
+    RateLimited {
+        key: &'static str,
+        retry_after_ms: u32,
+    },
     #[error("the presence has {bytes} bytes, more than the limit of {bytes_max}")]
     PresenceTooLarge { bytes: usize, bytes_max: usize },
     #[error("the base revision {base} does not do: {reason}")]
@@ -116,6 +121,7 @@ impl Refusal {
             Self::ClockGap { .. } => ErrorCode::ClockGap,
             Self::DocumentTooLarge { .. } => ErrorCode::DocumentTooLarge,
             Self::TooManyClients { .. } => ErrorCode::TooManyClients,
+            Self::RateLimited { .. } => ErrorCode::RateLimited,
             Self::PresenceTooLarge { .. } => ErrorCode::PresenceTooLarge,
             Self::SyncConflict { .. } | Self::VectorConflict => ErrorCode::SyncConflict,
             Self::SnapshotRequired => ErrorCode::SnapshotRequired,
@@ -131,6 +137,7 @@ impl Refusal {
             | Self::PongTimeout { .. }
             | Self::Backpressure { .. }
             | Self::ClockGap { .. }
+            | Self::RateLimited { .. }
             | Self::SyncConflict { .. }
             | Self::VectorConflict
             | Self::Unavailable(_) => true,
@@ -162,10 +169,10 @@ impl Refusal {
     }
 
     pub fn retry_after_ms(&self) -> u32 {
-        if matches!(self, Self::Unavailable(_)) {
-            RETRY_AFTER_MS
-        } else {
-            0
+        match self {
+            Self::Unavailable(_) => RETRY_AFTER_MS,
+            Self::RateLimited { retry_after_ms, .. } => *retry_after_ms,
+            _at_once_or_never => 0,
         }
     }
 

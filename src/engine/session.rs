@@ -10,8 +10,10 @@ use crate::codec::dialect::Dialect;
 use crate::codec::record::OperationsRecord;
 use crate::codec::{websocket, wire};
 
-use super::identity::Identity;
+use super::bucket::Bucket;
+use super::identity::{Identity, UserId};
 use super::key::{ConnectionId, DocumentKey};
+use super::rate::Meter;
 use super::request::Asked;
 use super::ring::Cursor;
 use super::time::Instant;
@@ -28,6 +30,9 @@ pub struct Session {
     pub document: Option<Arc<str>>,
     /// What is being handled of it.
     pub asked: Asked,
+    /// The user that it is counted for, where users have a rate.
+    pub user: Option<UserId>,
+    pub meter: Meter,
     pub subscriptions: Vec<Subscription>,
     /// Open requests that wait for their document to be loaded.
     pub joining: usize,
@@ -149,6 +154,8 @@ pub struct Socket {
     pub connected_at: Instant,
     pub heard_at: Instant,
     pub pinged_at: Option<Instant>,
+    /// Requests that count.
+    pub requests: Bucket,
     /// The other shards that have documents of this connection.
     pub forwards: Vec<Forward>,
 }
@@ -276,6 +283,8 @@ impl Session {
             manner,
             document,
             asked: Asked::default(),
+            user: None,
+            meter: Meter::default(),
             subscriptions: Vec::new(),
             joining: 0,
             served_first: 0,
@@ -369,6 +378,7 @@ impl Socket {
             connected_at: now,
             heard_at: now,
             pinged_at: None,
+            requests: Bucket::default(),
             forwards: Vec::new(),
         }
     }

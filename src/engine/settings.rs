@@ -2,7 +2,7 @@
 
 use super::resume::Sealer;
 use crate::auth::Verifier;
-use crate::config::{Connection, Document, Durability, Fanout, Memory, Presence};
+use crate::config::{Connection, Document, Durability, Fanout, Memory, Presence, Rate};
 
 /// One shard's limits and place, and what the store says of itself.
 #[derive(Debug, Clone)]
@@ -11,6 +11,7 @@ pub struct Settings {
     pub index: usize,
     pub shards: usize,
     pub connection: Connection,
+    pub rate: Rate,
     pub document: Document,
     pub fanout: Fanout,
     pub presence: Presence,

@@ -52,6 +52,7 @@ pub fn run(config: Config) -> Result<(), ServerError> {
             index,
             shards: cores.len(),
             connection: config.connection.clone(),
+            rate: config.rate.clone(),
             document: config.document.clone(),
             fanout: config.fanout.clone(),
             presence: config.presence.clone(),

@@ -144,6 +144,7 @@ impl Scene {
             index: 0,
             shards: 1,
             connection: config.connection,
+            rate: config.rate,
             document: config.document,
             fanout: config.fanout,
             presence: config.presence,

@@ -59,6 +59,7 @@ impl Relay {
             index: 0,
             shards,
             connection: config.connection,
+            rate: config.rate,
             document: config.document,
             fanout: config.fanout,
             presence: config.presence,

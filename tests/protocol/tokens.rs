@@ -15,7 +15,7 @@ use crate::requests::{hello, log_batch, open};
 const SECRET: &[u8] = b"a secret that only the test and the relay know";
 const LIFETIME_S: u64 = 20;
 
-fn relay(shards: usize) -> Relay {
+pub fn relay(shards: usize) -> Relay {
     let rules = Rules {
         issuer: None,
         audience: None,
@@ -48,7 +48,7 @@ fn hello_with(device: &str, token: String) -> request::Body {
     }
 }
 
-fn admitted(relay: &mut Relay, device: &str, claims: &Value) -> Client {
+pub fn admitted(relay: &mut Relay, device: &str, claims: &Value) -> Client {
     let client = relay.connect(Transport::Tcp);
     relay.send(client, hello_with(device, token(claims)));
     expect!(relay, client, Connected);

@@ -36,6 +36,7 @@ impl Room {
             memory: config.memory,
             durability: Durability::Always,
             epoch: 1,
+            census: std::sync::Arc::default(),
             identity_key: [0; 32],
             authority: Authority::Anybody,
             started_at_ms: 0,

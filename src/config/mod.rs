@@ -12,6 +12,7 @@ mod cores;
 mod draft;
 mod error;
 mod key;
+mod origins;
 mod relation;
 mod table;
 mod unit;
@@ -22,6 +23,7 @@ pub use cores::{Cores, CoresError};
 pub use draft::Draft;
 pub use error::{ConfigError, Place};
 pub use key::Key;
+pub use origins::Origins;
 pub use table::{
     Auth, Config, Connection, Document, Fanout, KEYS, Listen, Log, Memory, Presence, Rate, Shards,
     Store, TABLES,

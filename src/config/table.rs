@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::cores::{CoreSet, Cores};
 use super::key::{Key, tables};
+use super::origins::{OriginList, Origins};
 use super::unit::{
     Address, Bytes, Count, File, Filter, GIB, KIB, MIB, OrOff, Path, Percent, Text, Time, Unit,
     Variable,
@@ -28,6 +29,9 @@ tables! {
         websocket: Option<SocketAddr> = Some(([0, 0, 0, 0], 7400).into()), Address;
         /// Plain TCP: the protocol's frames and nothing around them. Every shard listens here.
         tcp: Option<SocketAddr> = Some(([0, 0, 0, 0], 7401).into()), Address;
+        /// The web pages that may open a WebSocket, by their Origin, as in "https://app.example, https://beta.example". "*":
+        /// all of them. Pages of other origins are refused; clients that are no browsers send no Origin, and are not.
+        origins: Origins = Origins::Any, OriginList;
         /// Health, metrics and administration. It asks for no credential: keep it on the loopback.
         admin: Option<SocketAddr> = Some(([127, 0, 0, 1], 7402).into()), Address;
     }
@@ -63,6 +67,13 @@ tables! {
     connection: Connection {
         /// Connections per shard; of more, each is refused. Each needs a file descriptor (LimitNOFILE).
         count_max: usize = 20_000, Count(1..=1_000_000);
+        /// Connections of one address, on all shards together; of IPv6, of one /64. Behind a proxy all clients have its
+        /// address: leave it "off" there, and let the proxy count. Where clients connect themselves, 100 leave room for
+        /// an office behind one address.
+        per_address_max: Option<usize> = None, OrOff(Count(1..=1_000_000));
+        /// Connections of one user, on all shards together. A connection that is lost counts until it is given up, after
+        /// connection.pong_timeout; so leave room for a user whose devices come back.
+        per_user_max: Option<usize> = None, OrOff(Count(1..=1_000_000));
         /// The longest frame that a client may send. Larger ones hold up everything behind them for longer.
         message_bytes_max: usize = size(MIB), Bytes(4 * KIB..=64 * MIB);
         /// The most operations in one batch, which is applied, stored and acknowledged as a whole.

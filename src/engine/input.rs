@@ -331,6 +331,11 @@ impl Shard {
             self.reply(key, refusal.error(0, 0));
             return Ok(());
         }
+        if let Some(socket) = self.sessions[key].socket_mut()
+            && socket.attendance.is_none()
+        {
+            socket.attendance = Some(self.settings.census.enter(&identity)?);
+        }
         let connection = &self.settings.connection;
         let connected = wire::Connected {
             client_id: identity.client_id,

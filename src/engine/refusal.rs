@@ -1,7 +1,7 @@
 //! Why the relay refuses: one variant per reason that a client can tell from another.
 
 use crate::auth::TokenError;
-use crate::codec::frame::FrameError;
+use crate::codec::frame::{self, FrameError};
 use crate::codec::websocket::WebSocketError;
 use crate::codec::wire::{self, ErrorCode};
 
@@ -10,6 +10,8 @@ pub const PROTOCOL_VERSIONS: [u32; 3] = [1, 2, 3];
 
 /// How long a client should wait before it tries again what is refused for want of a resource.
 const RETRY_AFTER_MS: u32 = 1000;
+/// The same where somebody else has to leave first.
+const CROWD_RETRY_AFTER_MS: u32 = 5000;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -55,6 +57,11 @@ pub enum Refusal {
     TooManyDocuments { documents_max: usize },
     #[error("another connection with the same identity has opened the document")]
     Replaced,
+    #[error("the {whose} has {connections_max} connections, the most that it may")]
+    TooManyConnections {
+        whose: &'static str,
+        connections_max: usize,
+    },
     #[error("the batch is not acceptable: {0}")]
     BatchInvalid(String),
     #[error("the operation is not acceptable: {0}")]
@@ -114,6 +121,7 @@ impl Refusal {
             Self::DocumentNotOpen => ErrorCode::DocumentNotOpen,
             Self::TooManyDocuments { .. } => ErrorCode::TooManyDocuments,
             Self::Replaced => ErrorCode::Replaced,
+            Self::TooManyConnections { .. } => ErrorCode::TooManyConnections,
             Self::BatchInvalid(_) => ErrorCode::BatchInvalid,
             Self::OperationInvalid(_) => ErrorCode::OperationInvalid,
             Self::OutOfBounds(_) => ErrorCode::OperationOutOfBounds,
@@ -136,6 +144,7 @@ impl Refusal {
             Self::HandshakeTimeout { .. }
             | Self::PongTimeout { .. }
             | Self::Backpressure { .. }
+            | Self::TooManyConnections { .. }
             | Self::ClockGap { .. }
             | Self::RateLimited { .. }
             | Self::SyncConflict { .. }
@@ -171,6 +180,7 @@ impl Refusal {
     pub fn retry_after_ms(&self) -> u32 {
         match self {
             Self::Unavailable(_) => RETRY_AFTER_MS,
+            Self::TooManyConnections { .. } => CROWD_RETRY_AFTER_MS,
             Self::RateLimited { retry_after_ms, .. } => *retry_after_ms,
             _at_once_or_never => 0,
         }
@@ -200,6 +210,19 @@ impl Refusal {
             document,
             supported_versions,
         })
+    }
+
+    /// The last frames of a connection that is refused before anybody has its bytes: Error and Close.
+    pub fn last_frames(&self) -> Vec<u8> {
+        let mut frames = Vec::new();
+        for body in [self.error(0, 0), self.close(0)] {
+            let event = wire::Event {
+                body: Some(body),
+                ..wire::Event::default()
+            };
+            frame::append(&event, &mut frames);
+        }
+        frames
     }
 
     pub fn close(&self, document: u64) -> wire::event::Body {

@@ -11,6 +11,7 @@ use crate::codec::record::OperationsRecord;
 use crate::codec::{websocket, wire};
 
 use super::bucket::Bucket;
+use super::census::Attendance;
 use super::identity::{Identity, UserId};
 use super::key::{ConnectionId, DocumentKey};
 use super::rate::Meter;
@@ -156,6 +157,8 @@ pub struct Socket {
     pub pinged_at: Option<Instant>,
     /// Requests that count.
     pub requests: Bucket,
+    /// It is counted in the census from Hello on.
+    pub attendance: Option<Attendance>,
     /// The other shards that have documents of this connection.
     pub forwards: Vec<Forward>,
 }
@@ -379,6 +382,7 @@ impl Socket {
             heard_at: now,
             pinged_at: None,
             requests: Bucket::default(),
+            attendance: None,
             forwards: Vec::new(),
         }
     }

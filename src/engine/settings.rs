@@ -1,8 +1,12 @@
 //! What a shard is made from.
 
-use super::resume::Sealer;
+use std::sync::Arc;
+
 use crate::auth::Verifier;
 use crate::config::{Connection, Document, Durability, Fanout, Memory, Presence, Rate};
+
+use super::census::Census;
+use super::resume::Sealer;
 
 /// One shard's limits and place, and what the store says of itself.
 #[derive(Debug, Clone)]
@@ -20,6 +24,8 @@ pub struct Settings {
     /// The store's epoch: it rises when a stop may have lost the newest revisions.
     pub epoch: u64,
     pub authority: Authority,
+    /// Who is connected; all shards of a relay share it.
+    pub census: Arc<Census>,
     /// What client ids are derived with.
     pub identity_key: [u8; 32],
     /// Unix time in milliseconds at `Instant::from_micros(0)`.

@@ -8,6 +8,7 @@ use crossbeam_channel::{Sender, unbounded};
 use glommio::{LocalExecutorBuilder, Placement};
 
 use super::clock::Clock;
+use super::crowd::Crowd;
 use super::doorbell::Doorbell;
 use super::doors::{Addresses, Doors};
 use super::driver::{Driver, Parts};
@@ -19,6 +20,7 @@ use super::metrics::{Gauge, Observed};
 use super::preflight::allowed_cores;
 use super::{ServerError, control, keys, signal, supervisor};
 use crate::config::{AuthMode, Budget, Config, Durability, bytes_text};
+use crate::engine::Census;
 use crate::engine::shard::Settings;
 use crate::store::{self, CommitterHandle, Reader, ReplySink, committer};
 
@@ -43,6 +45,10 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     let lifecycle = Arc::new(Lifecycle::new(doorbells.clone()));
     let mesh = Arc::new(Mesh::new(doorbells.clone()));
     let clock = Clock::start();
+    let per_address_max = config.connection.per_address_max;
+    let crowd = per_address_max.map(|connections_max| Arc::new(Crowd::new(connections_max)));
+    let origins = Arc::new(config.listen.origins.clone());
+    let census = Arc::new(Census::new(&config.connection));
     let (reports, incoming) = unbounded();
     signal::watch(reports.clone())?;
 
@@ -60,6 +66,7 @@ pub fn run(config: Config) -> Result<(), ServerError> {
             durability: config.store.durability,
             epoch: store.epoch,
             authority: authority.clone(),
+            census: Arc::clone(&census),
             identity_key: store.identity_key,
             started_at_ms: clock.origin_unix_ms(),
         };
@@ -68,6 +75,8 @@ pub fn run(config: Config) -> Result<(), ServerError> {
             clock,
             doorbell: Arc::clone(&doorbells[index]),
             listeners: Listeners::new(sockets),
+            crowd: crowd.clone(),
+            origins: Arc::clone(&origins),
             inbox,
             mailboxes: Arc::clone(&mailboxes),
             mesh: Arc::clone(&mesh),

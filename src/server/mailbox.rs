@@ -3,11 +3,11 @@
 //! The queue of replies has no limit of its own: the engine has bounded what it asked for. The queue of sockets
 //! is bounded, and a socket that finds it full is refused by the shard that has it.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 
+use super::crowd::ClientSocket;
 use super::doorbell::Doorbell;
 use super::handshake::Upgrade;
 use crate::store::StoreReply;
@@ -18,7 +18,7 @@ const HANDOFFS_MAX: usize = 1024;
 /// A connection on its way to the shard of the document that its URL names. Its 101 has not been sent.
 #[derive(Debug)]
 pub struct Handoff {
-    pub socket: OwnedFd,
+    pub socket: ClientSocket,
     pub upgrade: Box<Upgrade>,
     /// What came after the head.
     pub unread: Vec<u8>,

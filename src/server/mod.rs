@@ -14,6 +14,7 @@ mod boot;
 mod clock;
 mod connections;
 mod control;
+mod crowd;
 mod doorbell;
 mod doors;
 mod driver;

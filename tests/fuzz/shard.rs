@@ -151,6 +151,7 @@ impl Scene {
             memory: config.memory,
             durability: Durability::Always,
             epoch: 1,
+            census: std::sync::Arc::default(),
             identity_key: [1; 32],
             authority: Authority::Anybody,
             started_at_ms: 1,

@@ -66,6 +66,7 @@ impl Relay {
             memory: config.memory,
             durability: Durability::Always,
             epoch: 1,
+            census: std::sync::Arc::default(),
             identity_key: [7; 32],
             authority: Authority::Anybody,
             started_at_ms: STARTED_AT_MS,

@@ -2,6 +2,7 @@
 
 mod catch_up;
 mod connection;
+mod crowd;
 mod documents;
 mod end;
 mod errors;

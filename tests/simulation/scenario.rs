@@ -187,6 +187,7 @@ fn settings(random: &mut Random, is_small: bool, durability: Durability) -> Sett
         memory: Memory::default(),
         durability,
         epoch: 1,
+        census: Arc::default(),
         identity_key: [7; 32],
         authority: Authority::Anybody,
         started_at_ms: 0,

@@ -25,8 +25,8 @@ pub use error::{ConfigError, Place};
 pub use key::Key;
 pub use origins::Origins;
 pub use table::{
-    Auth, Config, Connection, Document, Fanout, KEYS, Listen, Log, Memory, Presence, Rate, Shards,
-    Store, TABLES,
+    Auth, Config, Connection, Document, Fanout, KEYS, Listen, Log, Memory, Presence, Quota, Rate,
+    Shards, Store, TABLES,
 };
 pub(crate) use unit::bytes_text;
 pub use word::{AuthMode, Durability, LogFormat};

@@ -148,6 +148,17 @@ tables! {
         token_bytes_max: usize = size(8 * KIB), Bytes(256..=64 * KIB);
     }
 
+    /// What each tenant may have, over all shards. Where nobody asks for tokens there is one tenant, without a name.
+    quota: Quota {
+        /// Connections; one more is refused at Hello.
+        connections_max: Option<u64> = None, OrOff(Count(1..=100_000_000));
+        /// Documents that it makes, counted from the relay's start; the first operation of one more is refused.
+        documents_max: Option<u64> = None, OrOff(Count(1..=1_000_000_000_000));
+        /// Bytes of operations that it stores, counted from the relay's start. A tenant that has as many can still read.
+        /// The batch that reaches the limit is taken whole.
+        stored_bytes_max: Option<u64> = None, OrOff(Bytes(KIB..=1_048_576 * GIB));
+    }
+
     /// One document's state and life.
     document: Document {
         /// The state of one document of a kind that the relay reads ("text"). An edit that would make it larger is refused.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::auth::Permissions;
 use crate::store::DocumentRef;
 
+use super::census::Tenant;
 use super::dedupe::Dedupe;
 use super::key::{DocumentKey, SessionKey};
 use super::kind::Kind;
@@ -74,6 +75,8 @@ pub struct Open {
     pub ring: Ring,
     /// What has come of late.
     pub meter: Meter,
+    /// The numbers of its tenant, from the first batch on, where they matter.
+    pub tenant: Option<Tenant>,
     pub presence: Presence,
     pub subscribers: Vec<SessionKey>,
     /// How many of them speak JSON.

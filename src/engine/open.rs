@@ -297,6 +297,7 @@ impl Shard {
                 fanout.ring_bytes_max,
             ),
             meter: Meter::default(),
+            tenant: None,
             presence: Presence::new(
                 name,
                 handle,

@@ -148,11 +148,27 @@ impl Shard {
         {
             return Err(Refusal::VectorConflict);
         }
-        let operations = open.kind.admit(Batch {
+        if open.tenant.is_none() {
+            let (tenant, _) = split_global_id(&reference.name);
+            open.tenant = self.settings.census.tenant(tenant);
+        }
+        let is_created = open.head_revision == 0;
+        if let Some(tenant) = &open.tenant {
+            tenant.check_bytes()?;
+            if is_created {
+                tenant.add_document()?;
+            }
+        }
+        let admitted = open.kind.admit(Batch {
             origin,
             base_revision: batch.base_revision,
             head_revision: open.head_revision,
             operations: &batch.operations,
+        });
+        let operations = admitted.inspect_err(|_| {
+            if let Some(tenant) = open.tenant.as_ref().filter(|_| is_created) {
+                tenant.remove_document();
+            }
         })?;
 
         let record = OperationsRecord {
@@ -164,6 +180,9 @@ impl Shard {
         let count = u32::try_from(record.operations.len()).expect("checked when it came");
         open.place_record(&record);
         let encoded = record::encode_operations(&record);
+        if let Some(tenant) = &open.tenant {
+            tenant.add_bytes(encoded.len());
+        }
         let bytes = encoded.len() + PENDING_OVERHEAD_BYTES;
         open.pending_bytes += bytes;
         open.pending.push_back(PendingBatch {

@@ -1,5 +1,7 @@
 //! Why the relay refuses: one variant per reason that a client can tell from another.
 
+use std::fmt;
+
 use crate::auth::TokenError;
 use crate::codec::frame::{self, FrameError};
 use crate::codec::websocket::WebSocketError;
@@ -62,6 +64,8 @@ pub enum Refusal {
         whose: &'static str,
         connections_max: usize,
     },
+    #[error("the tenant has as many {quota} as it may: {max}")]
+    QuotaExceeded { quota: Quota, max: u64 },
     #[error("the batch is not acceptable: {0}")]
     BatchInvalid(String),
     #[error("the operation is not acceptable: {0}")]
@@ -100,6 +104,24 @@ pub enum Refusal {
     Unavailable(String),
 }
 
+/// What a tenant can have too much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quota {
+    Connections,
+    Documents,
+    StoredBytes,
+}
+
+impl fmt::Display for Quota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connections => "connections",
+            Self::Documents => "documents",
+            Self::StoredBytes => "stored bytes",
+        })
+    }
+}
+
 impl Refusal {
     pub fn code(&self) -> ErrorCode {
         match self {
@@ -122,6 +144,7 @@ impl Refusal {
             Self::TooManyDocuments { .. } => ErrorCode::TooManyDocuments,
             Self::Replaced => ErrorCode::Replaced,
             Self::TooManyConnections { .. } => ErrorCode::TooManyConnections,
+            Self::QuotaExceeded { .. } => ErrorCode::TenantQuotaExceeded,
             Self::BatchInvalid(_) => ErrorCode::BatchInvalid,
             Self::OperationInvalid(_) => ErrorCode::OperationInvalid,
             Self::OutOfBounds(_) => ErrorCode::OperationOutOfBounds,
@@ -141,6 +164,8 @@ impl Refusal {
     /// Whether the same client may succeed with the same intent later, or after catching up.
     pub fn is_retryable(&self) -> bool {
         match self {
+            // The others take somebody who deletes.
+            Self::QuotaExceeded { quota, .. } => *quota == Quota::Connections,
             Self::HandshakeTimeout { .. }
             | Self::PongTimeout { .. }
             | Self::Backpressure { .. }
@@ -180,7 +205,11 @@ impl Refusal {
     pub fn retry_after_ms(&self) -> u32 {
         match self {
             Self::Unavailable(_) => RETRY_AFTER_MS,
-            Self::TooManyConnections { .. } => CROWD_RETRY_AFTER_MS,
+            Self::TooManyConnections { .. }
+            | Self::QuotaExceeded {
+                quota: Quota::Connections,
+                ..
+            } => CROWD_RETRY_AFTER_MS,
             Self::RateLimited { retry_after_ms, .. } => *retry_after_ms,
             _at_once_or_never => 0,
         }

@@ -48,7 +48,8 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     let per_address_max = config.connection.per_address_max;
     let crowd = per_address_max.map(|connections_max| Arc::new(Crowd::new(connections_max)));
     let origins = Arc::new(config.listen.origins.clone());
-    let census = Arc::new(Census::new(&config.connection));
+    let census = Census::new(&config.connection, &config.quota, Vec::new());
+    let census = Arc::new(census);
     let (reports, incoming) = unbounded();
     signal::watch(reports.clone())?;
 

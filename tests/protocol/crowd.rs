@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corelay::codec::wire::{ErrorCode, request};
-use corelay::config::Connection;
+use corelay::config::{Connection, Quota};
 use corelay::engine::Census;
 use corelay::engine::shard::Transport;
 
@@ -18,7 +18,7 @@ fn relay(shards: usize) -> Relay {
         ..Connection::default()
     };
     Relay::with(shards, |settings| {
-        settings.census = Arc::new(Census::new(&connection));
+        settings.census = Arc::new(Census::new(&connection, &Quota::default(), Vec::new()));
     })
 }
 

@@ -13,6 +13,7 @@ mod mesh;
 mod operations;
 mod order;
 mod presence;
+mod quotas;
 mod rates;
 mod refused;
 mod requests;

@@ -30,7 +30,7 @@ pub fn relay(shards: usize) -> Relay {
 }
 
 /// A token that ends `LIFETIME_S` after the relay's start, with these claims over the usual.
-fn token(others: &Value) -> String {
+pub fn token(others: &Value) -> String {
     let mut claims = json!({"sub": "ada", "exp": STARTED_AT_MS / 1000 + LIFETIME_S});
     for (name, value) in others.as_object().expect("claims are an object") {
         claims[name] = value.clone();
@@ -39,7 +39,7 @@ fn token(others: &Value) -> String {
     encode(&Header::default(), &claims, &key).expect("the key signs")
 }
 
-fn hello_with(device: &str, token: String) -> request::Body {
+pub fn hello_with(device: &str, token: String) -> request::Body {
     match hello(device) {
         request::Body::Hello(hello) => {
             request::Body::Hello(corelay::codec::wire::Hello { token, ..hello })

@@ -502,23 +502,75 @@ fn a_refused_batch_is_given_back_and_those_behind_it_are_sent_again() {
 
 #[test]
 fn too_fast_means_the_same_again_later() {
-    let (mut play, document) = Play::opened("log", up_to_date(0, 0));
-    play.submit(document, 100);
-    play.batches();
+    for (retry_after_ms, wait_ms) in [(700, 700), (3, 3), (0, 100)] {
+        let (mut play, document) = Play::opened("log", up_to_date(0, 0));
+        play.submit(document, 150);
+        play.batches();
+        play.tell(Told::Nack(wire::Nack {
+            retry_after_ms,
+            ..nack(1, ErrorCode::RateLimited, 0)
+        }));
+        play.tell(Told::Nack(nack(2, ErrorCode::ClockGap, 0)));
+        play.tell(Told::Nack(wire::Nack {
+            retry_after_ms: 5000,
+            ..nack(3, ErrorCode::RateLimited, 0)
+        }));
+        assert_eq!(
+            play.session.poll_timeout(),
+            Some(play.now + Duration::from_millis(wait_ms))
+        );
+        play.pass(wait_ms - 1);
+        assert_eq!(play.batches(), []);
+        play.pass(1);
+        assert_eq!(play.batches(), [(4, 0, 50), (5, 50, 50), (6, 100, 50)]);
+        assert_eq!(play.events(), []);
+    }
+}
+
+#[test]
+fn a_text_that_is_too_fast_is_rebased_and_sent_later() {
+    let (mut play, document) = Play::opened("text", up_to_date(0, 0));
+    play.session.submit_batch(document, batch(0, 2)).unwrap();
+    assert_eq!(play.batches(), [(1, 0, 2)]);
     play.tell(Told::Nack(wire::Nack {
-        retry_after_ms: 700,
+        retry_after_ms: 40,
         ..nack(1, ErrorCode::RateLimited, 0)
     }));
-    play.tell(Told::Nack(nack(2, ErrorCode::ClockGap, 0)));
-    assert_eq!(
-        play.session.poll_timeout(),
-        Some(play.now + Duration::from_millis(700))
-    );
-    play.pass(699);
-    assert_eq!(play.batches(), []);
-    play.pass(1);
-    assert_eq!(play.batches(), [(3, 0, 50), (4, 50, 50)]);
+    play.pass(39);
     assert_eq!(play.events(), []);
+    assert!(!play.session.is_ready(document));
+    play.pass(1);
+    assert_eq!(play.events(), [Event::Rebase { document }]);
+    assert!(play.session.is_ready(document));
+}
+
+#[test]
+fn a_sync_that_was_asked_for_too_often_is_not_waited_for() {
+    let (mut play, document) = Play::opened("log", up_to_date(0, 0));
+    play.tell(Told::RemoteOps(operations(1, OTHER, 0, 9)));
+    play.events();
+    play.session.request_sync(document, at(0));
+    play.tell(Told::Error(wire::Error {
+        code: ErrorCode::RateLimited.into(),
+        retryable: true,
+        retry_after_ms: 40,
+        document: HANDLE,
+        ..wire::Error::default()
+    }));
+    let events = play.events();
+    assert!(
+        matches!(&events[..], [Event::Error { refusal, .. }] if refusal.is(ErrorCode::RateLimited))
+    );
+    // One that comes on the relay's own account does not go back.
+    play.tell(Told::Resync(wire::Resync {
+        document: HANDLE,
+        reason: ResyncReason::Requested.into(),
+        from: at(9),
+        sync: SyncMode::Delta.into(),
+        next_clock: 0,
+    }));
+    play.events();
+    assert_eq!(play.session.position(document), at(9));
 }
 
 #[test]

@@ -164,6 +164,11 @@ impl Document {
         }
     }
 
+    /// The relay did not take the request: no Resync answers it.
+    pub fn sync_refused(&mut self) {
+        self.sync_requests = self.sync_requests.saturating_sub(1);
+    }
+
     // ---- time and sending
 
     pub fn handle_timeout(&mut self, now: Instant, events: &mut Events) {

@@ -212,7 +212,8 @@ impl Session {
         self.documents[document.0].announce(presence);
     }
 
-    /// Asks for the document again from `have`, or from its beginning.
+    /// Asks for the document again from `have`, or from its beginning. Answered by `Event::Resync`, or by `Event::Error`
+    /// with RATE_LIMITED if it was asked too often.
     pub fn request_sync(&mut self, document: DocumentKey, have: Option<Position>) {
         let control = &mut self.control;
         self.documents[document.0].request_sync(have, |body| append(control, body));

@@ -14,6 +14,7 @@ mod cores;
 mod draft;
 mod error;
 mod key;
+mod origins;
 mod relation;
 mod table;
 mod unit;
@@ -24,9 +25,10 @@ pub use cores::{Cores, CoresError};
 pub use draft::Draft;
 pub use error::{ConfigError, Place};
 pub use key::Key;
+pub use origins::Origins;
 pub use table::{
-    Auth, Config, Connection, Document, Fanout, KEYS, Listen, Log, Memory, Presence, Shards, Store,
-    TABLES,
+    Auth, Config, Connection, Document, Fanout, KEYS, Listen, Log, Memory, Presence, Quota, Rate,
+    Shards, Store, TABLES,
 };
 pub(crate) use unit::bytes_text;
 pub use word::{AuthMode, Durability, LogFormat};

@@ -8,9 +8,10 @@ use hyper::Uri;
 
 use super::cores::{CoreSet, Cores};
 use super::key::{Key, tables};
+use super::origins::{OriginList, Origins};
 use super::unit::{
-    Address, Bytes, Count, File, Filter, GIB, KIB, MIB, Path, Percent, Text, Time, Unit, Url,
-    Variable,
+    Address, Bytes, Count, File, Filter, GIB, KIB, MIB, OrOff, Path, Percent, Text, Time, Unit,
+    Url, Variable,
 };
 use super::word::{AuthMode, Durability, LogFormat, Word};
 
@@ -30,6 +31,9 @@ tables! {
         websocket: Option<SocketAddr> = Some(([0, 0, 0, 0], 7400).into()), Address;
         /// Plain TCP: the protocol's frames and nothing around them. Every shard listens here.
         tcp: Option<SocketAddr> = Some(([0, 0, 0, 0], 7401).into()), Address;
+        /// The web pages that may open a WebSocket, by their Origin, as in "https://app.example, https://beta.example". "*":
+        /// all of them. Pages of other origins are refused; clients that are no browsers send no Origin, and are not.
+        origins: Origins = Origins::Any, OriginList;
         /// Health, metrics and administration. It asks for no credential: keep it on the loopback.
         admin: Option<SocketAddr> = Some(([127, 0, 0, 1], 7402).into()), Address;
     }
@@ -65,6 +69,13 @@ tables! {
     connection: Connection {
         /// Connections per shard; of more, each is refused. Each needs a file descriptor (LimitNOFILE).
         count_max: usize = 20_000, Count(1..=1_000_000);
+        /// Connections of one address, on all shards together; of IPv6, of one /64. Behind a proxy all clients have its
+        /// address: leave it "off" there, and let the proxy count. Where clients connect themselves, 100 leave room for
+        /// an office behind one address.
+        per_address_max: Option<usize> = None, OrOff(Count(1..=1_000_000));
+        /// Connections of one user, on all shards together. A connection that is lost counts until it is given up, after
+        /// connection.pong_timeout; so leave room for a user whose devices come back.
+        per_user_max: Option<usize> = None, OrOff(Count(1..=1_000_000));
         /// The longest frame that a client may send. Larger ones hold up everything behind them for longer.
         message_bytes_max: usize = size(MIB), Bytes(4 * KIB..=64 * MIB);
         /// The most operations in one batch, which is applied, stored and acknowledged as a whole.
@@ -84,6 +95,34 @@ tables! {
         write_timeout: Duration = Duration::from_secs(10), Time(100..=HOUR_MS);
         /// Unacknowledged operations of one connection, past which it is not read.
         inflight_bytes_max: usize = size(4 * MIB), Bytes(4 * KIB..=GIB);
+    }
+
+    /// How fast clients may go. What comes faster is refused with RATE_LIMITED.
+    rate: Rate {
+        /// Operations per second of one connection, on each shard where it has documents. All rates are "off" at first,
+        /// because what is too fast is for the application to say: whoever can write may then use what is left of a
+        /// core and of the disk. For people who type and draw, 50 are plenty.
+        /// A batch is taken when there is something left of each of its rates, and may use more than is left: then the
+        /// next one waits until that is made up for.
+        connection_operations_per_second: Option<u64> = None, OrOff(Count(1..=1_000_000));
+        /// Bytes of operations per second of one connection, on each shard where it has documents. A batch that is
+        /// sent again and was applied counts here, and not as operations. For people, 64 KiB are plenty.
+        connection_bytes_per_second: Option<u64> = None, OrOff(Bytes(1..=GIB));
+        /// Requests per second of one connection that are neither operations nor presence: Open, SyncRequest, Ping and
+        /// Hello. For people, 10 are plenty.
+        connection_requests_per_second: Option<u64> = None, OrOff(Count(1..=1_000_000));
+        /// Operations per second of all connections of one user, on each shard. The user is the tenant's and the token's
+        /// where tokens are asked for, otherwise whomever the client names; one that names nobody is not limited. Each
+        /// shard remembers the users who are there, and up to connection.count_max others until their rates are unused.
+        user_operations_per_second: Option<u64> = None, OrOff(Count(1..=1_000_000));
+        /// Bytes of operations per second of all connections of one user, on each shard.
+        user_bytes_per_second: Option<u64> = None, OrOff(Bytes(1..=GIB));
+        /// Operations per second of all clients to one document. Each is sent to all its subscribers.
+        document_operations_per_second: Option<u64> = None, OrOff(Count(1..=1_000_000));
+        /// Bytes of operations per second of all clients to one document.
+        document_bytes_per_second: Option<u64> = None, OrOff(Bytes(1..=GIB));
+        /// How many seconds' worth of each rate may come at once. A client that comes back sends what it has gathered.
+        burst: Duration = Duration::from_secs(10), Time(SECOND_MS..=HOUR_MS);
     }
 
     /// Who clients are, and what they may do.
@@ -121,6 +160,17 @@ tables! {
         revocations_max: usize = 8192, Count(1..=262_144);
         /// The longest token.
         token_bytes_max: usize = size(8 * KIB), Bytes(256..=64 * KIB);
+    }
+
+    /// What each tenant may have, over all shards. Where nobody asks for tokens there is one tenant, without a name.
+    quota: Quota {
+        /// Connections; one more is refused at Hello.
+        connections_max: Option<u64> = None, OrOff(Count(1..=100_000_000));
+        /// Documents that it makes, counted from the relay's start; the first operation of one more is refused.
+        documents_max: Option<u64> = None, OrOff(Count(1..=1_000_000_000_000));
+        /// Bytes of operations that it stores, counted from the relay's start. A tenant that has as many can still read.
+        /// The batch that reaches the limit is taken whole.
+        stored_bytes_max: Option<u64> = None, OrOff(Bytes(KIB..=1_048_576 * GIB));
     }
 
     /// One document's state and life.

@@ -43,6 +43,9 @@ pub struct Percent(pub RangeInclusive<u64>);
 /// A length of time: `"10 s"`. Never without its unit. The bounds are in milliseconds.
 pub struct Time(pub RangeInclusive<u64>);
 
+/// A limit of that unit, or none: `"off"` or 0.
+pub struct OrOff<U>(pub U);
+
 /// Where to listen: `"0.0.0.0:7400"`, or `"off"`.
 pub struct Address;
 
@@ -201,6 +204,37 @@ impl<T: Copy + TryFrom<u64> + TryInto<u64>> Unit<T> for Percent {
 
     fn literal(&self, value: &T) -> String {
         self.show(value)
+    }
+}
+
+impl<T, U: Unit<T>> Unit<Option<T>> for OrOff<U> {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn range(&self) -> String {
+        format!("{}, or \"off\" (or 0)", self.0.range())
+    }
+
+    fn parse(&self, text: &str) -> Result<Option<T>, String> {
+        match text {
+            "off" | "0" => Ok(None),
+            limit => self.0.parse(limit).map(Some),
+        }
+    }
+
+    fn show(&self, value: &Option<T>) -> String {
+        match value {
+            None => "off".to_owned(),
+            Some(limit) => self.0.show(limit),
+        }
+    }
+
+    fn literal(&self, value: &Option<T>) -> String {
+        match value {
+            None => "\"off\"".to_owned(),
+            Some(limit) => self.0.literal(limit),
+        }
     }
 }
 

@@ -8,10 +8,12 @@ use bytes::Bytes;
 use crate::auth::Permissions;
 use crate::store::DocumentRef;
 
+use super::census::Tenant;
 use super::dedupe::Dedupe;
 use super::key::{DocumentKey, SessionKey};
 use super::kind::Kind;
 use super::presence::Presence;
+use super::rate::Meter;
 use super::request::Asked;
 use super::ring::Ring;
 
@@ -71,6 +73,10 @@ pub struct Open {
     pub repeated: Vec<RepeatedBatch>,
     pub dedupe: Dedupe,
     pub ring: Ring,
+    /// What has come of late.
+    pub meter: Meter,
+    /// The numbers of its tenant, from the first batch on, where they matter.
+    pub tenant: Option<Tenant>,
     pub presence: Presence,
     pub subscribers: Vec<SessionKey>,
     /// How many of them speak JSON.

@@ -16,10 +16,16 @@ const UUID_BYTES: usize = 16;
 /// Client ids are exact as a JavaScript number.
 const CLIENT_ID_MASK: u64 = (1 << 53) - 1;
 
+/// A tenant's user: a keyed hash of both names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserId(pub u128);
+
 /// What a connection has shown itself to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     pub client_id: u64,
+    /// Who is counted against the limits of a user. `None`: nobody is named.
+    pub user: Option<UserId>,
     pub user_id: String,
     pub user_name: String,
     /// What its token grants. `None`: tokens are not asked for, and everything is granted.
@@ -92,13 +98,16 @@ impl Identity {
                 grant.user_name.clone(),
             ),
         };
-        let client_id = client_id(&settings.identity_key, tenant, &user_id, &hello.client_uuid);
+        let key = &settings.identity_key;
+        let client_id = client_id(key, tenant, &user_id, &hello.client_uuid);
+        let user = (!user_id.is_empty()).then(|| user(key, tenant, &user_id));
         let expires_at = grant.as_ref().map(|grant| {
             let after_ms = grant.expires_at_ms.saturating_sub(settings.started_at_ms);
             Instant::default() + Duration::from_millis(after_ms)
         });
         Ok(Self {
             client_id,
+            user,
             user_id,
             user_name,
             grant,
@@ -145,12 +154,22 @@ fn check(hello: &wire::Hello) -> Result<(), Refusal> {
 
 /// The same for the same client for ever, and nobody can choose another's: a keyed hash.
 fn client_id(key: &[u8; 32], tenant: &str, user_id: &str, client_uuid: &[u8]) -> u64 {
+    let hash = hash(key, &[tenant.as_bytes(), user_id.as_bytes(), client_uuid]);
+    let first = hash.first_chunk().expect("a hash has 32 bytes");
+    (u64::from_le_bytes(*first) & CLIENT_ID_MASK).max(1)
+}
+
+fn user(key: &[u8; 32], tenant: &str, user_id: &str) -> UserId {
+    let hash = hash(key, &[tenant.as_bytes(), user_id.as_bytes()]);
+    let first = hash.first_chunk().expect("a hash has 32 bytes");
+    UserId(u128::from_le_bytes(*first))
+}
+
+fn hash(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_keyed(key);
-    for part in [tenant.as_bytes(), user_id.as_bytes(), client_uuid] {
+    for part in parts {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part);
     }
-    let hash = hasher.finalize();
-    let first = hash.as_bytes().first_chunk().expect("a hash has 32 bytes");
-    (u64::from_le_bytes(*first) & CLIENT_ID_MASK).max(1)
+    hasher.finalize().into()
 }

@@ -210,6 +210,12 @@ impl Shard {
         message: Bytes,
         now: Instant,
     ) -> Result<(), Refusal> {
+        if counts(&request.body)
+            && let Err(refusal) = self.pay_request(key, now)
+        {
+            self.reply(key, refusal.error(request.request_id(), request.handle()));
+            return Ok(());
+        }
         let is_greeting = matches!(self.sessions[key].phase, Phase::Greeting);
         match request.body {
             json::Body::Request(Body::Ping(ping)) => {
@@ -328,6 +334,11 @@ impl Shard {
             self.reply(key, refusal.error(0, 0));
             return Ok(());
         }
+        if let Some(socket) = self.sessions[key].socket_mut()
+            && socket.attendance.is_none()
+        {
+            socket.attendance = Some(self.settings.census.enter(&identity)?);
+        }
         let connection = &self.settings.connection;
         let connected = wire::Connected {
             client_id: identity.client_id,
@@ -438,6 +449,28 @@ fn versions_of(dialect: Dialect) -> &'static [u32] {
     match dialect {
         Dialect::Protobuf => &PROTOCOL_VERSIONS[1..],
         Dialect::Json | Dialect::EventStream => &PROTOCOL_VERSIONS,
+    }
+}
+
+/// Whether the connection's rate of requests is for it. Operations have rates of their own, and presence is coalesced;
+/// leaving is never refused.
+fn counts(body: &json::Body) -> bool {
+    match body {
+        json::Body::Operations(_) => false,
+        json::Body::Request(body) => match body {
+            Body::Hello(_)
+            | Body::Open(_)
+            | Body::SyncRequest(_)
+            | Body::SnapshotOffer(_)
+            | Body::Delete(_)
+            | Body::List(_)
+            | Body::Ping(_) => true,
+            Body::Operations(_)
+            | Body::Presence(_)
+            | Body::Heartbeat(_)
+            | Body::Pong(_)
+            | Body::Close(_) => false,
+        },
     }
 }
 

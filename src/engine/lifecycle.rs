@@ -76,7 +76,9 @@ impl Shard {
             self.unsubscribe(key, subscription.document, now);
         }
         self.detach(key);
+        self.leave_user(key, now);
         if let Some(socket) = self.socket_of(key) {
+            socket.attendance = None;
             let input = std::mem::take(&mut socket.input);
             let deferred = std::mem::take(&mut socket.deferred);
             let reader = std::mem::take(&mut socket.reader);

@@ -109,6 +109,7 @@ impl Shard {
                 );
                 let key = self.sessions.insert(session);
                 self.links.insert((from, connection), key);
+                self.enter_user(key, now);
             }
             MeshMessage::Request {
                 connection,

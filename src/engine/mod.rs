@@ -1,10 +1,12 @@
 //! The relay itself: a synchronous, deterministic state machine for a whole shard.
 //!
 //! A [`Shard`] owns all documents, sessions, rings, presence and timers of one core. It does no IO, reads no
-//! clock and takes no lock: whoever drives it hands in bytes, store replies, other shards' messages and the time
+//! clock and takes no lock but that of the [`Census`], when a client comes or goes: whoever drives it hands in bytes, store replies, other shards' messages and the time
 //! (`handle_*`), and pulls out what there is to do (`poll_*`). The shell in `server` does that with sockets, the
 //! simulator in `tests/simulation` with a seed.
 
+mod bucket;
+mod census;
 mod dedupe;
 mod document;
 mod gather;
@@ -20,6 +22,7 @@ mod open;
 mod operations;
 mod peers;
 mod presence;
+mod rate;
 mod refusal;
 mod request;
 mod resume;
@@ -33,11 +36,13 @@ mod sync;
 pub mod time;
 mod timer;
 mod transmit;
+mod users;
 mod version;
 mod voice;
 mod wants;
 
+pub use census::Census;
 pub use open::{DOCUMENT_ID_BYTES_MAX, is_document_id};
-pub use refusal::PROTOCOL_VERSIONS;
+pub use refusal::{PROTOCOL_VERSIONS, Refusal};
 pub use shard::Shard;
 pub use time::Instant;

@@ -14,6 +14,7 @@ use super::key::DocumentKey;
 use super::key::SessionKey;
 use super::kind::{self, Kind, StateError};
 use super::presence::Presence;
+use super::rate::Meter;
 use super::refusal::Refusal;
 use super::ring::Ring;
 use super::route;
@@ -305,6 +306,8 @@ impl Shard {
                 fanout.ring_slots,
                 fanout.ring_bytes_max,
             ),
+            meter: Meter::default(),
+            tenant: None,
             presence: Presence::new(
                 name,
                 handle,

@@ -16,6 +16,7 @@ use super::document::{Open, PendingBatch, RepeatedBatch};
 use super::key::DocumentKey;
 use super::key::SessionKey;
 use super::kind::{Batch, StateError};
+use super::rate::Cost;
 use super::refusal::Refusal;
 use super::ring::Slot;
 use super::shard::Shard;
@@ -68,6 +69,8 @@ impl Shard {
         self.reply(key, event::Body::Nack(nack));
     }
 
+    /// The order of the checks: its form, the permission to write, the rate, what is in its operations, and last
+    /// whether it comes in turn and fits the document.
     fn take_batch(
         &mut self,
         key: SessionKey,
@@ -87,22 +90,52 @@ impl Shard {
             .identity()
             .expect("only a session that said Hello has subscriptions")
             .client_id;
-        let is_room = self.ledger.document_bytes < self.settings.memory.document_bytes_max;
         let clients_max = self.settings.document.clients_max;
+        let open = self.documents[document_key].open();
+        let novelty = open.expect("subscribed to").dedupe.check(
+            origin,
+            batch.first_clock,
+            u64::from(count),
+            clients_max,
+        );
+        let is_repeated = matches!(novelty, Ok(Novelty::Duplicate { .. }));
+        let cost = Cost {
+            operations: if is_repeated { 0 } else { u64::from(count) },
+            bytes: batch.operations.iter().map(|it| it.len() as u64).sum(),
+        };
+        self.pay(key, document_key, cost, now)?;
+        let open = self.documents[document_key].open();
+        if !is_repeated {
+            open.expect("as before").kind.check(&batch.operations)?;
+        }
+        let placed = match novelty {
+            Ok(Novelty::Duplicate { first_revision }) => {
+                self.metrics.duplicates += 1;
+                self.repeat_ack(key, document_key, batch, count, first_revision, now)
+            }
+            Ok(Novelty::Fresh) => self.place_batch(key, document_key, batch, origin),
+            Err(refusal) => Err(refusal),
+        };
+        // It may come again as it is, and is not to pay twice.
+        placed.inspect_err(|refusal| {
+            if refusal.is_retryable() {
+                self.repay(key, document_key, cost);
+            }
+        })
+    }
+
+    /// A batch that is new, and whose turn it is, gets its place, and goes to the store.
+    fn place_batch(
+        &mut self,
+        key: SessionKey,
+        document_key: DocumentKey,
+        batch: &wire::Operations,
+        origin: u64,
+    ) -> Result<(), Refusal> {
+        let is_room = self.ledger.document_bytes < self.settings.memory.document_bytes_max;
         let document = &mut self.documents[document_key];
         let reference = document.reference(document_key);
         let open = document.open_mut().expect("subscribed to");
-
-        match open
-            .dedupe
-            .check(origin, batch.first_clock, u64::from(count), clients_max)?
-        {
-            Novelty::Duplicate { first_revision } => {
-                self.metrics.duplicates += 1;
-                return self.repeat_ack(key, document_key, batch, count, first_revision, now);
-            }
-            Novelty::Fresh => (),
-        }
         if !is_room {
             return Err(Refusal::Unavailable(
                 "no memory for more operations".to_owned(),
@@ -115,11 +148,27 @@ impl Shard {
         {
             return Err(Refusal::VectorConflict);
         }
-        let operations = open.kind.admit(Batch {
+        if open.tenant.is_none() {
+            let (tenant, _) = split_global_id(&reference.name);
+            open.tenant = self.settings.census.tenant(tenant);
+        }
+        let is_created = open.head_revision == 0;
+        if let Some(tenant) = &open.tenant {
+            tenant.check_bytes()?;
+            if is_created {
+                tenant.add_document()?;
+            }
+        }
+        let admitted = open.kind.admit(Batch {
             origin,
             base_revision: batch.base_revision,
             head_revision: open.head_revision,
             operations: &batch.operations,
+        });
+        let operations = admitted.inspect_err(|_| {
+            if let Some(tenant) = open.tenant.as_ref().filter(|_| is_created) {
+                tenant.remove_document();
+            }
         })?;
 
         let record = OperationsRecord {
@@ -128,8 +177,12 @@ impl Shard {
             first_clock: batch.first_clock,
             operations,
         };
+        let count = u32::try_from(record.operations.len()).expect("checked when it came");
         open.place_record(&record);
         let encoded = record::encode_operations(&record);
+        if let Some(tenant) = &open.tenant {
+            tenant.add_bytes(encoded.len());
+        }
         let bytes = encoded.len() + PENDING_OVERHEAD_BYTES;
         open.pending_bytes += bytes;
         open.pending.push_back(PendingBatch {

@@ -100,6 +100,7 @@ impl Shard {
             self.unsubscribe(key, document, now);
         }
         self.attach_again(key, &identity);
+        self.enter_user(key, now);
     }
 
     /// A client closes one document.

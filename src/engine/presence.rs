@@ -403,6 +403,7 @@ mod tests {
         fn typing(&mut self, client: u64, is_typing: bool, now_ms: u64) -> Result<Update, Refusal> {
             let identity = Identity {
                 client_id: client,
+                user: None,
                 user_id: format!("user-{client}"),
                 user_name: String::new(),
                 grant: None,
@@ -531,6 +532,7 @@ mod tests {
         let mut room = Room::new();
         let identity = Identity {
             client_id: 1,
+            user: None,
             user_id: String::new(),
             user_name: String::new(),
             grant: None,

@@ -1,7 +1,9 @@
 //! Why the relay refuses: one variant per reason that a client can tell from another.
 
+use std::fmt;
+
 use crate::auth::TokenError;
-use crate::codec::frame::FrameError;
+use crate::codec::frame::{self, FrameError};
 use crate::codec::websocket::WebSocketError;
 use crate::codec::wire::{self, ErrorCode};
 
@@ -10,6 +12,8 @@ pub const PROTOCOL_VERSIONS: [u32; 3] = [1, 2, 3];
 
 /// How long a client should wait before it tries again what is refused for want of a resource.
 const RETRY_AFTER_MS: u32 = 1000;
+/// The same where somebody else has to leave first.
+const CROWD_RETRY_AFTER_MS: u32 = 5000;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -57,6 +61,13 @@ pub enum Refusal {
     TooManyDocuments { documents_max: usize },
     #[error("another connection with the same identity has opened the document")]
     Replaced,
+    #[error("the {whose} has {connections_max} connections, the most that it may")]
+    TooManyConnections {
+        whose: &'static str,
+        connections_max: usize,
+    },
+    #[error("the tenant has as many {quota} as it may: {max}")]
+    QuotaExceeded { quota: Quota, max: u64 },
     #[error("the batch is not acceptable: {0}")]
     BatchInvalid(String),
     #[error("the operation is not acceptable: {0}")]
@@ -71,6 +82,11 @@ pub enum Refusal {
     DocumentTooLarge { bytes_max: usize },
     #[error("the document has had {clients_max} different writers, the most that it may")]
     TooManyClients { clients_max: usize },
+    #[error("this is more than {key} allows; the next in {retry_after_ms} ms")]
+    RateLimited {
+        key: &'static str,
+        retry_after_ms: u32,
+    },
     #[error("the presence has {bytes} bytes, more than the limit of {bytes_max}")]
     PresenceTooLarge { bytes: usize, bytes_max: usize },
     #[error("the base revision {base} does not do: {reason}")]
@@ -90,6 +106,24 @@ pub enum Refusal {
     KeysStale,
     #[error("not now: {0}")]
     Unavailable(String),
+}
+
+/// What a tenant can have too much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quota {
+    Connections,
+    Documents,
+    StoredBytes,
+}
+
+impl fmt::Display for Quota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connections => "connections",
+            Self::Documents => "documents",
+            Self::StoredBytes => "stored bytes",
+        })
+    }
 }
 
 impl Refusal {
@@ -114,6 +148,8 @@ impl Refusal {
             Self::DocumentNotOpen => ErrorCode::DocumentNotOpen,
             Self::TooManyDocuments { .. } => ErrorCode::TooManyDocuments,
             Self::Replaced => ErrorCode::Replaced,
+            Self::TooManyConnections { .. } => ErrorCode::TooManyConnections,
+            Self::QuotaExceeded { .. } => ErrorCode::TenantQuotaExceeded,
             Self::BatchInvalid(_) => ErrorCode::BatchInvalid,
             Self::OperationInvalid(_) => ErrorCode::OperationInvalid,
             Self::OutOfBounds(_) => ErrorCode::OperationOutOfBounds,
@@ -121,6 +157,7 @@ impl Refusal {
             Self::ClockGap { .. } => ErrorCode::ClockGap,
             Self::DocumentTooLarge { .. } => ErrorCode::DocumentTooLarge,
             Self::TooManyClients { .. } => ErrorCode::TooManyClients,
+            Self::RateLimited { .. } => ErrorCode::RateLimited,
             Self::PresenceTooLarge { .. } => ErrorCode::PresenceTooLarge,
             Self::SyncConflict { .. } | Self::VectorConflict => ErrorCode::SyncConflict,
             Self::SnapshotRequired => ErrorCode::SnapshotRequired,
@@ -132,10 +169,14 @@ impl Refusal {
     /// Whether the same client may succeed with the same intent later, or after catching up.
     pub fn is_retryable(&self) -> bool {
         match self {
+            // The others take somebody who deletes.
+            Self::QuotaExceeded { quota, .. } => *quota == Quota::Connections,
             Self::HandshakeTimeout { .. }
             | Self::PongTimeout { .. }
             | Self::Backpressure { .. }
+            | Self::TooManyConnections { .. }
             | Self::ClockGap { .. }
+            | Self::RateLimited { .. }
             | Self::SyncConflict { .. }
             | Self::VectorConflict
             | Self::KeysStale
@@ -169,10 +210,15 @@ impl Refusal {
     }
 
     pub fn retry_after_ms(&self) -> u32 {
-        if matches!(self, Self::KeysStale | Self::Unavailable(_)) {
-            RETRY_AFTER_MS
-        } else {
-            0
+        match self {
+            Self::KeysStale | Self::Unavailable(_) => RETRY_AFTER_MS,
+            Self::TooManyConnections { .. }
+            | Self::QuotaExceeded {
+                quota: Quota::Connections,
+                ..
+            } => CROWD_RETRY_AFTER_MS,
+            Self::RateLimited { retry_after_ms, .. } => *retry_after_ms,
+            _at_once_or_never => 0,
         }
     }
 
@@ -200,6 +246,19 @@ impl Refusal {
             document,
             supported_versions,
         })
+    }
+
+    /// The last frames of a connection that is refused before anybody has its bytes: Error and Close.
+    pub fn last_frames(&self) -> Vec<u8> {
+        let mut frames = Vec::new();
+        for body in [self.error(0, 0), self.close(0)] {
+            let event = wire::Event {
+                body: Some(body),
+                ..wire::Event::default()
+            };
+            frame::append(&event, &mut frames);
+        }
+        frames
     }
 
     pub fn close(&self, document: u64) -> wire::event::Body {

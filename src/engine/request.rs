@@ -95,6 +95,14 @@ impl Request {
             json::Body::Request(_) | json::Body::Operations(_) => 0,
         }
     }
+
+    /// The handle of the document that it is about, or 0.
+    pub fn handle(&self) -> u64 {
+        match &self.body {
+            json::Body::Request(body) => document_of(body),
+            json::Body::Operations(_) => 0,
+        }
+    }
 }
 
 impl Shard {

@@ -10,8 +10,11 @@ use crate::codec::dialect::Dialect;
 use crate::codec::record::OperationsRecord;
 use crate::codec::{websocket, wire};
 
-use super::identity::Identity;
+use super::bucket::Bucket;
+use super::census::Attendance;
+use super::identity::{Identity, UserId};
 use super::key::{ConnectionId, DocumentKey};
+use super::rate::Meter;
 use super::request::Asked;
 use super::ring::Cursor;
 use super::time::Instant;
@@ -28,6 +31,9 @@ pub struct Session {
     pub document: Option<Arc<str>>,
     /// What is being handled of it.
     pub asked: Asked,
+    /// The user that it is counted for, where users have a rate.
+    pub user: Option<UserId>,
+    pub meter: Meter,
     pub subscriptions: Vec<Subscription>,
     /// Open requests that wait for their document to be loaded.
     pub joining: usize,
@@ -149,6 +155,10 @@ pub struct Socket {
     pub connected_at: Instant,
     pub heard_at: Instant,
     pub pinged_at: Option<Instant>,
+    /// Requests that count.
+    pub requests: Bucket,
+    /// It is counted in the census from Hello on.
+    pub attendance: Option<Attendance>,
     /// The other shards that have documents of this connection.
     pub forwards: Vec<Forward>,
 }
@@ -276,6 +286,8 @@ impl Session {
             manner,
             document,
             asked: Asked::default(),
+            user: None,
+            meter: Meter::default(),
             subscriptions: Vec::new(),
             joining: 0,
             served_first: 0,
@@ -369,6 +381,8 @@ impl Socket {
             connected_at: now,
             heard_at: now,
             pinged_at: None,
+            requests: Bucket::default(),
+            attendance: None,
             forwards: Vec::new(),
         }
     }

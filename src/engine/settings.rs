@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use super::resume::Sealer;
 use crate::auth::Verifier;
-use crate::config::{Connection, Document, Durability, Fanout, Memory, Presence};
+use crate::config::{Connection, Document, Durability, Fanout, Memory, Presence, Rate};
+
+use super::census::Census;
+use super::resume::Sealer;
 
 /// One shard's limits and place, and what the store says of itself.
 #[derive(Debug, Clone)]
@@ -13,6 +15,7 @@ pub struct Settings {
     pub index: usize,
     pub shards: usize,
     pub connection: Connection,
+    pub rate: Rate,
     pub document: Document,
     pub fanout: Fanout,
     pub presence: Presence,
@@ -21,6 +24,8 @@ pub struct Settings {
     /// The store's epoch: it rises when a stop may have lost the newest revisions.
     pub epoch: u64,
     pub authority: Authority,
+    /// Who is connected; all shards of a relay share it.
+    pub census: Arc<Census>,
     /// What client ids are derived with.
     pub identity_key: [u8; 32],
     /// Unix time in milliseconds at `Instant::from_micros(0)`.

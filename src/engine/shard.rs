@@ -28,9 +28,11 @@ use super::document::Document;
 use super::key::{DocumentKey, SessionKey};
 use super::lane::Outbox;
 use super::metrics::Ledger;
+use super::rate::Rates;
 use super::session::{Carrier, Manner, Phase, Session, Socket};
 use super::time::Instant;
 use super::timer::{Owner, Timers};
+use super::users::Users;
 
 pub use super::key::ConnectionId;
 pub use super::lane::{Lane, MeshMessage};
@@ -60,6 +62,8 @@ pub struct Shard {
     pub(super) tickets: u64,
     /// Sessions that want to read when one of the reads is answered.
     pub(super) readers: VecDeque<(SessionKey, DocumentKey)>,
+    pub(super) rates: Rates,
+    pub(super) users: Users,
     pub(super) timers: Timers,
     pub(super) ledger: Ledger,
     pub(super) metrics: Metrics,
@@ -75,6 +79,7 @@ impl Shard {
     pub fn new(settings: Settings) -> Self {
         Self {
             outboxes: (0..settings.shards).map(|_| Outbox::default()).collect(),
+            rates: Rates::new(&settings.rate),
             settings,
             sessions: SlotMap::with_key(),
             documents: SlotMap::with_key(),
@@ -90,6 +95,7 @@ impl Shard {
             reads: BTreeMap::new(),
             tickets: 0,
             readers: VecDeque::new(),
+            users: Users::default(),
             timers: Timers::default(),
             ledger: Ledger::default(),
             metrics: Metrics::default(),

@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, Notify};
 use super::authority::{self, Keeper};
 use super::clock::Clock;
 use super::control::Control;
+use super::crowd::Crowd;
 use super::doorbell::Doorbell;
 use super::doors::{Addresses, Doors};
 use super::driver::{Driver, Parts};
@@ -23,6 +24,7 @@ use super::metrics::{Gauge, Observed};
 use super::preflight::allowed_cores;
 use super::{ServerError, keys, signal, supervisor};
 use crate::config::{AuthMode, Budget, Config, Durability, bytes_text};
+use crate::engine::Census;
 use crate::engine::shard::{Authority, Settings};
 use crate::store::{self, CommitterHandle, Reader, ReplySink, committer};
 
@@ -62,6 +64,11 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     let gauges: Vec<_> = cores.iter().map(|_| Arc::new(Gauge::default())).collect();
     let lifecycle = Arc::new(Lifecycle::new(doorbells.clone()));
     let mesh = Arc::new(Mesh::new(doorbells.clone()));
+    let per_address_max = config.connection.per_address_max;
+    let crowd = per_address_max.map(|connections_max| Arc::new(Crowd::new(connections_max)));
+    let origins = Arc::new(config.listen.origins.clone());
+    let census = Census::new(&config.connection, &config.quota, Vec::new());
+    let census = Arc::new(census);
     let (reports, incoming) = unbounded();
     signal::watch(reports.clone())?;
 
@@ -71,6 +78,7 @@ pub fn run(config: Config) -> Result<(), ServerError> {
             index,
             shards: cores.len(),
             connection: config.connection.clone(),
+            rate: config.rate.clone(),
             document: config.document.clone(),
             fanout: config.fanout.clone(),
             presence: config.presence.clone(),
@@ -78,6 +86,7 @@ pub fn run(config: Config) -> Result<(), ServerError> {
             durability: config.store.durability,
             epoch: store.epoch,
             authority: authority.clone(),
+            census: Arc::clone(&census),
             identity_key: store.identity_key,
             started_at_ms: clock.origin_unix_ms(),
         };
@@ -86,6 +95,8 @@ pub fn run(config: Config) -> Result<(), ServerError> {
             clock,
             doorbell: Arc::clone(&doorbells[index]),
             listeners: Listeners::new(sockets),
+            crowd: crowd.clone(),
+            origins: Arc::clone(&origins),
             inbox,
             mailboxes: Arc::clone(&mailboxes),
             mesh: Arc::clone(&mesh),

@@ -5,12 +5,12 @@
 //! turn, so that none starves the others. Deadlines of the engine's connections are the engine's.
 
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use slotmap::{Key as _, KeyData, SlotMap, new_key_type};
 
+use super::crowd::ClientSocket;
 use super::poller::{Readiness, Token};
 use crate::engine::shard::ConnectionId;
 use crate::engine::{Instant, Shard};
@@ -25,7 +25,7 @@ const LINGER: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub struct Connection {
-    pub socket: OwnedFd,
+    pub socket: ClientSocket,
     pub stage: Stage,
     /// There may be something to read.
     pub readable: bool,
@@ -76,24 +76,29 @@ impl Connections {
         self.handshakes_count
     }
 
+    /// Those that linger, about.
+    pub fn lingering_count(&self) -> usize {
+        self.lingering.len()
+    }
+
     pub fn keys(&self) -> Vec<Key> {
         self.slots.keys().collect()
     }
 
-    pub fn insert_handshake(&mut self, socket: OwnedFd, deadline: Instant) -> Key {
+    pub fn insert_handshake(&mut self, socket: ClientSocket, deadline: Instant) -> Key {
         let key = self.insert(socket, Stage::Handshake { head: Vec::new() });
         self.handshakes.push_back((deadline, key));
         self.handshakes_count += 1;
         key
     }
 
-    pub fn insert_open(&mut self, socket: OwnedFd, id: ConnectionId) -> Key {
+    pub fn insert_open(&mut self, socket: ClientSocket, id: ConnectionId) -> Key {
         let key = self.insert(socket, Stage::Open(id));
         self.by_id.insert(id, key);
         key
     }
 
-    fn insert(&mut self, socket: OwnedFd, stage: Stage) -> Key {
+    fn insert(&mut self, socket: ClientSocket, stage: Stage) -> Key {
         self.slots.insert(Connection {
             socket,
             stage,
@@ -136,7 +141,7 @@ impl Connections {
     }
 
     /// The connection is gone; its socket is the caller's.
-    pub fn remove(&mut self, key: Key) -> Option<OwnedFd> {
+    pub fn remove(&mut self, key: Key) -> Option<ClientSocket> {
         let connection = self.slots.remove(key)?;
         self.forget(&connection.stage);
         Some(connection.socket)
@@ -256,8 +261,8 @@ mod tests {
 
     use super::*;
 
-    fn socket() -> OwnedFd {
-        UnixStream::pair().unwrap().0.into()
+    fn socket() -> ClientSocket {
+        ClientSocket::new(UnixStream::pair().unwrap().0.into(), None)
     }
 
     fn at(millis: u64) -> Instant {

@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 
 use super::clock::Clock;
 use super::connections::Connections;
+use super::crowd::Crowd;
 use super::doorbell::Doorbell;
 use super::lifecycle::{Lifecycle, Phase, Report};
 use super::listener::Listeners;
@@ -24,6 +25,7 @@ use super::mailbox::{Inbox, Mailbox, NewAuthority};
 use super::mesh::{LANES, Mesh};
 use super::metrics::{Counters, Gauge};
 use super::poller::Poller;
+use crate::config::Origins;
 use crate::engine::shard::{MeshMessage, Settings};
 use crate::engine::{Instant, Shard};
 use crate::store::{StoreQueue, StoreReply, StoreRequest};
@@ -46,6 +48,9 @@ pub struct Driver {
     pub(super) listeners: Listeners,
     pub(super) connections: Connections,
     pub(super) limits: crate::config::Connection,
+    /// `None`: addresses are not limited.
+    pub(super) crowd: Option<Arc<Crowd>>,
+    pub(super) origins: Arc<Origins>,
     pub(super) inbox: Inbox,
     /// Those of all shards, by their number.
     pub(super) mailboxes: Arc<[Mailbox]>,
@@ -75,6 +80,8 @@ pub struct Parts {
     pub clock: Clock,
     pub doorbell: Arc<Doorbell>,
     pub listeners: Listeners,
+    pub crowd: Option<Arc<Crowd>>,
+    pub origins: Arc<Origins>,
     pub inbox: Inbox,
     pub mailboxes: Arc<[Mailbox]>,
     pub mesh: Arc<Mesh<MeshMessage>>,
@@ -101,6 +108,8 @@ impl Driver {
             doorbell: parts.doorbell,
             listeners: parts.listeners,
             connections: Connections::default(),
+            crowd: parts.crowd,
+            origins: parts.origins,
             inbox: parts.inbox,
             mailboxes: parts.mailboxes,
             mesh: parts.mesh,

@@ -11,7 +11,8 @@ use super::introduction::Introduction;
 use super::percent;
 use crate::auth::{Grant, TokenError};
 use crate::codec::dialect::Dialect;
-use crate::engine::DOCUMENT_ID_BYTES_MAX;
+use crate::config::Origins;
+use crate::engine::{DOCUMENT_ID_BYTES_MAX, Refusal};
 
 /// More headers than a browser behind several proxies sends.
 const HEADERS_MAX: usize = 64;
@@ -46,12 +47,16 @@ pub struct Answer {
 
 /// Reads a head from the start of `bytes`. `Ok(None)`: it has not arrived whole. Otherwise the second value is
 /// how many bytes the head has; what follows belongs to the WebSocket.
-pub fn read_head(bytes: &[u8], bytes_max: usize) -> Result<Option<(Upgrade, usize)>, Answer> {
+pub fn read_head(
+    bytes: &[u8],
+    bytes_max: usize,
+    origins: &Origins,
+) -> Result<Option<(Upgrade, usize)>, Answer> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(bytes) {
         Ok(httparse::Status::Complete(length)) if length <= bytes_max => {
-            upgrade(&request).map(|upgrade| Some((upgrade, length)))
+            upgrade(&request, origins).map(|upgrade| Some((upgrade, length)))
         }
         Ok(httparse::Status::Partial) if bytes.len() < bytes_max => Ok(None),
         Ok(_) => Err(Answer::refused(
@@ -118,6 +123,14 @@ impl Answer {
         .with_header("Retry-After: 5\r\n")
     }
 
+    pub fn too_many(refusal: &Refusal) -> Self {
+        Self::refused(
+            "429 Too Many Requests",
+            format!("Try again later: {refusal}."),
+        )
+        .with_header("Retry-After: 5\r\n")
+    }
+
     /// What a token that is not accepted is answered with.
     pub fn unauthorized(error: TokenError) -> Self {
         if error == TokenError::KeysStale {
@@ -156,7 +169,7 @@ impl Answer {
 }
 
 /// Decides over a whole head.
-fn upgrade(request: &httparse::Request<'_, '_>) -> Result<Upgrade, Answer> {
+fn upgrade(request: &httparse::Request<'_, '_>, origins: &Origins) -> Result<Upgrade, Answer> {
     let target = request.path.unwrap_or_default();
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let document = match path {
@@ -194,6 +207,12 @@ fn upgrade(request: &httparse::Request<'_, '_>) -> Result<Upgrade, Answer> {
             "This is a WebSocket endpoint: the request needs \"Upgrade: websocket\" and \"Connection: Upgrade\".",
         )
         .with_header("Upgrade: websocket\r\n"));
+    }
+    if !headers.values("Origin").all(|origin| origins.allow(origin)) {
+        return Err(Answer::refused(
+            "403 Forbidden",
+            "Pages of this origin may not connect (listen.origins).",
+        ));
     }
     if headers.count("Host") != 1 {
         return Err(bad("The request needs one Host header."));
@@ -333,7 +352,7 @@ mod tests {
         \r\n";
 
     fn read(head: &str) -> Result<Option<(Upgrade, usize)>, Answer> {
-        read_head(head.as_bytes(), 16 * 1024)
+        read_head(head.as_bytes(), 16 * 1024, &Origins::Any)
     }
 
     fn refusal(head: &str) -> String {
@@ -488,6 +507,7 @@ mod tests {
         );
         assert!(refusal(&many).contains("more than 64 headers"));
         let length = HEAD.len();
+        let read_head = |bytes, bytes_max| read_head(bytes, bytes_max, &Origins::Any);
         assert!(read_head(HEAD.as_bytes(), length).unwrap().is_some());
         for bytes_max in [length - 1, length / 2] {
             let answer = read_head(HEAD.as_bytes(), bytes_max)

@@ -1,18 +1,19 @@
 //! The driver's input: sockets are accepted, their handshakes read, their bytes given to the engine.
 
-use std::os::fd::OwnedFd;
+use std::net::IpAddr;
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
 use super::connections::{Key, Stage};
+use super::crowd::{ClientSocket, Place};
 use super::driver::Driver;
 use super::handshake::{Answer, Upgrade, read_head};
 use super::lifecycle::Phase;
 use super::mailbox::Handoff;
 use crate::config::HANDSHAKES_MAX;
-use crate::engine::Instant;
 use crate::engine::shard::{Arrival, Transport};
+use crate::engine::{Instant, Refusal};
 
 /// After so many bytes a turn sees to the others; what was not read comes first in the next.
 const READ_BYTES_PER_TURN_MAX: u64 = 1024 * 1024;
@@ -56,13 +57,22 @@ impl Driver {
 
     pub(super) fn accept(&mut self, now: Instant) -> usize {
         let mut accepted = Vec::new();
-        let count = self
-            .listeners
-            .accept(now, |transport, socket| accepted.push((transport, socket)));
-        for (transport, socket) in accepted {
+        let count = self.listeners.accept(now, |transport, socket, address| {
+            accepted.push((transport, socket, address));
+        });
+        for (transport, socket, address) in accepted {
             self.counters.accepted += 1;
+            let place = match self.place_for(address) {
+                Ok(place) => place,
+                Err(refusal) => {
+                    let socket = ClientSocket::new(socket, None);
+                    self.refuse_socket(transport, socket, &refusal, now);
+                    continue;
+                }
+            };
             // Frames are gathered here; waiting for more in the kernel would only make them late.
             let _ = rustix::net::sockopt::set_tcp_nodelay(&socket, true);
+            let socket = ClientSocket::new(socket, place);
             match transport {
                 Transport::WebSocket => self.begin_handshake(socket, now),
                 Transport::Tcp => self.open_tcp(socket, now),
@@ -72,7 +82,37 @@ impl Driver {
         count
     }
 
-    fn open_tcp(&mut self, socket: OwnedFd, now: Instant) {
+    fn place_for(&self, address: Option<IpAddr>) -> Result<Option<Place>, Refusal> {
+        let limited = self.crowd.as_ref().zip(address);
+        limited
+            .map(|(crowd, address)| crowd.enter(address))
+            .transpose()
+    }
+
+    /// Says why a socket is refused of which nothing has been read.
+    fn refuse_socket(
+        &mut self,
+        transport: Transport,
+        socket: ClientSocket,
+        refusal: &Refusal,
+        now: Instant,
+    ) {
+        if self.connections.lingering_count() >= HANDSHAKES_MAX {
+            // So many have been told of late that the rest is only closed.
+            self.counters.refused += 1;
+            return;
+        }
+        let key = self.connections.insert_handshake(socket, now);
+        self.watch(key, now);
+        match transport {
+            Transport::WebSocket | Transport::EventStream => {
+                self.answer(key, &Answer::too_many(refusal), now);
+            }
+            Transport::Tcp => self.say_last(key, &refusal.last_frames(), now),
+        }
+    }
+
+    fn open_tcp(&mut self, socket: ClientSocket, now: Instant) {
         match self.engine.connect(Arrival::new(Transport::Tcp), now) {
             Some(id) => {
                 let key = self.connections.insert_open(socket, id);
@@ -83,7 +123,7 @@ impl Driver {
         }
     }
 
-    fn begin_handshake(&mut self, socket: OwnedFd, now: Instant) {
+    fn begin_handshake(&mut self, socket: ClientSocket, now: Instant) {
         if self.connections.handshakes_count() >= HANDSHAKES_MAX
             && let Some(oldest) = self.connections.oldest_handshake()
         {
@@ -169,7 +209,7 @@ impl Driver {
 
     /// Goes on with a handshake of which these bytes have arrived.
     fn handshake(&mut self, key: Key, bytes: &mut [u8], now: Instant) {
-        match read_head(bytes, self.limits.handshake_bytes_max) {
+        match read_head(bytes, self.limits.handshake_bytes_max, &self.origins) {
             Ok(Some((mut upgrade, length))) => {
                 let unread = &mut bytes[length..];
                 let token = upgrade.token.take();

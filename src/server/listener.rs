@@ -1,11 +1,11 @@
 //! Listening sockets: one of each kind per shard, all on the same port, so that the kernel spreads the clients.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{SocketFlags, accept_with};
+use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::ServerError;
@@ -109,18 +109,25 @@ impl Listeners {
         true
     }
 
-    /// Accepts those who wait, as many as one turn may. Returns how many.
-    pub fn accept(&mut self, now: Instant, mut take: impl FnMut(Transport, OwnedFd)) -> usize {
+    /// Accepts those who wait, as many as one turn may, and says where they come from. Returns how many.
+    pub fn accept(
+        &mut self,
+        now: Instant,
+        mut take: impl FnMut(Transport, OwnedFd, Option<IpAddr>),
+    ) -> usize {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         if self.paused_until.is_some_and(|until| now < until) {
             return 0;
         }
         let mut count = 0;
         for entry in self.entries.iter_mut().filter(|entry| entry.ready) {
             for _ in 0..ACCEPTS_PER_TURN_MAX {
-                match accept_with(&entry.socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
-                    Ok(socket) => {
+                match acceptfrom_with(&entry.socket, flags) {
+                    Ok((socket, address)) => {
                         count += 1;
-                        take(entry.transport, socket);
+                        let address =
+                            address.and_then(|address| SocketAddr::try_from(address).ok());
+                        take(entry.transport, socket, address.map(|address| address.ip()));
                     }
                     Err(Errno::AGAIN) => {
                         entry.ready = false;
@@ -182,7 +189,10 @@ mod tests {
             assert_eq!(listeners.next_deadline(now), None);
             assert!(listeners.note(LISTENER));
             assert_eq!(listeners.next_deadline(now), Some(now));
-            let count = listeners.accept(now, |_, _| accepted += 1);
+            let count = listeners.accept(now, |_, _, address| {
+                assert_eq!(address, Some(ANY_PORT.0.into()));
+                accepted += 1;
+            });
             assert!(count < ACCEPTS_PER_TURN_MAX);
             assert_eq!(listeners.next_deadline(now), None);
         }

@@ -5,13 +5,13 @@
 //! is bounded, and a socket that finds it full is refused by the shard that has it. Whoever sends
 //! a way to check tokens waits until it is taken, so that there is one at a time.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 
 use tokio::sync::oneshot;
 
+use super::crowd::ClientSocket;
 use super::doorbell::Doorbell;
 use super::handshake::Upgrade;
 use crate::engine::shard::Authority;
@@ -23,7 +23,7 @@ const HANDOFFS_MAX: usize = 1024;
 /// A connection on its way to the shard of the document that its URL names. Its 101 has not been sent.
 #[derive(Debug)]
 pub struct Handoff {
-    pub socket: OwnedFd,
+    pub socket: ClientSocket,
     pub upgrade: Box<Upgrade>,
     /// What came after the head.
     pub unread: Vec<u8>,

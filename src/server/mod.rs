@@ -15,6 +15,7 @@ mod boot;
 mod clock;
 mod connections;
 mod control;
+mod crowd;
 mod doorbell;
 mod doors;
 mod driver;

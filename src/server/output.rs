@@ -103,8 +103,13 @@ impl Driver {
 
     /// Answers a handshake in plain HTTP, and ends the connection.
     pub(super) fn answer(&mut self, key: Key, answer: &Answer, now: Instant) {
+        self.say_last(key, answer.response().as_bytes(), now);
+    }
+
+    /// Sends the first and last bytes of a connection that is refused.
+    pub(super) fn say_last(&mut self, key: Key, bytes: &[u8], now: Instant) {
         self.counters.refused += 1;
-        if self.send_all(key, answer.response().as_bytes()) {
+        if self.send_all(key, bytes) {
             self.end_sending(key, now);
         } else {
             self.connections.remove(key);

@@ -215,6 +215,10 @@ fn ranges_mean_what_they_say() {
                     .any(|error| matches!(error, ConfigError::ValueInvalid { .. }))
             })
         };
+        let (range, is_optional) = match range.strip_suffix(", or \"off\" (or 0)") {
+            Some(range) => (range, true),
+            None => (range.as_str(), false),
+        };
         let (low, high) = range.split_once(" to ").expect("a range has two ends");
         assert!(!refused_itself(low), "{} = {low}", key.path());
         assert!(!refused_itself(high), "{} = {high}", key.path());
@@ -227,7 +231,13 @@ fn ranges_mean_what_they_say() {
             key.path()
         );
         let zero = if unit == "time" { "0 s" } else { "0" };
-        assert!(refused_itself(zero), "{} = {zero}", key.path());
+        assert_eq!(
+            refused_itself(zero),
+            !is_optional,
+            "{} = {zero}",
+            key.path()
+        );
+        assert_eq!(refused_itself("off"), !is_optional, "{} = off", key.path());
     }
     assert!(bounded > 30, "only {bounded} keys have bounds");
 }

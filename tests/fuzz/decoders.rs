@@ -6,6 +6,7 @@ use bytes::Bytes;
 use corelay::codec::json::{self, Body, Limits, Payload};
 use corelay::codec::websocket::{self, Reader};
 use corelay::codec::{frame, record, request};
+use corelay::config::Origins;
 use corelay::load::trace::History;
 use corelay::server::handshake;
 use corelay::text::{Operation, Side, Text, transform};
@@ -311,7 +312,8 @@ fn handshakes() {
         inputs(1),
         mutation::mutated,
         |random, input| {
-            let (head, most, _) = measured(|| handshake::read_head(input, LENGTH_MAX));
+            let (head, most, _) =
+                measured(|| handshake::read_head(input, LENGTH_MAX, &Origins::Any));
             assert!(
                 most <= 8 * input.len().min(LENGTH_MAX) + 2 * FREE_BYTES,
                 "{most} bytes"
@@ -323,7 +325,8 @@ fn handshakes() {
                         assert!(corelay::engine::is_document_id(&document));
                     }
                     let more = random.below(input.len() - length + 1);
-                    let shorter = handshake::read_head(&input[..length + more], LENGTH_MAX);
+                    let shorter =
+                        handshake::read_head(&input[..length + more], LENGTH_MAX, &Origins::Any);
                     assert!(matches!(shorter, Ok(Some((_, same))) if same == length));
                 }
                 Ok(None) => assert!(input.len() < LENGTH_MAX, "it must be refused some time"),

@@ -2,6 +2,7 @@
 
 mod catch_up;
 mod connection;
+mod crowd;
 mod documents;
 mod end;
 mod errors;
@@ -10,7 +11,10 @@ mod flow;
 mod join;
 mod mesh;
 mod operations;
+mod order;
 mod presence;
+mod quotas;
+mod rates;
 mod refused;
 mod requests;
 mod scene;

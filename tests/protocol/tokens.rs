@@ -31,7 +31,7 @@ fn verifier() -> Verifier {
     Verifier::new(&material, rules()).expect("the secret is long enough")
 }
 
-fn relay(shards: usize) -> Relay {
+pub fn relay(shards: usize) -> Relay {
     let verifier = verifier();
     Relay::with(shards, |settings| {
         settings.authority = Authority::Tokens(Arc::new(verifier));
@@ -39,7 +39,7 @@ fn relay(shards: usize) -> Relay {
 }
 
 /// A token that ends `LIFETIME_S` after the relay's start, with these claims over the usual.
-fn token(others: &Value) -> String {
+pub fn token(others: &Value) -> String {
     let mut claims = json!({"sub": "ada", "exp": STARTED_AT_MS / 1000 + LIFETIME_S});
     for (name, value) in others.as_object().expect("claims are an object") {
         claims[name] = value.clone();
@@ -48,7 +48,7 @@ fn token(others: &Value) -> String {
     encode(&Header::default(), &claims, &key).expect("the key signs")
 }
 
-fn hello_with(device: &str, token: String) -> request::Body {
+pub fn hello_with(device: &str, token: String) -> request::Body {
     match hello(device) {
         request::Body::Hello(hello) => {
             request::Body::Hello(corelay::codec::wire::Hello { token, ..hello })
@@ -57,7 +57,7 @@ fn hello_with(device: &str, token: String) -> request::Body {
     }
 }
 
-fn admitted(relay: &mut Relay, device: &str, claims: &Value) -> Client {
+pub fn admitted(relay: &mut Relay, device: &str, claims: &Value) -> Client {
     let client = relay.connect(Transport::Tcp);
     relay.send(client, hello_with(device, token(claims)));
     expect!(relay, client, Connected);

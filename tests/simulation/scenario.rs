@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use corelay::config::{Connection, Document, Durability, Fanout, Memory, Presence};
+use corelay::config::{Connection, Document, Durability, Fanout, Memory, Presence, Rate};
 use corelay::engine::shard::{Authority, Settings};
 
 use super::random::Random;
@@ -180,12 +180,14 @@ fn settings(random: &mut Random, is_small: bool, durability: Durability) -> Sett
         index: 0,
         shards: 1,
         connection: Connection::default(),
+        rate: Rate::default(),
         document: Document::default(),
         fanout: Fanout::default(),
         presence: Presence::default(),
         memory: Memory::default(),
         durability,
         epoch: 1,
+        census: Arc::default(),
         identity_key: [7; 32],
         authority: Authority::Anybody,
         started_at_ms: 0,

@@ -1,5 +1,7 @@
 //! What a document makes of each thing that the relay says about it.
 
+use std::time::Duration;
+
 use crate::codec::wire::{self, ErrorCode, Position, ResyncReason, SyncMode, request::Body};
 use crate::engine::Instant;
 
@@ -8,7 +10,7 @@ use super::super::event::{self, Event, Refusal, Violation};
 use super::{Document, Events, Stage};
 
 /// The pause before a batch is sent again, where the relay does not say.
-const RETRY_AFTER_MIN: std::time::Duration = std::time::Duration::from_millis(100);
+const RETRY_AFTER_DEFAULT: Duration = Duration::from_millis(100);
 /// Far beyond any document's history.
 const NUMBER_MAX: u64 = 1 << 53;
 
@@ -316,7 +318,11 @@ impl Document {
                 self.rebase = self.is_text().then_some((0, None));
             }
         } else if refusal.retryable {
-            let retry_at = now + refusal.retry_after.max(RETRY_AFTER_MIN);
+            let retry_after = match refusal.retry_after {
+                Duration::ZERO => RETRY_AFTER_DEFAULT,
+                said => said,
+            };
+            let retry_at = now + retry_after;
             if self.pending.retry(nack.client_seq, Some(retry_at)) && self.is_text() {
                 self.rebase = Some((0, Some(retry_at)));
             }

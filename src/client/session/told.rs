@@ -170,10 +170,15 @@ impl Session {
             Some(index) if refusal.is(ErrorCode::SnapshotRequired) => {
                 self.request_sync(DocumentKey(index), None);
             }
-            index => self.events.push_back(Event::Error {
-                document: index.map(DocumentKey),
-                refusal,
-            }),
+            index => {
+                if let Some(index) = index.filter(|_| refusal.is(ErrorCode::RateLimited)) {
+                    self.documents[index].sync_refused();
+                }
+                self.events.push_back(Event::Error {
+                    document: index.map(DocumentKey),
+                    refusal,
+                });
+            }
         }
     }
 

@@ -16,6 +16,10 @@ impl Kind for Log {
         NAME
     }
 
+    fn check(&self, _operations: &[Bytes]) -> Result<(), Refusal> {
+        Ok(())
+    }
+
     fn admit(&mut self, batch: Batch<'_>) -> Result<Vec<Bytes>, Refusal> {
         Ok(batch.operations.to_vec())
     }

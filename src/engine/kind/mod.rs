@@ -18,8 +18,15 @@ pub trait Kind: Debug {
     /// As clients name it in Open.
     fn name(&self) -> &'static str;
 
-    /// Takes a client's batch: checks it, brings it to the newest revision, and applies it. The operations that
-    /// come back are the ones that everybody gets.
+    /// Checks what can be seen of a client's operations without the document's state.
+    ///
+    /// # Errors
+    ///
+    /// Why they are refused, whatever the document is.
+    fn check(&self, operations: &[Bytes]) -> Result<(), Refusal>;
+
+    /// Takes a client's batch that was checked: brings it to the newest revision, and applies it. The operations
+    /// that come back are the ones that everybody gets.
     ///
     /// # Errors
     ///

@@ -142,6 +142,13 @@ impl Kind for TextKind {
         NAME
     }
 
+    fn check(&self, operations: &[Bytes]) -> Result<(), Refusal> {
+        operations
+            .iter()
+            .try_for_each(|bytes| Operation::decode(bytes).map(drop))
+            .map_err(refusal)
+    }
+
     fn admit(&mut self, batch: Batch<'_>) -> Result<Vec<Bytes>, Refusal> {
         let from = self.unseen_from(&batch)?;
         let mut operations = self.decode(&batch, from)?;

@@ -1,0 +1,260 @@
+//! Who is connected and what tenants have, over all shards: what limits users and tenants.
+//!
+//! All shards share one census. It is locked when a client has said Hello and when its session ends, and when a
+//! document is first written to and when it leaves memory; an operation only touches its tenant's numbers. It has an
+//! entry for each user who has a connection, and for each tenant that has a connection or a document: the connections
+//! and the store bound it. What is not limited is not counted.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::config;
+
+use super::identity::{Identity, UserId};
+use super::refusal::{Quota, Refusal};
+
+#[derive(Debug, Default)]
+pub struct Census {
+    per_user_max: Option<usize>,
+    quota: config::Quota,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    users: BTreeMap<UserId, usize>,
+    tenants: BTreeMap<Arc<str>, Arc<Usage>>,
+}
+
+/// What a tenant has.
+#[derive(Debug, Default)]
+struct Usage {
+    connections: AtomicU64,
+    documents: AtomicU64,
+    stored_bytes: AtomicU64,
+}
+
+/// One connection that is counted, until it is dropped.
+#[derive(Debug)]
+pub struct Attendance {
+    census: Arc<Census>,
+    user: Option<UserId>,
+    tenant: Option<Tenant>,
+}
+
+/// A tenant's numbers, for whoever changes them.
+#[derive(Debug)]
+pub struct Tenant {
+    census: Arc<Census>,
+    name: Arc<str>,
+    usage: Arc<Usage>,
+}
+
+impl Census {
+    /// `stored`: what each tenant has in the store, its documents and their bytes.
+    pub fn new(
+        connection: &config::Connection,
+        quota: &config::Quota,
+        stored: Vec<(Arc<str>, u64, u64)>,
+    ) -> Self {
+        let is_limited = is_limited(quota);
+        let tenants = stored.into_iter().filter(|_| is_limited);
+        let tenants = tenants.map(|(tenant, documents, bytes)| {
+            let usage = Usage {
+                connections: AtomicU64::default(),
+                documents: documents.into(),
+                stored_bytes: bytes.into(),
+            };
+            (tenant, Arc::new(usage))
+        });
+        Self {
+            per_user_max: connection.per_user_max,
+            quota: quota.clone(),
+            counts: Mutex::new(Counts {
+                users: BTreeMap::new(),
+                tenants: tenants.collect(),
+            }),
+        }
+    }
+
+    /// Counts one more connection of this client.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::TooManyConnections`] if its user has as many as may be, [`Refusal::QuotaExceeded`] if its tenant has.
+    pub(super) fn enter(self: &Arc<Self>, identity: &Identity) -> Result<Attendance, Refusal> {
+        let mut attendance = Attendance {
+            census: Arc::clone(self),
+            user: None,
+            tenant: None,
+        };
+        if let Some((user, connections_max)) = identity.user.zip(self.per_user_max) {
+            let mut counts = self.counts();
+            let count = counts.users.entry(user).or_default();
+            if *count >= connections_max {
+                return Err(Refusal::TooManyConnections {
+                    whose: "user",
+                    connections_max,
+                });
+            }
+            *count += 1;
+            attendance.user = Some(user);
+        }
+        if let Some(tenant) = self.tenant(identity.tenant()) {
+            let quota = self.quota.connections_max;
+            take_one(&tenant.usage.connections, quota, Quota::Connections)?;
+            attendance.tenant = Some(tenant);
+        }
+        Ok(attendance)
+    }
+
+    /// The numbers of a tenant. `None`: tenants have no quotas.
+    pub(super) fn tenant(self: &Arc<Self>, name: &str) -> Option<Tenant> {
+        if !is_limited(&self.quota) {
+            return None;
+        }
+        let mut counts = self.counts();
+        let (name, usage) = match counts.tenants.get_key_value(name) {
+            Some((name, usage)) => (Arc::clone(name), Arc::clone(usage)),
+            None => {
+                let (name, usage): (Arc<str>, Arc<Usage>) = (name.into(), Arc::default());
+                counts.tenants.insert(Arc::clone(&name), Arc::clone(&usage));
+                (name, usage)
+            }
+        };
+        Some(Tenant {
+            census: Arc::clone(self),
+            name,
+            usage,
+        })
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tenant {
+    /// Counts one more document.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::QuotaExceeded`].
+    pub fn add_document(&self) -> Result<(), Refusal> {
+        let quota = self.census.quota.documents_max;
+        take_one(&self.usage.documents, quota, Quota::Documents)
+    }
+
+    /// A document that was counted is not there after all.
+    pub fn remove_document(&self) {
+        self.usage.documents.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether there is room for more bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::QuotaExceeded`].
+    pub fn check_bytes(&self) -> Result<(), Refusal> {
+        let stored_bytes = self.usage.stored_bytes.load(Ordering::Relaxed);
+        match self.census.quota.stored_bytes_max {
+            Some(max) if stored_bytes >= max => Err(Refusal::QuotaExceeded {
+                quota: Quota::StoredBytes,
+                max,
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// So many bytes are on their way to the store.
+    pub fn add_bytes(&self, bytes: usize) {
+        let stored_bytes = &self.usage.stored_bytes;
+        stored_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+fn is_limited(quota: &config::Quota) -> bool {
+    quota.connections_max.is_some()
+        || quota.documents_max.is_some()
+        || quota.stored_bytes_max.is_some()
+}
+
+fn take_one(count: &AtomicU64, max: Option<u64>, quota: Quota) -> Result<(), Refusal> {
+    let max = max.unwrap_or(u64::MAX);
+    let one_more = |count: u64| (count < max).then_some(count + 1);
+    match count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Refusal::QuotaExceeded { quota, max }),
+    }
+}
+
+impl Drop for Attendance {
+    fn drop(&mut self) {
+        if let Some(tenant) = &self.tenant {
+            tenant.usage.connections.fetch_sub(1, Ordering::Relaxed);
+        }
+        let Some(user) = self.user else { return };
+        let mut counts = self.census.counts();
+        if let Some(count) = counts.users.get_mut(&user) {
+            *count -= 1;
+            if *count == 0 {
+                counts.users.remove(&user);
+            }
+        }
+    }
+}
+
+impl Drop for Tenant {
+    /// The last one that knows a tenant which has nothing forgets it.
+    fn drop(&mut self) {
+        let mut counts = self.census.counts();
+        let is_last = Arc::strong_count(&self.usage) == 2;
+        let is_empty = [&self.usage.connections, &self.usage.documents]
+            .into_iter()
+            .all(|count| count.load(Ordering::Relaxed) == 0);
+        if is_last && is_empty {
+            counts.tenants.remove(&self.name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenant_is_known_while_it_has_something() {
+        let quota = config::Quota {
+            documents_max: Some(2),
+            ..config::Quota::default()
+        };
+        let stored = vec![("old".into(), 1, 100)];
+        let census = Arc::new(Census::new(&config::Connection::default(), &quota, stored));
+        let known = || census.counts().tenants.len();
+        let [old, new, same] = ["old", "new", "new"].map(|name| census.tenant(name).unwrap());
+        assert_eq!(known(), 2);
+        old.add_document().unwrap();
+        let refusal = Refusal::QuotaExceeded {
+            quota: Quota::Documents,
+            max: 2,
+        };
+        assert_eq!(old.add_document(), Err(refusal));
+        drop(old);
+        new.add_document().unwrap();
+        drop(new);
+        assert_eq!(known(), 2, "it has a document");
+        same.remove_document();
+        drop(same);
+        assert_eq!(known(), 1, "it has nothing");
+    }
+
+    #[test]
+    fn what_is_not_limited_is_not_counted() {
+        let stored = vec![("old".into(), 1, 100)];
+        let (connection, quota) = (config::Connection::default(), config::Quota::default());
+        let census = Arc::new(Census::new(&connection, &quota, stored));
+        assert!(census.tenant("old").is_none());
+        assert!(census.counts().tenants.is_empty());
+    }
+}

@@ -1,0 +1,136 @@
+//! How many connections each address has, over all shards.
+//!
+//! The table is locked when a socket is accepted and when it is closed, and has an entry for each address that has a
+//! socket, so that the sockets bound it. Without a limit there is none.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustc_hash::FxHashMap;
+
+use crate::engine::Refusal;
+
+#[derive(Debug)]
+pub struct Crowd {
+    connections_max: usize,
+    connections: Mutex<FxHashMap<IpAddr, usize>>,
+}
+
+/// A client's socket, and the place that it takes among those of its address until it is closed.
+#[derive(Debug)]
+pub struct ClientSocket {
+    descriptor: OwnedFd,
+    _place: Option<Place>,
+}
+
+#[derive(Debug)]
+pub struct Place {
+    crowd: Arc<Crowd>,
+    address: IpAddr,
+}
+
+impl Crowd {
+    pub fn new(connections_max: usize) -> Self {
+        Self {
+            connections_max,
+            connections: Mutex::default(),
+        }
+    }
+
+    /// A place for one more socket of the address.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::TooManyConnections`].
+    pub fn enter(self: &Arc<Self>, address: IpAddr) -> Result<Place, Refusal> {
+        let address = neighbourhood(address);
+        let mut connections = self
+            .connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let count = connections.entry(address).or_default();
+        if *count >= self.connections_max {
+            return Err(Refusal::TooManyConnections {
+                whose: "address",
+                connections_max: self.connections_max,
+            });
+        }
+        *count += 1;
+        Ok(Place {
+            crowd: Arc::clone(self),
+            address,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let connections = &self.crowd.connections;
+        let mut connections = connections.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = connections.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                connections.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// What counts as one address: of IPv6, the /64, of which a single host can use every address.
+fn neighbourhood(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) >> 64 << 64).into(),
+    }
+}
+
+impl ClientSocket {
+    pub fn new(descriptor: OwnedFd, place: Option<Place>) -> Self {
+        Self {
+            descriptor,
+            _place: place,
+        }
+    }
+}
+
+impl AsFd for ClientSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_so_many_places_and_gets_them_back() {
+        let crowd = Arc::new(Crowd::new(2));
+        let enter = |address: &str| crowd.enter(address.parse().unwrap());
+        let table = [
+            ["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.1", "192.0.2.2"],
+            [
+                "2001:db8::1",
+                "2001:db8::ffff:2",
+                "2001:db8:0:0:9::",
+                "2001:db8:0:1::1",
+            ],
+        ];
+        for [first, second, third, other] in table {
+            let places = [enter(first).unwrap(), enter(second).unwrap()];
+            assert_eq!(
+                enter(third).unwrap_err(),
+                Refusal::TooManyConnections {
+                    whose: "address",
+                    connections_max: 2
+                }
+            );
+            enter(other).expect("another address");
+            let [place, _other] = places;
+            drop(place);
+            enter(third).expect("there is room again");
+        }
+        assert!(crowd.connections.lock().unwrap().is_empty());
+    }
+}

@@ -8,7 +8,7 @@ use corelay::codec::wire::{self, Request, request::Body};
 use corelay::config::{Config, Durability};
 use corelay::engine::shard::{Arrival, Authority, ConnectionId, Settings, Transport};
 use corelay::engine::{Instant, Shard};
-use corelay::store::{StoreReply, StoreRequest};
+use corelay::store::{Loaded, StoreReply, StoreRequest};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 const NOW: Instant = Instant::from_micros(0);
@@ -85,15 +85,20 @@ impl Room {
                 },
                 StoreRequest::Load { document } => StoreReply::Loaded {
                     token: document.token,
-                    result: Ok(None),
+                    result: Ok(Loaded::Unknown),
                 },
                 StoreRequest::PutSnapshot {
                     document, revision, ..
                 } => StoreReply::SnapshotStored {
                     token: document.token,
                     revision,
+                    stored_bytes: 0,
                 },
                 StoreRequest::Read { .. } => unreachable!("nobody is behind the ring"),
+                StoreRequest::Delete { .. }
+                | StoreRequest::Restore { .. }
+                | StoreRequest::Sweep { .. }
+                | StoreRequest::List { .. } => unreachable!("nobody asks for it"),
             };
             self.shard.handle_store(reply, NOW);
         }

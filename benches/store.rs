@@ -200,13 +200,15 @@ fn loads(criterion: &mut Criterion) {
             store.commit(&[append]).expect("the disk is well");
         }
         if snapshot_bytes > 0 {
-            let mut writes = vec![Write::Snapshot {
+            let snapshot = Write::Snapshot {
                 document: document.into(),
                 revision: 100,
                 snapshot: Bytes::from(vec![7; snapshot_bytes]),
-            }];
-            while store.commit(&writes).expect("the disk is well").unfinished {
-                writes.clear();
+                compact_to_revision: None,
+            };
+            store.commit(&[snapshot]).expect("the disk is well");
+            while store.is_unfinished() {
+                store.commit(&[]).expect("the disk is well");
             }
         }
         group.bench_function(document, |bencher| {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use corelay::config::Durability;
-use corelay::store::{DocumentRef, StoreQueue, StoreReply, StoreRequest};
+use corelay::store::{DocumentRef, Loaded, Page, StoreQueue, StoreReply, StoreRequest};
 use crossbeam_channel::Receiver;
 
 use store_support::gated::GatedCommitter;
@@ -158,13 +158,17 @@ fn drive_shard(shard: u64, queue: &StoreQueue, mut replies: Replies) -> BTreeMap
             }
             StoreReply::Page { ticket, result, .. } => {
                 let expected: Vec<Bytes> = expected_pages.remove(&ticket).expect("asked once");
-                assert_eq!(result.unwrap(), expected);
+                assert_eq!(result.unwrap(), Page::Records(expected));
                 reads -= 1;
             }
             StoreReply::Loaded { token, result } => {
                 let waiting = expected_loads.get_mut(&token).expect("it was asked");
                 let expected = waiting.pop_front().expect("it was asked as often");
-                let found = result.unwrap().map_or(Vec::new(), |found| found.records);
+                let found = match result.unwrap() {
+                    Loaded::Live(found) => found.records,
+                    Loaded::Unknown => Vec::new(),
+                    other => panic!("{other:?}"),
+                };
                 // An append that came later may be in it too, never less.
                 assert_eq!(found[..expected.len()], expected);
                 reads -= 1;
@@ -191,6 +195,7 @@ fn a_large_snapshot_does_not_hold_up_appends() {
             document: document(1),
             revision: 1,
             snapshot: snapshot.clone(),
+            compact_to_revision: None,
         },
     );
     let mut overtaken = 0;
@@ -391,6 +396,7 @@ fn what_was_sent_before_the_stop_is_served() {
             document: document(1),
             revision: 1000,
             snapshot: snapshot.clone(),
+            compact_to_revision: None,
         },
     );
     let document = document(1);

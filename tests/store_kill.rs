@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use corelay::config::Durability;
-use corelay::store::{DocumentRef, Reader, StoreReply, StoreRequest};
+use corelay::store::{DocumentRef, Loaded, Reader, StoreReply, StoreRequest};
 
-use store_support::{Seed, config, name, open_as, record, rounds, start};
+use store_support::{Seed, config, name, open_as, read, record, rounds, start};
 
 const DIRECTORY: &str = "CORELAY_TEST_KILL_DIRECTORY";
 const DURABILITY: &str = "CORELAY_TEST_KILL_DURABILITY";
@@ -96,8 +96,10 @@ fn kill_rounds(durability: Durability, durability_name: &str) {
 
 /// Checks all of a document, and returns its newest revision.
 fn stored(store: &impl Reader, document: u64) -> u64 {
-    let Some(loaded) = store.load(&name(document)).unwrap() else {
-        return 0;
+    let loaded = match store.load(&name(document)).unwrap() {
+        Loaded::Live(loaded) => loaded,
+        Loaded::Unknown => return 0,
+        other => panic!("{other:?}"),
     };
     let mut revision = 0;
     if let Some((at, state)) = loaded.snapshot {
@@ -108,8 +110,8 @@ fn stored(store: &impl Reader, document: u64) -> u64 {
         revision += 1;
         assert!(record == record_at(document, revision));
     }
-    let all = store.read(&name(document), 1, u64::MAX, usize::MAX);
-    assert_eq!(all.unwrap().len() as u64, revision);
+    let all = read(store, &name(document), 1, u64::MAX);
+    assert_eq!(all.len() as u64, revision);
     revision
 }
 
@@ -165,6 +167,7 @@ fn child(directory: &Path) {
                                 document,
                                 revision: *revision,
                                 snapshot: snapshot_at(number, *revision),
+                                compact_to_revision: None,
                             }
                         } else {
                             *revision += 1;

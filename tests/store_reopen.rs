@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use corelay::config::Durability;
-use corelay::store::{Backend, MemoryStore, Reader, StoreError, StoreReply, StoreRequest};
+use corelay::store::{Backend, Loaded, MemoryStore, Reader, StoreError, StoreReply, StoreRequest};
 
 use store_support::{append, commit_all, config, load, open, open_as, record, snapshot};
 
@@ -108,10 +108,10 @@ fn a_directory_is_opened_by_one_process_only() {
 fn an_unknown_format_is_refused_in_words() {
     let directory = tempfile::tempdir().unwrap();
     open(directory.path()).close().unwrap();
-    std::fs::write(directory.path().join("format"), "2\n").unwrap();
+    std::fs::write(directory.path().join("format"), "1\n").unwrap();
     let error = refusal(directory.path());
     assert!(matches!(error, StoreError::UnknownFormat { .. }));
-    assert!(error.to_string().contains("has format 2"), "{error}");
+    assert!(error.to_string().contains("has format 1"), "{error}");
 
     std::fs::remove_file(directory.path().join("format")).unwrap();
     assert!(matches!(
@@ -145,7 +145,7 @@ fn a_lost_database_is_behind_its_mark() {
     // Who wants to go on with what is left can, in a new epoch if there is anything to continue.
     std::fs::remove_file(directory.path().join("high-water-mark")).unwrap();
     let open = open_as(directory.path(), Durability::Always);
-    assert_eq!(open.store.load("a"), Ok(None));
+    assert_eq!(open.store.load("a"), Ok(Loaded::Unknown));
 }
 
 #[test]
@@ -216,7 +216,10 @@ fn the_store_in_memory_serves_requests() {
     let StoreReply::Loaded { token: 7, result } = loaded else {
         panic!("{loaded:?}");
     };
-    assert_eq!(result.unwrap().unwrap().records, ["x"]);
+    let Ok(Loaded::Live(loaded)) = result else {
+        panic!("{result:?}");
+    };
+    assert_eq!(loaded.records, ["x"]);
     store.crash(0);
     let loaded = store.handle(
         StoreRequest::Load {
@@ -224,7 +227,7 @@ fn the_store_in_memory_serves_requests() {
         },
         1236,
     );
-    let result = Ok(None);
+    let result = Ok(Loaded::Unknown);
     assert_eq!(loaded, StoreReply::Loaded { token: 7, result });
 }
 

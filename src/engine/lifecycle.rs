@@ -295,6 +295,7 @@ impl Shard {
             document: reference,
             revision: open.head_revision,
             snapshot,
+            compact_to_revision: None,
         });
     }
 

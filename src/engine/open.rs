@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::auth::{Permissions, global_id};
 use crate::codec::record::{self, SnapshotRecord};
 use crate::codec::wire::{self, SyncMode, event};
-use crate::store::{LoadedDocument, ReadError, StoreRequest};
+use crate::store::{Loaded, LoadedDocument, ReadError, StoreRequest};
 
 use super::dedupe::Dedupe;
 use super::document::{Document, Joiner, Open, SnapshotPolicy, State};
@@ -161,7 +161,7 @@ impl Shard {
     pub(super) fn finish_load(
         &mut self,
         document_key: DocumentKey,
-        result: Result<Option<LoadedDocument>, ReadError>,
+        result: Result<Loaded, ReadError>,
         now: Instant,
     ) {
         let Some(document) = self.documents.get_mut(document_key) else {
@@ -182,11 +182,14 @@ impl Shard {
         let opened = result
             .map_err(|error| Refusal::Unavailable(error.to_string()))
             .and_then(|loaded| match loaded {
-                Some(loaded) => self
+                Loaded::Live(loaded) => self
                     .open_loaded(name, handle, loaded, now)
                     .map(Some)
                     .map_err(|error| Refusal::Unavailable(error.to_string())),
-                None => Ok(self.open_created(name, handle, &waiting, now)),
+                Loaded::Unknown => Ok(self.open_created(name, handle, &waiting, now)),
+                Loaded::Deleted { .. } | Loaded::Gone { .. } => {
+                    unreachable!("nothing deletes documents yet")
+                }
             });
         match opened {
             Ok(Some(open)) => {

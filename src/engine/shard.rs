@@ -193,6 +193,10 @@ impl Shard {
             StoreReply::SnapshotStored { token, .. } => {
                 self.finish_snapshot(DocumentKey::from_token(token), now);
             }
+            StoreReply::Deleted { .. }
+            | StoreReply::Restored { .. }
+            | StoreReply::Swept { .. }
+            | StoreReply::Listed { .. } => unreachable!("nothing asks for it yet"),
             StoreReply::Failed { .. } => self.is_failed = true,
         }
         self.resume_paused();

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::codec::record::{self, OperationsRecord};
 use crate::codec::wire::{self, ResyncReason, SyncMode, event};
-use crate::store::{ReadError, StoreRequest};
+use crate::store::{Page, ReadError, StoreRequest};
 
 use super::key::DocumentKey;
 use super::key::SessionKey;
@@ -168,7 +166,7 @@ impl Shard {
         &mut self,
         document_key: DocumentKey,
         ticket: u64,
-        result: Result<Vec<Bytes>, ReadError>,
+        result: Result<Page, ReadError>,
         now: Instant,
     ) {
         let key = self.reads.remove(&ticket);
@@ -211,7 +209,7 @@ impl Shard {
         key: SessionKey,
         document_key: DocumentKey,
         ticket: u64,
-        result: Result<Vec<Bytes>, ReadError>,
+        result: Result<Page, ReadError>,
     ) -> Result<(), Refusal> {
         let Some(Subscription {
             stage:
@@ -234,7 +232,10 @@ impl Shard {
         }
         *expected = None;
         let unavailable = |reason: String| Refusal::Unavailable(reason);
-        let records = result.map_err(|error| unavailable(error.to_string()))?;
+        let records = match result.map_err(|error| unavailable(error.to_string()))? {
+            Page::Records(records) => records,
+            Page::Compacted { .. } => unreachable!("nothing compacts documents yet"),
+        };
         let document = &self.documents[document_key];
         let first_revision = *next_revision;
         let mut operations = Vec::with_capacity(records.len());

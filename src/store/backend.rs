@@ -7,9 +7,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{LoadedDocument, ReadError, StoreError};
+use super::{DocumentList, Loaded, Page, ReadError, StoreError};
 
-/// A change to one document.
+/// The most documents that one sweep lets go.
+pub const SWEEP_DOCUMENTS_MAX: usize = 64;
+
+/// A change, to one document but for the last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Write {
     /// As `StoreRequest::Append`.
@@ -25,48 +28,79 @@ pub enum Write {
         document: Arc<str>,
         revision: u64,
         snapshot: Bytes,
+        compact_to_revision: Option<u64>,
     },
+    /// As `StoreRequest::Delete`.
+    Delete { document: Arc<str>, at_ms: u64 },
+    /// As `StoreRequest::Restore`.
+    Restore { document: Arc<str> },
+    /// As `StoreRequest::Sweep`.
+    Sweep { deleted_before_ms: u64 },
 }
 
-/// What a commit did beyond its appends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What a commit did beyond its appends, each in the order in which it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Committed {
-    /// How many snapshots this commit has put in place, counted in the order in which they were given. A large
-    /// snapshot takes several commits.
-    pub snapshots: usize,
-    /// Parts of snapshots wait for a next commit, even one without writes.
-    pub unfinished: bool,
+    /// For each deletion and restoration, the document's stored bytes if it changed anything.
+    pub changed: Vec<Option<u64>>,
+    /// For each snapshot that this commit has put in place, its document's stored bytes. A large snapshot takes several
+    /// commits.
+    pub snapshots: Vec<u64>,
+    pub sweeps: Vec<Swept>,
+}
+
+/// What a sweep did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Swept {
+    /// How many documents it let go.
+    pub documents: usize,
+    /// There are others, for another sweep.
+    pub has_more: bool,
 }
 
 /// Reads what is written.
 pub trait Reader: Send {
-    /// The newest snapshot and all records after it. `None`: there is no such document.
-    fn load(&self, document: &str) -> Result<Option<LoadedDocument>, ReadError>;
+    /// What is known under a name: of a live document the newest snapshot and all records after it.
+    fn load(&self, document: &str) -> Result<Loaded, ReadError>;
 
-    /// Records in order, from the one that contains `from_revision` to the one that contains `to_revision`, until
-    /// they have `bytes_max` bytes or a little more (never less than one record).
+    /// As `StoreRequest::Read`.
     fn read(
         &self,
         document: &str,
         from_revision: u64,
         to_revision: u64,
         bytes_max: usize,
-    ) -> Result<Vec<Bytes>, ReadError>;
+    ) -> Result<Page, ReadError>;
+
+    /// As `StoreRequest::List`.
+    fn list(
+        &self,
+        tenant: &str,
+        prefix: &str,
+        after: Option<&str>,
+        documents_max: usize,
+        bytes_max: usize,
+    ) -> Result<DocumentList, ReadError>;
 }
 
 /// Writes. After an error of any of its functions nothing may be written or acknowledged any more.
 pub trait Backend: Reader {
-    /// Writes all or nothing of `writes`.
+    /// Writes all or nothing of `writes`, and goes on with what is unfinished.
     ///
     /// # Errors
     ///
-    /// The disk failed, or a write does not continue its document: an append that does not start at the
-    /// document's next revision, or a snapshot of a document that has no operations.
+    /// The disk failed, or a write does not continue its document: an append to a deleted document, or one that does
+    /// not start at the document's next revision; a snapshot of a document that is not live, past its newest revision,
+    /// before what is kept of it, or before what it lets go.
     fn commit(&mut self, writes: &[Write]) -> Result<Committed, StoreError>;
+
+    /// Parts of snapshots, or rows that nobody needs any more, wait for a next commit, even one without writes.
+    fn is_unfinished(&self) -> bool;
 
     /// Makes all commits so far durable.
     fn sync(&mut self) -> Result<(), StoreError>;
 
-    /// A clean end: finishes snapshots, makes everything durable, and remembers that it did.
+    /// A clean end: finishes snapshots, makes everything durable, and remembers that it did. What is to be removed is
+    /// removed in the next run.
     fn close(self) -> Result<(), StoreError>;
 }

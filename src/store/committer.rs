@@ -28,7 +28,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, unboun
 use crate::config;
 use crate::config::Durability;
 
-use super::backend::{Backend, Reader};
+use super::backend::{Backend, Committed, Reader};
 use super::counters::Counters;
 use super::{StoreError, StoreReply, StoreRequest};
 use batch::{Batch, SnapshotTicket};
@@ -101,7 +101,6 @@ pub fn start<B: Backend + 'static>(
         commit_bytes_max: config.commit_bytes_max,
         sync_due: None,
         snapshots: Vec::new(),
-        unfinished: false,
     };
     let thread = std::thread::Builder::new()
         .name("corelay-committer".to_owned())
@@ -164,7 +163,6 @@ struct Committer<B> {
     sync_due: Option<Instant>,
     /// Snapshots that are not in place yet, in the order in which the backend has them.
     snapshots: Vec<SnapshotTicket>,
-    unfinished: bool,
 }
 
 impl<B: Backend> Committer<B> {
@@ -209,7 +207,7 @@ impl<B: Backend> Committer<B> {
             }
             self.commit(batch)?;
         }
-        while self.unfinished {
+        while !self.snapshots.is_empty() {
             self.commit(Batch::default())?;
         }
         Ok(())
@@ -217,7 +215,7 @@ impl<B: Backend> Committer<B> {
 
     /// The next message, unless there is something else to do first.
     fn wait(&self) -> Option<Message> {
-        if self.unfinished {
+        if self.backend.is_unfinished() {
             return self.receiver.try_recv().ok();
         }
         match self.sync_due {
@@ -243,21 +241,20 @@ impl<B: Backend> Committer<B> {
 
     fn commit(&mut self, mut batch: Batch) -> Result<(), StoreError> {
         let started = Instant::now();
-        let has_written = batch.has_writes() || self.unfinished;
-        let mut finished = Vec::new();
+        let has_written = batch.has_writes() || self.backend.is_unfinished();
+        let mut committed = Committed::default();
         if has_written {
             self.snapshots.append(&mut batch.snapshots);
-            let committed = self.backend.commit(batch.writes())?;
-            self.unfinished = committed.unfinished;
-            finished.extend(self.snapshots.drain(..committed.snapshots));
+            committed = self.backend.commit(batch.writes())?;
         }
         self.sync(has_written)?;
+        let snapshots = committed.snapshots.len();
         if has_written {
             batch.count(&self.counters);
-            self.counters.count_snapshots(finished.len() as u64);
+            self.counters.count_snapshots(snapshots as u64);
             self.counters.count_commit(started.elapsed());
         }
-        batch.reply(finished, &self.sinks);
+        batch.reply(&committed, self.snapshots.drain(..snapshots), &self.sinks);
         for (shard, read) in batch.take_reads() {
             self.readers.send(shard, read);
         }

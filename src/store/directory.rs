@@ -25,6 +25,7 @@ use super::journal::{self, JournalError, Tail};
 use super::layout::{self, CommitRow, InstanceRow};
 use super::mark::{self, Mark, MarkWriter};
 use super::reader::FjallReader;
+use super::removals::Removals;
 use super::{OpenStore, StoreError};
 
 /// How many buffers of writes there can be: one that is being filled, and four that wait for their flush behind a
@@ -60,8 +61,12 @@ pub fn open(config: &config::Store) -> Result<OpenStore, StoreError> {
         next_run(instance, mark, config.durability).map_err(|error| directory.unusable(error))?;
     let mark = MarkWriter::start(&directory.path, commit.number)
         .map_err(|error| directory.unusable(error))?;
+    let removals = Removals::read(&rows).map_err(|error| directory.damaged(error))?;
+    let reader = FjallReader { database, rows };
+    let usage = reader.usage().map_err(|error| directory.damaged(error))?;
     let mut store = FjallStore::new(Parts {
-        reader: FjallReader { database, rows },
+        reader,
+        removals,
         commit,
         journal_commit: found.journal_commit.unwrap_or(commit.number),
         instance,
@@ -72,6 +77,7 @@ pub fn open(config: &config::Store) -> Result<OpenStore, StoreError> {
     Ok(OpenStore {
         epoch: instance.epoch,
         identity_key: instance.identity_key,
+        usage,
         store,
     })
 }

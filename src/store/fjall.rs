@@ -8,29 +8,36 @@
 //!
 //! - Every batch ends with a commit row, and commit numbers rise by one through all journals.
 //! - The high-water mark never names a commit that is not synced.
-//! - A document's operations have revisions from 1 without a gap, and are never rewritten.
+//! - A document's operations have revisions without a gap, through all its lives, and are never rewritten.
+//! - A row is removed only by a commit after the one since which nobody reads it, and no key is twice in one batch.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use fjall::{OwnedWriteBatch, PersistMode};
 use rustc_hash::FxHashMap;
 
-use super::backend::{Backend, Committed, Reader, Write};
+use super::backend::{Backend, Committed, Reader, SWEEP_DOCUMENTS_MAX, Swept, Write};
 use super::directory::Lock;
-use super::layout::{self, CommitRow, DocumentRow, InstanceRow, OperationsRow, PIECE_BYTES_MAX};
+use super::documents::Documents;
+use super::layout::{
+    self, CommitRow, InstanceRow, Life, OperationsRow, PIECE_BYTES_MAX, RemovalRow,
+};
 use super::mark::MarkWriter;
 use super::reader::FjallReader;
-use super::snapshots::Backlog;
-use super::{LoadedDocument, ReadError, StoreError};
+use super::removals::Removals;
+use super::snapshots::{Incoming, Snapshots};
+use super::{DocumentList, Loaded, Page, ReadError, StoreError};
 
-/// Documents whose number and revision are kept at hand; when there are more, the table starts anew.
-const DOCUMENTS_KEPT_MAX: usize = 65_536;
+/// While so many documents are being removed, a sweep finds no others.
+const REMOVALS_MAX: usize = 1024;
 
 pub struct FjallStore {
     reader: FjallReader,
-    documents: FxHashMap<Arc<str>, DocumentEntry>,
-    backlog: Backlog,
+    documents: Documents,
+    snapshots: Snapshots,
+    removals: Removals,
     /// The newest commit that is written.
     commit: CommitRow,
     /// The newest commit that stands in a journal, for the chain.
@@ -42,16 +49,10 @@ pub struct FjallStore {
     _lock: Lock,
 }
 
-#[derive(Debug, Clone)]
-struct DocumentEntry {
-    number: u64,
-    kind: Arc<str>,
-    next_revision: u64,
-}
-
 /// What `directory::open` has found and made ready.
 pub(super) struct Parts {
     pub reader: FjallReader,
+    pub removals: Removals,
     pub commit: CommitRow,
     pub journal_commit: u64,
     pub instance: InstanceRow,
@@ -63,8 +64,9 @@ impl FjallStore {
     pub(super) fn new(parts: Parts) -> Self {
         Self {
             reader: parts.reader,
-            documents: FxHashMap::default(),
-            backlog: Backlog::default(),
+            documents: Documents::default(),
+            snapshots: Snapshots::default(),
+            removals: parts.removals,
             synced_commit: parts.commit.number,
             commit: parts.commit,
             journal_commit: parts.journal_commit,
@@ -105,84 +107,155 @@ impl FjallStore {
         Ok(())
     }
 
-    /// The document of an append; made if it is the first.
-    fn entry(
+    fn append(
         &mut self,
         document: &Arc<str>,
         kind: &Arc<str>,
-        batch: &mut OwnedWriteBatch,
-    ) -> Result<&mut DocumentEntry, StoreError> {
-        if !self.know(document)? {
-            let row = DocumentRow {
-                number: self.commit.document_next,
-                kind: Arc::clone(kind),
-            };
-            self.commit.document_next += 1;
-            let key = layout::document_key(document);
-            batch.insert(&self.reader.rows, key, row.encode());
-            self.documents.insert(
-                Arc::clone(document),
-                DocumentEntry {
-                    number: row.number,
-                    kind: row.kind,
-                    next_revision: 1,
-                },
-            );
+        first_revision: u64,
+        count: u32,
+        record: &Bytes,
+        open_rows: &mut OpenRows,
+    ) -> Result<(), StoreError> {
+        let number_next = &mut self.commit.document_next;
+        let entry = self
+            .documents
+            .get_or_create(document, kind, &self.reader, number_next)?;
+        if !entry.takes(kind, first_revision, count) {
+            return Err(StoreError::out_of_place(
+                document,
+                "an append",
+                first_revision,
+            ));
         }
-        let entry = self.documents.get_mut(document);
-        Ok(entry.expect("it was there, or has just been made"))
+        let operation_bytes = entry.row.operation_bytes;
+        let row = open_rows.row(entry.row.number, first_revision, operation_bytes, record);
+        row.push(count, record);
+        entry.row.operation_bytes = row.operation_bytes;
+        entry.next_revision += u64::from(count);
+        Ok(())
     }
 
-    /// Whether the document exists; then it is in the table.
-    fn know(&mut self, document: &Arc<str>) -> Result<bool, StoreError> {
-        if self.documents.contains_key(document) {
-            return Ok(true);
-        }
-        let Some(row) = self.reader.document(document).map_err(StoreError::failed)? else {
-            return Ok(false);
-        };
-        let next_revision = self
-            .reader
-            .next_revision(row.number)
-            .map_err(StoreError::failed)?;
-        let entry = DocumentEntry {
-            number: row.number,
-            kind: row.kind,
-            next_revision,
-        };
-        self.documents.insert(Arc::clone(document), entry);
-        Ok(true)
-    }
-
-    fn put_snapshot(
+    fn take_snapshot(
         &mut self,
         document: &Arc<str>,
         revision: u64,
         snapshot: &Bytes,
+        compact_to_revision: Option<u64>,
     ) -> Result<(), StoreError> {
-        let known = self.know(document)?;
-        match self.documents.get(document) {
-            Some(entry) if known && revision < entry.next_revision => {
+        match self.documents.get(document, &self.reader)? {
+            Some(entry) if entry.takes_snapshot(revision, compact_to_revision) => {
                 let generation = self.commit.generation_next;
                 self.commit.generation_next += 1;
-                self.backlog
-                    .push(entry.number, revision, generation, snapshot.clone());
+                self.snapshots.push(Incoming::new(
+                    Arc::clone(document),
+                    entry.row.number,
+                    revision,
+                    generation,
+                    snapshot.clone(),
+                    compact_to_revision,
+                ));
                 Ok(())
             }
             Some(_) | None => Err(StoreError::out_of_place(document, "a snapshot", revision)),
         }
     }
+
+    /// A snapshot is whole: its document's row will point to it, and what it makes unneeded is to be removed. Returns
+    /// the document's stored bytes.
+    fn put_snapshot(
+        &mut self,
+        snapshot: &Incoming,
+        open_rows: &OpenRows,
+    ) -> Result<u64, StoreError> {
+        let name = &snapshot.document;
+        let entry = self.documents.get(name, &self.reader)?;
+        let entry = entry.expect("a document that has snapshots to come is not swept");
+        let row = &entry.row;
+        let asked = snapshot.compact_to_revision.map_or(0, |to| to + 1);
+        let history_from = row.history_from_revision.max(asked);
+        let compacted_bytes = if history_from > row.history_from_revision {
+            match open_rows.bytes_below(row.number, history_from) {
+                Some(bytes) => bytes,
+                None => self
+                    .reader
+                    .bytes_below(row, history_from)
+                    .map_err(StoreError::failed)?,
+            }
+        } else {
+            row.compacted_bytes
+        };
+        if row.snapshot.is_some() || history_from > row.history_from_revision {
+            let below = RemovalRow {
+                operations_below: history_from,
+                generations_below: snapshot.place.generation,
+            };
+            self.removals.push(row.number, below);
+        }
+        let entry = self.documents.touch(name);
+        entry.put_snapshot(snapshot.place, history_from, compacted_bytes);
+        Ok(entry.row.stored_bytes())
+    }
+
+    /// Changes a document from one life to another, if it is in that one. Returns its stored bytes.
+    fn change_life(
+        &mut self,
+        document: &Arc<str>,
+        is_expected: impl FnOnce(Life) -> bool,
+        life: Life,
+    ) -> Result<Option<u64>, StoreError> {
+        match self.documents.get(document, &self.reader)? {
+            Some(entry) if is_expected(entry.row.life) => {
+                entry.row.life = life;
+                Ok(Some(self.documents.touch(document).row.stored_bytes()))
+            }
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    /// Lets documents go whose deletion is written and not undone by this commit.
+    fn sweep(&mut self, deleted_before_ms: u64) -> Result<Swept, StoreError> {
+        let mut swept = Swept::default();
+        let range = (
+            Bound::Included(layout::deleted_key(0, 0)),
+            Bound::Excluded(layout::deleted_key(deleted_before_ms, 0)),
+        );
+        for row in self.reader.rows.range(range) {
+            let (key, name) = row.into_inner().map_err(StoreError::failed)?;
+            let (at_ms, number) = layout::split_deleted_key(&key).map_err(StoreError::failed)?;
+            let name: Arc<str> = str::from_utf8(&name).map_err(StoreError::failed)?.into();
+            let entry = self.documents.get(&name, &self.reader)?;
+            let is_deleted = entry.is_some_and(|entry| {
+                entry.row.number == number && entry.row.life == Life::Deleted { at_ms }
+            });
+            if !is_deleted {
+                continue;
+            }
+            if swept.documents == SWEEP_DOCUMENTS_MAX
+                || self.removals.len() >= REMOVALS_MAX
+                || self.snapshots.has(number)
+            {
+                swept.has_more = true;
+                break;
+            }
+            self.documents.touch(&name).let_go();
+            self.removals.push(number, RemovalRow::EVERYTHING);
+            swept.documents += 1;
+        }
+        Ok(swept)
+    }
 }
 
 impl Backend for FjallStore {
     fn commit(&mut self, writes: &[Write]) -> Result<Committed, StoreError> {
-        if writes.is_empty() && self.backlog.is_empty() {
-            return Ok(Committed::default());
+        let mut committed = Committed::default();
+        if writes.is_empty() && !self.is_unfinished() {
+            return Ok(committed);
         }
-        if self.documents.len() > DOCUMENTS_KEPT_MAX {
-            self.documents.clear();
-        }
+        self.documents.keep_bounded();
         let mut batch = self.reader.database.batch();
+        self.removals
+            .advance(&self.reader.rows, &mut batch)
+            .map_err(StoreError::failed)?;
         let mut open_rows = OpenRows::default();
         for write in writes {
             match write {
@@ -192,43 +265,49 @@ impl Backend for FjallStore {
                     first_revision,
                     count,
                     record,
-                } => {
-                    let entry = self.entry(document, kind, &mut batch)?;
-                    if entry.next_revision != *first_revision || entry.kind != *kind || *count == 0
-                    {
-                        return Err(StoreError::out_of_place(
-                            document,
-                            "an append",
-                            *first_revision,
-                        ));
-                    }
-                    entry.next_revision += u64::from(*count);
-                    let row = open_rows.row(entry.number, *first_revision, record);
-                    row.push(*count, record);
-                }
+                } => self.append(
+                    document,
+                    kind,
+                    *first_revision,
+                    *count,
+                    record,
+                    &mut open_rows,
+                )?,
                 Write::Snapshot {
                     document,
                     revision,
                     snapshot,
-                } => self.put_snapshot(document, *revision, snapshot)?,
+                    compact_to_revision,
+                } => self.take_snapshot(document, *revision, snapshot, *compact_to_revision)?,
+                Write::Delete { document, at_ms } => {
+                    let deleted = Life::Deleted { at_ms: *at_ms };
+                    let is_live = |life| life == Life::Live;
+                    let changed = self.change_life(document, is_live, deleted)?;
+                    committed.changed.push(changed);
+                }
+                Write::Restore { document } => {
+                    let is_deleted = |life| matches!(life, Life::Deleted { .. });
+                    let changed = self.change_life(document, is_deleted, Life::Live)?;
+                    committed.changed.push(changed);
+                }
+                Write::Sweep { deleted_before_ms } => {
+                    committed.sweeps.push(self.sweep(*deleted_before_ms)?);
+                }
             }
         }
-        for (document, row) in open_rows.rows {
-            let first_revision = row.first_revision;
-            for (piece, value) in (0..).zip(row.finish().chunks(PIECE_BYTES_MAX)) {
-                let key = layout::operations_key(document, first_revision, piece);
-                batch.insert(&self.reader.rows, key, value);
-            }
+        for snapshot in self.snapshots.advance(&self.reader.rows, &mut batch) {
+            let stored_bytes = self.put_snapshot(&snapshot, &open_rows)?;
+            committed.snapshots.push(stored_bytes);
         }
-        let snapshots = self
-            .backlog
-            .advance(&self.reader.rows, &mut batch)
-            .map_err(StoreError::failed)?;
+        open_rows.write(&self.reader.rows, &mut batch);
+        self.documents.write(&self.reader.rows, &mut batch);
+        self.removals.write(&self.reader.rows, &mut batch);
         self.write(batch)?;
-        Ok(Committed {
-            snapshots,
-            unfinished: !self.backlog.is_empty(),
-        })
+        Ok(committed)
+    }
+
+    fn is_unfinished(&self) -> bool {
+        !self.snapshots.is_empty() || !self.removals.is_empty()
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
@@ -243,7 +322,9 @@ impl Backend for FjallStore {
     }
 
     fn close(mut self) -> Result<(), StoreError> {
-        while self.commit(&[])?.unfinished {}
+        while !self.snapshots.is_empty() {
+            self.commit(&[])?;
+        }
         self.put_instance(InstanceRow {
             stopped_cleanly: true,
             ..self.instance
@@ -253,7 +334,7 @@ impl Backend for FjallStore {
 }
 
 impl Reader for FjallStore {
-    fn load(&self, document: &str) -> Result<Option<LoadedDocument>, ReadError> {
+    fn load(&self, document: &str) -> Result<Loaded, ReadError> {
         self.reader.load(document)
     }
 
@@ -263,9 +344,21 @@ impl Reader for FjallStore {
         from_revision: u64,
         to_revision: u64,
         bytes_max: usize,
-    ) -> Result<Vec<Bytes>, ReadError> {
+    ) -> Result<Page, ReadError> {
         self.reader
             .read(document, from_revision, to_revision, bytes_max)
+    }
+
+    fn list(
+        &self,
+        tenant: &str,
+        prefix: &str,
+        after: Option<&str>,
+        documents_max: usize,
+        bytes_max: usize,
+    ) -> Result<DocumentList, ReadError> {
+        self.reader
+            .list(tenant, prefix, after, documents_max, bytes_max)
     }
 }
 
@@ -278,16 +371,42 @@ struct OpenRows {
 }
 
 impl OpenRows {
-    fn row(&mut self, document: u64, first_revision: u64, record: &[u8]) -> &mut OperationsRow {
+    fn row(
+        &mut self,
+        document: u64,
+        first_revision: u64,
+        operation_bytes: u64,
+        record: &[u8],
+    ) -> &mut OperationsRow {
         let index = match self.newest.get(&document) {
             Some(&index) if !self.rows[index].1.is_full_for(record) => index,
             Some(_) | None => {
-                self.rows
-                    .push((document, OperationsRow::new(first_revision)));
+                let row = OperationsRow::new(first_revision, operation_bytes);
+                self.rows.push((document, row));
                 self.newest.insert(document, self.rows.len() - 1);
                 self.rows.len() - 1
             }
         };
         &mut self.rows[index].1
+    }
+
+    /// The bytes of all of a document's records in rows that end before `revision`, if one of those is among these.
+    fn bytes_below(&self, document: u64, revision: u64) -> Option<u64> {
+        self.newest.get(&document)?;
+        let rows = self.rows.iter().rev();
+        let mut below = rows.filter(|(number, row)| {
+            *number == document && row.first_revision + u64::from(row.count) <= revision
+        });
+        below.next().map(|(_, row)| row.operation_bytes)
+    }
+
+    fn write(self, rows: &fjall::Keyspace, batch: &mut OwnedWriteBatch) {
+        for (document, row) in self.rows {
+            let first_revision = row.first_revision;
+            for (piece, value) in (0..).zip(row.finish().chunks(PIECE_BYTES_MAX)) {
+                let key = layout::operations_key(document, first_revision, piece);
+                batch.insert(rows, key, value);
+            }
+        }
     }
 }

@@ -4,23 +4,28 @@
 //! |---|---|
 //! | `0 "commit"` | [`CommitRow`], the last entry of every batch |
 //! | `0 "instance"` | [`InstanceRow`] |
-//! | `1` name | [`DocumentRow`] |
-//! | `2` number, first revision, piece | a row of operations: length, count, then frames of (count, length, record) |
-//! | `3` number | [`SnapshotRow`] |
-//! | `4` number, generation, piece | a snapshot |
+//! | `1` tenant, 0, name in the tenant | [`DocumentRow`] |
+//! | `2` number, first revision, piece | a row of operations: [`RowHead`], then frames of (count, length, record) |
+//! | `3` number, generation, piece | a snapshot |
+//! | `4` time of deletion, number | the name of a deleted document |
+//! | `5` number | [`RemovalRow`]: what is to be removed of what belongs to that number |
+//!
+//! A document has a number, and each of its lives another one: what is left of an earlier life is never in the way.
 //!
 //! Numbers are big-endian, so that keys stand in the order of revisions and pieces. A value that can be long is
 //! split into pieces of [`PIECE_BYTES_MAX`], so that every 4 KiB page of the journal holds the head of an entry
 //! and a page that was never written is seen for what it is.
 
+use std::ops::{Bound, Range};
 use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes};
 
+use crate::auth;
 use crate::config::Durability;
 
 /// The format of all that is described here. A directory with another one is not opened.
-pub const FORMAT: u64 = 1;
+pub const FORMAT: u64 = 2;
 
 pub const PIECE_BYTES_MAX: usize = 2048;
 
@@ -34,7 +39,8 @@ pub const INSTANCE_KEY: &[u8] = b"\0instance";
 const DOCUMENT: u8 = 1;
 const OPERATIONS: u8 = 2;
 const SNAPSHOT: u8 = 3;
-const SNAPSHOT_PIECE: u8 = 4;
+const DELETED: u8 = 4;
+const REMOVAL: u8 = 5;
 
 /// A stored value is not what it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -135,12 +141,74 @@ impl InstanceRow {
 pub struct DocumentRow {
     /// Stands for the name in all other keys.
     pub number: u64,
+    pub life: Life,
     pub kind: Arc<str>,
+    /// Where this life of the document began.
+    pub first_revision: u64,
+    /// The oldest revision that is kept; one more than the newest if none is.
+    pub history_from_revision: u64,
+    /// The bytes of all records of this life when this row was written.
+    pub operation_bytes: u64,
+    /// How many of them are not kept.
+    pub compacted_bytes: u64,
+    /// The newest whole one.
+    pub snapshot: Option<SnapshotPlace>,
+}
+
+/// Whether a document is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    Live,
+    Deleted {
+        at_ms: u64,
+    },
+    /// Nothing belongs to its number any more, and its history begins with the next life.
+    Gone,
+}
+
+/// A snapshot, and where its pieces are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotPlace {
+    pub revision: u64,
+    /// A later snapshot has a higher one.
+    pub generation: u64,
+    pub bytes: u64,
 }
 
 impl DocumentRow {
+    /// The bytes of the snapshot and of all records that are kept, when this row was written.
+    pub fn stored_bytes(&self) -> u64 {
+        let snapshot_bytes = self.snapshot.map_or(0, |snapshot| snapshot.bytes);
+        self.operation_bytes - self.compacted_bytes + snapshot_bytes
+    }
+
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = self.number.to_be_bytes().to_vec();
+        let (life, deleted_at_ms) = match self.life {
+            Life::Live => (0, 0),
+            Life::Deleted { at_ms } => (1, at_ms),
+            Life::Gone => (2, 0),
+        };
+        let snapshot = self.snapshot.unwrap_or(SnapshotPlace {
+            revision: 0,
+            generation: 0,
+            bytes: 0,
+        });
+        let mut out = Vec::with_capacity(DOCUMENT_HEAD_BYTES + self.kind.len());
+        out.put_u8(life);
+        out.put_u8(u8::from(self.snapshot.is_some()));
+        for number in [
+            deleted_at_ms,
+            self.number,
+            self.first_revision,
+            self.history_from_revision,
+            self.operation_bytes,
+            self.compacted_bytes,
+            snapshot.revision,
+            snapshot.generation,
+            snapshot.bytes,
+        ] {
+            out.put_u64(number);
+        }
         out.put_slice(self.kind.as_bytes());
         out
     }
@@ -149,61 +217,161 @@ impl DocumentRow {
         let error = LayoutError {
             row: "document row",
         };
-        let (number, kind) = bytes.split_first_chunk().ok_or(error)?;
-        Ok(Self {
-            number: u64::from_be_bytes(*number),
+        let (mut head, kind) = bytes.split_at_checked(DOCUMENT_HEAD_BYTES).ok_or(error)?;
+        let (life, has_snapshot) = (head.get_u8(), head.get_u8() != 0);
+        let deleted_at_ms = head.get_u64();
+        let life = match life {
+            0 => Life::Live,
+            1 => Life::Deleted {
+                at_ms: deleted_at_ms,
+            },
+            2 => Life::Gone,
+            _ => return Err(error),
+        };
+        let row = Self {
+            life,
+            number: head.get_u64(),
+            first_revision: head.get_u64(),
+            history_from_revision: head.get_u64(),
+            operation_bytes: head.get_u64(),
+            compacted_bytes: head.get_u64(),
+            snapshot: Some(SnapshotPlace {
+                revision: head.get_u64(),
+                generation: head.get_u64(),
+                bytes: head.get_u64(),
+            })
+            .filter(|_| has_snapshot),
             kind: std::str::from_utf8(kind).map_err(|_| error)?.into(),
-        })
+        };
+        let is_sound = 1 <= row.first_revision
+            && row.first_revision <= row.history_from_revision
+            && row.compacted_bytes <= row.operation_bytes;
+        if is_sound { Ok(row) } else { Err(error) }
     }
 }
 
-/// Which snapshot of a document is the newest whole one.
+const DOCUMENT_HEAD_BYTES: usize = 2 + 9 * 8;
+
+/// What is to be removed of what belongs to one number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SnapshotRow {
-    pub revision: u64,
-    /// Where its pieces are. A later snapshot has a higher one.
-    pub generation: u64,
-    pub bytes: u64,
+pub struct RemovalRow {
+    /// Rows of operations that end before this revision.
+    pub operations_below: u64,
+    /// Snapshots of generations before this one.
+    pub generations_below: u64,
 }
 
-impl SnapshotRow {
+impl RemovalRow {
+    pub const EVERYTHING: Self = Self {
+        operations_below: u64::MAX,
+        generations_below: u64::MAX,
+    };
+
     pub fn encode(self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(24);
-        out.put_u64(self.revision);
-        out.put_u64(self.generation);
-        out.put_u64(self.bytes);
+        let mut out = Vec::with_capacity(16);
+        out.put_u64(self.operations_below);
+        out.put_u64(self.generations_below);
         out
     }
 
     pub fn decode(mut bytes: &[u8]) -> Result<Self, LayoutError> {
-        expect_length("snapshot row", bytes, 24)?;
+        expect_length("removal row", bytes, 16)?;
         Ok(Self {
-            revision: bytes.get_u64(),
-            generation: bytes.get_u64(),
-            bytes: bytes.get_u64(),
+            operations_below: bytes.get_u64(),
+            generations_below: bytes.get_u64(),
         })
     }
 }
 
+/// `name` is a global id.
 pub fn document_key(name: &str) -> Vec<u8> {
-    let mut key = Vec::with_capacity(1 + name.len());
+    let (tenant, document) = auth::split_global_id(name);
+    document_prefix(tenant, document)
+}
+
+/// What the keys of all of a tenant's documents begin with whose names begin with `prefix`.
+fn document_prefix(tenant: &str, prefix: &str) -> Vec<u8> {
+    let mut key = Vec::with_capacity(2 + tenant.len() + prefix.len());
     key.push(DOCUMENT);
-    key.extend_from_slice(name.as_bytes());
+    key.extend_from_slice(tenant.as_bytes());
+    // In no name: so one tenant's documents stand together.
+    key.push(0);
+    key.extend_from_slice(prefix.as_bytes());
     key
+}
+
+/// The keys of a tenant's documents whose names begin with `prefix`, behind that of `after`.
+pub fn document_range(
+    tenant: &str,
+    prefix: &str,
+    after: Option<&str>,
+) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+    let start = document_prefix(tenant, prefix);
+    let mut end = start.clone();
+    // The last byte is 0 or one of UTF-8's, which 255 is not.
+    *end.last_mut().expect("it has two bytes at least") += 1;
+    let after = after.map(document_key).filter(|after| *after >= start);
+    // Never past the end, or it would be no range.
+    let start = match after {
+        Some(after) if after < end => Bound::Excluded(after),
+        Some(_) => Bound::Included(end.clone()),
+        None => Bound::Included(start),
+    };
+    (start, Bound::Excluded(end))
+}
+
+/// The tenant and the name in the tenant of a document, from its key.
+pub fn split_document_key(key: &[u8]) -> Result<(&str, &str), LayoutError> {
+    let error = LayoutError {
+        row: "document key",
+    };
+    let text = std::str::from_utf8(key).map_err(|_| error)?;
+    let names = text.strip_prefix(char::from(DOCUMENT)).ok_or(error)?;
+    names.split_once('\0').ok_or(error)
+}
+
+/// The keys of all documents.
+pub fn all_documents() -> Range<[u8; 1]> {
+    [DOCUMENT]..[DOCUMENT + 1]
 }
 
 pub fn operations_key(document: u64, first_revision: u64, piece: u32) -> [u8; 21] {
     piece_key(OPERATIONS, document, first_revision, piece)
 }
 
-pub fn snapshot_key(document: u64) -> [u8; 9] {
-    let mut key = [SNAPSHOT; 9];
+pub fn snapshot_key(document: u64, generation: u64, piece: u32) -> [u8; 21] {
+    piece_key(SNAPSHOT, document, generation, piece)
+}
+
+pub fn deleted_key(at_ms: u64, document: u64) -> [u8; 17] {
+    let mut key = [DELETED; 17];
+    key[1..9].copy_from_slice(&at_ms.to_be_bytes());
+    key[9..].copy_from_slice(&document.to_be_bytes());
+    key
+}
+
+/// (time of deletion, number) of a key that [`deleted_key`] made.
+pub fn split_deleted_key(key: &[u8]) -> Result<(u64, u64), LayoutError> {
+    expect_length("key", key, 17)?;
+    let mut rest = &key[1..];
+    Ok((rest.get_u64(), rest.get_u64()))
+}
+
+pub fn removal_key(document: u64) -> [u8; 9] {
+    let mut key = [REMOVAL; 9];
     key[1..].copy_from_slice(&document.to_be_bytes());
     key
 }
 
-pub fn snapshot_piece_key(document: u64, generation: u64, piece: u32) -> [u8; 21] {
-    piece_key(SNAPSHOT_PIECE, document, generation, piece)
+/// The number in a key that [`removal_key`] made.
+pub fn split_removal_key(key: &[u8]) -> Result<u64, LayoutError> {
+    expect_length("key", key, 9)?;
+    Ok((&key[1..]).get_u64())
+}
+
+/// The keys of all that is to be removed.
+pub fn all_removals() -> Range<[u8; 1]> {
+    [REMOVAL]..[REMOVAL + 1]
 }
 
 fn piece_key(kind: u8, document: u64, position: u64, piece: u32) -> [u8; 21] {
@@ -214,29 +382,57 @@ fn piece_key(kind: u8, document: u64, position: u64, piece: u32) -> [u8; 21] {
     key
 }
 
-/// (first revision or generation, piece) of a key that [`operations_key`] or [`snapshot_piece_key`] made.
+/// (first revision or generation, piece) of a key that [`operations_key`] or [`snapshot_key`] made.
 pub fn split_piece_key(key: &[u8]) -> Result<(u64, u32), LayoutError> {
     expect_length("key", key, 21)?;
     let mut rest = &key[9..];
     Ok((rest.get_u64(), rest.get_u32()))
 }
 
+/// What a row of operations begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowHead {
+    /// The bytes of the whole row, in all its pieces.
+    pub bytes: usize,
+    /// How many operations it has.
+    pub count: u32,
+    /// The bytes of all records of the document up to the last in this row.
+    pub operation_bytes: u64,
+}
+
+impl RowHead {
+    /// From the first piece of a row.
+    pub fn decode(mut piece: &[u8]) -> Result<Self, LayoutError> {
+        if piece.len() < ROW_HEAD_BYTES {
+            return Err(LayoutError { row: "row" });
+        }
+        Ok(Self {
+            bytes: piece.get_u32() as usize,
+            count: piece.get_u32(),
+            operation_bytes: piece.get_u64(),
+        })
+    }
+}
+
 /// One row of operations while it is put together.
 #[derive(Debug)]
 pub struct OperationsRow {
     pub first_revision: u64,
-    count: u32,
+    pub count: u32,
+    pub operation_bytes: u64,
     bytes: Vec<u8>,
 }
 
-const ROW_HEAD_BYTES: usize = 8;
+const ROW_HEAD_BYTES: usize = 16;
 const FRAME_HEAD_BYTES: usize = 8;
 
 impl OperationsRow {
-    pub fn new(first_revision: u64) -> Self {
+    /// `operation_bytes` are those of the records before it.
+    pub fn new(first_revision: u64, operation_bytes: u64) -> Self {
         Self {
             first_revision,
             count: 0,
+            operation_bytes,
             bytes: vec![0; ROW_HEAD_BYTES],
         }
     }
@@ -248,6 +444,7 @@ impl OperationsRow {
 
     pub fn push(&mut self, count: u32, record: &[u8]) {
         self.count += count;
+        self.operation_bytes += record.len() as u64;
         self.bytes.put_u32(count);
         self.bytes.put_u32(length_u32(record.len()));
         self.bytes.put_slice(record);
@@ -255,23 +452,18 @@ impl OperationsRow {
 
     /// The whole value, to be split into pieces.
     pub fn finish(mut self) -> Vec<u8> {
-        let length = length_u32(self.bytes.len());
-        self.bytes[..4].copy_from_slice(&length.to_be_bytes());
-        self.bytes[4..8].copy_from_slice(&self.count.to_be_bytes());
+        let mut head = [0; ROW_HEAD_BYTES];
+        let mut rest = &mut head[..];
+        rest.put_u32(length_u32(self.bytes.len()));
+        rest.put_u32(self.count);
+        rest.put_u64(self.operation_bytes);
+        self.bytes[..ROW_HEAD_BYTES].copy_from_slice(&head);
         self.bytes
     }
 }
 
 fn length_u32(length: usize) -> u32 {
     u32::try_from(length).expect("what one commit carries is far below 4 GiB")
-}
-
-/// (bytes, operations) of a whole row, from its first piece.
-pub fn row_head(first_piece: &[u8]) -> Result<(usize, u32), LayoutError> {
-    let mut head = first_piece
-        .get(..ROW_HEAD_BYTES)
-        .ok_or(LayoutError { row: "row" })?;
-    Ok((head.get_u32() as usize, head.get_u32()))
 }
 
 /// A record in its row.
@@ -326,12 +518,17 @@ mod tests {
 
     #[test]
     fn rows_come_back_frame_by_frame() {
-        let mut row = OperationsRow::new(5);
+        let mut row = OperationsRow::new(5, 100);
         row.push(2, b"two");
         row.push(1, b"");
         row.push(3, b"three");
         let bytes = Bytes::from(row.finish());
-        assert_eq!(row_head(&bytes), Ok((bytes.len(), 6)));
+        let head = RowHead {
+            bytes: bytes.len(),
+            count: 6,
+            operation_bytes: 108,
+        };
+        assert_eq!(RowHead::decode(&bytes), Ok(head));
         let found: Vec<_> = frames(5, bytes.clone())
             .unwrap()
             .into_iter()
@@ -354,7 +551,7 @@ mod tests {
             operations_key(1, 256, 0),
             operations_key(1, 256, 1),
             operations_key(2, 0, 0),
-            snapshot_piece_key(1, 0, 0),
+            snapshot_key(1, 0, 0),
         ];
         assert!(keys.is_sorted());
         assert_eq!(split_piece_key(&keys[2]), Ok((256, 1)));

@@ -8,8 +8,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::backend::{Backend, Committed, Reader, Write};
-use super::{LoadedDocument, ReadError, StoreError, StoreReply, StoreRequest};
+use super::backend::{Backend, Committed, Reader, SWEEP_DOCUMENTS_MAX, Swept, Write};
+use super::layout::{self, Life};
+use super::{
+    DocumentList, ListedDocument, Loaded, LoadedDocument, Page, ReadError, StoreError, StoreReply,
+    StoreRequest,
+};
 use crate::config::Durability;
 
 /// What is written, what of it is durable, and the commits in between.
@@ -41,68 +45,105 @@ impl MemoryStore {
     /// Serves one request; a write is a commit of its own. The reply to a write may go out when the durability
     /// mode allows it: with `Always` after the next [`Backend::sync`].
     pub fn handle(&mut self, request: StoreRequest, now_ms: u64) -> StoreReply {
-        let (write, reply) = match request {
-            StoreRequest::Load { document } => {
-                return StoreReply::Loaded {
-                    token: document.token,
-                    result: self.load(&document.name),
-                };
-            }
+        match self.serve(request, now_ms) {
+            Ok(reply) => reply,
+            Err(error) => StoreReply::Failed {
+                reason: error.to_string(),
+            },
+        }
+    }
+
+    fn serve(&mut self, request: StoreRequest, now_ms: u64) -> Result<StoreReply, StoreError> {
+        Ok(match request {
+            StoreRequest::Load { document } => StoreReply::Loaded {
+                token: document.token,
+                result: self.load(&document.name),
+            },
             StoreRequest::Read {
                 document,
                 ticket,
                 from_revision,
                 to_revision,
                 bytes_max,
-            } => {
-                return StoreReply::Page {
-                    token: document.token,
-                    ticket,
-                    result: self.read(&document.name, from_revision, to_revision, bytes_max),
-                };
-            }
+            } => StoreReply::Page {
+                token: document.token,
+                ticket,
+                result: self.read(&document.name, from_revision, to_revision, bytes_max),
+            },
+            StoreRequest::List {
+                ticket,
+                tenant,
+                prefix,
+                after,
+                documents_max,
+                bytes_max,
+            } => StoreReply::Listed {
+                ticket,
+                result: self.list(&tenant, &prefix, after.as_deref(), documents_max, bytes_max),
+            },
             StoreRequest::Append {
                 document,
                 kind,
                 first_revision,
                 count,
                 record,
-            } => (
-                Write::Append {
+            } => {
+                self.commit(&[Write::Append {
                     document: document.name,
                     kind,
                     first_revision,
                     count,
                     record,
-                },
+                }])?;
                 StoreReply::Appended {
                     token: document.token,
                     revision: (first_revision + u64::from(count)).saturating_sub(1),
                     persisted_at_ms: now_ms,
-                },
-            ),
+                }
+            }
             StoreRequest::PutSnapshot {
                 document,
                 revision,
                 snapshot,
-            } => (
-                Write::Snapshot {
+                compact_to_revision,
+            } => {
+                let committed = self.commit(&[Write::Snapshot {
                     document: document.name,
                     revision,
                     snapshot,
-                },
+                    compact_to_revision,
+                }])?;
                 StoreReply::SnapshotStored {
                     token: document.token,
                     revision,
-                },
-            ),
-        };
-        match self.commit(&[write]) {
-            Ok(_) => reply,
-            Err(error) => StoreReply::Failed {
-                reason: error.to_string(),
+                    stored_bytes: committed.snapshots[0],
+                }
+            }
+            StoreRequest::Delete { document, at_ms } => StoreReply::Deleted {
+                token: document.token,
+                stored_bytes: self
+                    .commit(&[Write::Delete {
+                        document: document.name,
+                        at_ms,
+                    }])?
+                    .changed[0],
             },
-        }
+            StoreRequest::Restore { document } => StoreReply::Restored {
+                token: document.token,
+                stored_bytes: self
+                    .commit(&[Write::Restore {
+                        document: document.name,
+                    }])?
+                    .changed[0],
+            },
+            StoreRequest::Sweep {
+                ticket,
+                deleted_before_ms,
+            } => StoreReply::Swept {
+                ticket,
+                swept: self.commit(&[Write::Sweep { deleted_before_ms }])?.sweeps[0],
+            },
+        })
     }
 
     /// How many commits a crash could lose.
@@ -126,7 +167,7 @@ impl MemoryStore {
         for commit in self.unsynced.drain(..) {
             for write in &commit {
                 self.durable
-                    .apply(write)
+                    .apply(write, &mut Committed::default())
                     .expect("it was applied to the same documents when it was written");
             }
         }
@@ -135,18 +176,18 @@ impl MemoryStore {
 
 impl Backend for MemoryStore {
     fn commit(&mut self, writes: &[Write]) -> Result<Committed, StoreError> {
-        let mut snapshots = 0;
+        let mut committed = Committed::default();
         for write in writes {
-            self.written.apply(write)?;
-            snapshots += usize::from(matches!(write, Write::Snapshot { .. }));
+            self.written.apply(write, &mut committed)?;
         }
         if !writes.is_empty() {
             self.unsynced.push(writes.to_vec());
         }
-        Ok(Committed {
-            snapshots,
-            unfinished: false,
-        })
+        Ok(committed)
+    }
+
+    fn is_unfinished(&self) -> bool {
+        false
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
@@ -160,55 +201,125 @@ impl Backend for MemoryStore {
 }
 
 impl Reader for MemoryStore {
-    fn load(&self, document: &str) -> Result<Option<LoadedDocument>, ReadError> {
-        Ok(self.written.0.get(document).map(|document| {
-            let from = document.snapshot.as_ref().map_or(1, |(at, _)| at + 1);
-            LoadedDocument {
-                kind: Arc::clone(&document.kind),
-                snapshot: document.snapshot.clone(),
-                records: document.records_from(from).map(|(_, r)| r).collect(),
+    fn load(&self, name: &str) -> Result<Loaded, ReadError> {
+        let Some(document) = self.written.get(name) else {
+            return Ok(Loaded::Unknown);
+        };
+        Ok(match document.life {
+            Life::Deleted { at_ms } => Loaded::Deleted { at_ms },
+            Life::Gone => Loaded::Gone {
+                revision: document.next_revision - 1,
+            },
+            Life::Live => {
+                let snapshot = document.snapshot.as_ref();
+                let from = snapshot.map_or(document.first_revision, |(at, _)| at + 1);
+                Loaded::Live(LoadedDocument {
+                    kind: Arc::clone(&document.kind),
+                    first_revision: document.first_revision,
+                    history_from_revision: document.history_from_revision,
+                    snapshot: document.snapshot.clone(),
+                    records: document.records_from(from).map(|(_, r)| r).collect(),
+                    stored_bytes: document.stored_bytes(),
+                })
             }
-        }))
+        })
     }
 
     fn read(
         &self,
-        document: &str,
+        name: &str,
         from_revision: u64,
         to_revision: u64,
         bytes_max: usize,
-    ) -> Result<Vec<Bytes>, ReadError> {
+    ) -> Result<Page, ReadError> {
         let mut records = Vec::new();
+        let document = self.written.get(name);
+        let document = document.filter(|document| document.life == Life::Live);
+        let Some(document) = document.filter(|_| from_revision <= to_revision) else {
+            return Ok(Page::Records(records));
+        };
+        if from_revision < document.history_from_revision {
+            return Ok(Page::Compacted {
+                history_from_revision: document.history_from_revision,
+            });
+        }
         let mut bytes = 0;
-        if let Some(document) = self.written.0.get(document) {
-            for (first_revision, record) in document.records_from(from_revision) {
-                if first_revision > to_revision || from_revision > to_revision {
-                    break;
-                }
-                bytes += record.len();
-                records.push(record);
-                if bytes >= bytes_max {
-                    break;
-                }
+        for (first_revision, record) in document.records_from(from_revision) {
+            if first_revision > to_revision {
+                break;
+            }
+            bytes += record.len();
+            records.push(record);
+            if bytes >= bytes_max {
+                break;
             }
         }
-        Ok(records)
+        Ok(Page::Records(records))
+    }
+
+    fn list(
+        &self,
+        tenant: &str,
+        prefix: &str,
+        after: Option<&str>,
+        documents_max: usize,
+        bytes_max: usize,
+    ) -> Result<DocumentList, ReadError> {
+        let mut list = DocumentList::default();
+        let mut bytes = 0;
+        let range = layout::document_range(tenant, prefix, after);
+        let in_range = self.written.documents.range(range);
+        for (_, document) in in_range.filter(|(_, document)| document.life == Life::Live) {
+            let is_full = list.documents.len() >= documents_max || bytes >= bytes_max;
+            if let Some(last) = list.documents.last()
+                && is_full
+            {
+                list.more_after = Some(Arc::clone(&last.name));
+                break;
+            }
+            bytes += document.name.len() + document.kind.len();
+            list.documents.push(ListedDocument {
+                name: Arc::clone(&document.name),
+                kind: Arc::clone(&document.kind),
+            });
+        }
+        Ok(list)
     }
 }
 
 #[derive(Debug, Clone, Default)]
-struct Documents(BTreeMap<Arc<str>, Document>);
+struct Documents {
+    /// By [`layout::document_key`], which is the order of lists.
+    documents: BTreeMap<Vec<u8>, Document>,
+}
 
 #[derive(Debug, Clone)]
 struct Document {
+    name: Arc<str>,
+    life: Life,
     kind: Arc<str>,
-    snapshot: Option<(u64, Bytes)>,
+    first_revision: u64,
+    history_from_revision: u64,
     next_revision: u64,
+    snapshot: Option<(u64, Bytes)>,
     /// By first revision.
     records: BTreeMap<u64, Bytes>,
 }
 
 impl Document {
+    fn begin(name: &Arc<str>, kind: &Arc<str>, first_revision: u64) -> Self {
+        Self {
+            name: Arc::clone(name),
+            life: Life::Live,
+            kind: Arc::clone(kind),
+            first_revision,
+            history_from_revision: first_revision,
+            next_revision: first_revision,
+            snapshot: None,
+            records: BTreeMap::new(),
+        }
+    }
+
     /// From the record that contains `revision`, with their first revisions.
     fn records_from(&self, revision: u64) -> impl Iterator<Item = (u64, Bytes)> {
         let start = if revision < self.next_revision {
@@ -220,10 +331,36 @@ impl Document {
         let records = self.records.range(start..);
         records.map(|(first, record)| (*first, record.clone()))
     }
+
+    fn stored_bytes(&self) -> u64 {
+        let snapshot_bytes = self.snapshot.as_ref().map_or(0, |(_, bytes)| bytes.len());
+        let record_bytes: usize = self.records.values().map(Bytes::len).sum();
+        (record_bytes + snapshot_bytes) as u64
+    }
+
+    /// Removes the records that end before `revision`.
+    fn compact(&mut self, revision: u64) {
+        let kept = if revision < self.next_revision {
+            let containing = self.records.range(..=revision).next_back();
+            containing.map_or(revision, |(first, _)| *first)
+        } else {
+            self.next_revision
+        };
+        self.records = self.records.split_off(&kept);
+        self.history_from_revision = self.history_from_revision.max(revision);
+    }
 }
 
 impl Documents {
-    fn apply(&mut self, write: &Write) -> Result<(), StoreError> {
+    fn get(&self, name: &str) -> Option<&Document> {
+        self.documents.get(&layout::document_key(name))
+    }
+
+    fn get_mut(&mut self, name: &str) -> Option<&mut Document> {
+        self.documents.get_mut(&layout::document_key(name))
+    }
+
+    fn apply(&mut self, write: &Write, committed: &mut Committed) -> Result<(), StoreError> {
         match write {
             Write::Append {
                 document: name,
@@ -232,13 +369,14 @@ impl Documents {
                 count,
                 record,
             } => {
-                let document = self.0.entry(Arc::clone(name)).or_insert_with(|| Document {
-                    kind: Arc::clone(kind),
-                    snapshot: None,
-                    next_revision: 1,
-                    records: BTreeMap::new(),
-                });
-                if document.next_revision != *first_revision
+                let begin = |next_revision| Document::begin(name, kind, next_revision);
+                let key = layout::document_key(name);
+                let document = self.documents.entry(key).or_insert_with(|| begin(1));
+                if document.life == Life::Gone {
+                    *document = begin(document.next_revision);
+                }
+                if document.life != Life::Live
+                    || document.next_revision != *first_revision
                     || document.kind != *kind
                     || *count == 0
                 {
@@ -246,19 +384,67 @@ impl Documents {
                 }
                 document.next_revision += u64::from(*count);
                 document.records.insert(*first_revision, record.clone());
-                Ok(())
             }
             Write::Snapshot {
                 document: name,
                 revision,
                 snapshot,
-            } => match self.0.get_mut(name) {
-                Some(document) if *revision < document.next_revision => {
-                    document.snapshot = Some((*revision, snapshot.clone()));
-                    Ok(())
+                compact_to_revision,
+            } => {
+                let in_place = self.get_mut(name).filter(|document| {
+                    document.life == Life::Live
+                        && *revision < document.next_revision
+                        && *revision + 1 >= document.history_from_revision
+                        && compact_to_revision.is_none_or(|compact_to| compact_to <= *revision)
+                });
+                let Some(document) = in_place else {
+                    return Err(StoreError::out_of_place(name, "a snapshot", *revision));
+                };
+                document.snapshot = Some((*revision, snapshot.clone()));
+                if let Some(compact_to) = compact_to_revision {
+                    document.compact(*compact_to + 1);
                 }
-                Some(_) | None => Err(StoreError::out_of_place(name, "a snapshot", *revision)),
-            },
+                committed.snapshots.push(document.stored_bytes());
+            }
+            Write::Delete {
+                document: name,
+                at_ms,
+            } => {
+                let live = self.get_mut(name).filter(|found| found.life == Life::Live);
+                committed.changed.push(live.map(|document| {
+                    document.life = Life::Deleted { at_ms: *at_ms };
+                    document.stored_bytes()
+                }));
+            }
+            Write::Restore { document: name } => {
+                let is_deleted = |found: &&mut Document| matches!(found.life, Life::Deleted { .. });
+                let deleted = self.get_mut(name).filter(is_deleted);
+                committed.changed.push(deleted.map(|document| {
+                    document.life = Life::Live;
+                    document.stored_bytes()
+                }));
+            }
+            Write::Sweep { deleted_before_ms } => {
+                committed.sweeps.push(self.sweep(*deleted_before_ms));
+            }
         }
+        Ok(())
+    }
+
+    fn sweep(&mut self, deleted_before_ms: u64) -> Swept {
+        let is_due = |document: &&mut Document| matches!(document.life, Life::Deleted { at_ms } if at_ms < deleted_before_ms);
+        let mut swept = Swept::default();
+        for document in self.documents.values_mut().filter(is_due) {
+            if swept.documents == SWEEP_DOCUMENTS_MAX {
+                swept.has_more = true;
+                break;
+            }
+            *document = Document {
+                life: Life::Gone,
+                ..Document::begin(&document.name, &"".into(), document.next_revision)
+            };
+            swept.documents += 1;
+        }
+        swept
     }
 }

@@ -1,16 +1,22 @@
 //! Reads documents from the embedded store, on any thread, beside the one that writes.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use fjall::{Guard, Iter, Keyspace, Readable, Snapshot};
 
+use crate::auth;
+
 use super::backend::Reader;
 use super::layout::{
-    self, DocumentRow, Frame, LayoutError, SnapshotRow, frames, operations_key, snapshot_key,
-    snapshot_piece_key,
+    self, DocumentRow, Frame, LayoutError, Life, RowHead, SnapshotPlace, frames, operations_key,
+    snapshot_key,
 };
-use super::{LoadedDocument, ReadError};
+use super::{DocumentList, ListedDocument, Loaded, LoadedDocument, Page, ReadError, TenantUsage};
+
+/// The most rows that one part of a list looks at, with those of documents that are not live.
+const LISTED_ROWS_MAX: usize = 10_000;
 
 /// Reads what has been written, synced or not.
 #[derive(Clone)]
@@ -20,34 +26,120 @@ pub struct FjallReader {
 }
 
 impl FjallReader {
-    pub(super) fn document(&self, name: &str) -> Result<Option<DocumentRow>, ReadError> {
-        let row = self.rows.get(layout::document_key(name))?;
+    pub(super) fn document(
+        &self,
+        view: &Snapshot,
+        name: &str,
+    ) -> Result<Option<DocumentRow>, ReadError> {
+        let row = view.get(&self.rows, layout::document_key(name))?;
         Ok(row.map(|row| DocumentRow::decode(&row)).transpose()?)
     }
 
-    /// The revision that the document's next operation gets.
-    pub(super) fn next_revision(&self, document: u64) -> Result<u64, ReadError> {
-        let all = operations_key(document, 0, 0)..=operations_key(document, u64::MAX, u32::MAX);
-        let Some(last) = self.rows.range(all).next_back() else {
-            return Ok(1);
+    /// Adds to the document's bytes what was appended after its row was written. Returns the revision that its next
+    /// operation gets.
+    pub(super) fn bring_up_to_date(
+        &self,
+        view: &Snapshot,
+        row: &mut DocumentRow,
+    ) -> Result<u64, ReadError> {
+        let newest = match row.life {
+            Life::Live | Life::Deleted { .. } => self.row_before(view, row.number, u64::MAX)?,
+            // What is left of it is not removed yet.
+            Life::Gone => None,
+        };
+        Ok(match newest {
+            Some((first_revision, head)) => {
+                row.operation_bytes = head.operation_bytes;
+                first_revision + u64::from(head.count)
+            }
+            None => row.history_from_revision,
+        })
+    }
+
+    /// The bytes of all of a document's records in rows that end before `revision`.
+    pub(super) fn bytes_below(&self, row: &DocumentRow, revision: u64) -> Result<u64, ReadError> {
+        let view = self.database.snapshot();
+        let mut before = revision;
+        // Of what begins before it, only the newest can reach beyond.
+        while let Some((first_revision, head)) = self.row_before(&view, row.number, before)? {
+            if first_revision + u64::from(head.count) <= revision {
+                return Ok(head.operation_bytes.max(row.compacted_bytes));
+            }
+            before = first_revision;
+        }
+        Ok(row.compacted_bytes)
+    }
+
+    /// The newest row of operations that begins before `revision`, by its first revision.
+    fn row_before(
+        &self,
+        view: &Snapshot,
+        document: u64,
+        revision: u64,
+    ) -> Result<Option<(u64, RowHead)>, ReadError> {
+        let keys = operations_key(document, 0, 0)..operations_key(document, revision, 0);
+        let Some(last) = view.range(&self.rows, keys).next_back() else {
+            return Ok(None);
         };
         let (first_revision, _) = layout::split_piece_key(&last.key()?)?;
-        let head = self.rows.get(operations_key(document, first_revision, 0))?;
-        let (_, count) = layout::row_head(&head.unwrap_or_else(|| [].into()))?;
-        Ok(first_revision + u64::from(count))
+        let piece = view.get(&self.rows, operations_key(document, first_revision, 0))?;
+        let head = RowHead::decode(&piece.unwrap_or_else(|| [].into()))?;
+        Ok(Some((first_revision, head)))
+    }
+
+    /// What every tenant's live documents are together.
+    pub(super) fn usage(&self) -> Result<Vec<TenantUsage>, ReadError> {
+        let mut usage: Vec<TenantUsage> = Vec::new();
+        for row in self.rows.range(layout::all_documents()) {
+            let (key, value) = row.into_inner()?;
+            let (tenant, _) = layout::split_document_key(&key)?;
+            let row = DocumentRow::decode(&value)?;
+            if row.life != Life::Live {
+                continue;
+            }
+            if usage.last().is_none_or(|last| *last.tenant != *tenant) {
+                usage.push(TenantUsage {
+                    tenant: tenant.into(),
+                    documents: 0,
+                    bytes: 0,
+                });
+            }
+            let of_tenant = usage.last_mut().expect("it has just been seen to");
+            of_tenant.documents += 1;
+            of_tenant.bytes += row.stored_bytes();
+        }
+        Ok(usage)
     }
 }
 
 impl Reader for FjallReader {
-    fn load(&self, name: &str) -> Result<Option<LoadedDocument>, ReadError> {
+    fn load(&self, name: &str) -> Result<Loaded, ReadError> {
         // One view for everything, or a snapshot could be replaced between its row and its pieces.
         let view = self.database.snapshot();
-        let Some(row) = view.get(&self.rows, layout::document_key(name))? else {
-            return Ok(None);
+        let Some(mut document) = self.document(&view, name)? else {
+            return Ok(Loaded::Unknown);
         };
-        let document = DocumentRow::decode(&row)?;
-        let snapshot = self.snapshot(&view, document.number)?;
-        let from = snapshot.as_ref().map_or(0, |(revision, _)| *revision) + 1;
+        match document.life {
+            Life::Live => {}
+            Life::Deleted { at_ms } => return Ok(Loaded::Deleted { at_ms }),
+            Life::Gone => {
+                return Ok(Loaded::Gone {
+                    revision: document.history_from_revision - 1,
+                });
+            }
+        }
+        self.bring_up_to_date(&view, &mut document)?;
+        let snapshot = match document.snapshot {
+            Some(place) => Some((
+                place.revision,
+                self.snapshot(&view, document.number, place)?,
+            )),
+            None => None,
+        };
+        let from = match &snapshot {
+            Some((revision, _)) => *revision + 1,
+            None => document.first_revision,
+        };
         let mut records = Vec::new();
         let mut expected = from;
         self.visit(&view, document.number, from..=u64::MAX, |frame| {
@@ -63,8 +155,11 @@ impl Reader for FjallReader {
             records.push(frame.record);
             Ok(true)
         })?;
-        Ok(Some(LoadedDocument {
+        Ok(Loaded::Live(LoadedDocument {
+            stored_bytes: document.stored_bytes(),
             kind: document.kind,
+            first_revision: document.first_revision,
+            history_from_revision: document.history_from_revision,
             snapshot,
             records,
         }))
@@ -76,41 +171,82 @@ impl Reader for FjallReader {
         from_revision: u64,
         to_revision: u64,
         bytes_max: usize,
-    ) -> Result<Vec<Bytes>, ReadError> {
-        let Some(document) = self.document(name)? else {
-            return Ok(Vec::new());
-        };
+    ) -> Result<Page, ReadError> {
+        // One view, or the rows could be removed that the document's row speaks of.
+        let view = self.database.snapshot();
         let mut records = Vec::new();
-        if from_revision > to_revision {
-            return Ok(records);
+        let document = self.document(&view, name)?;
+        let document = document.filter(|document| document.life == Life::Live);
+        let Some(document) = document.filter(|_| from_revision <= to_revision) else {
+            return Ok(Page::Records(records));
+        };
+        if from_revision < document.history_from_revision {
+            return Ok(Page::Compacted {
+                history_from_revision: document.history_from_revision,
+            });
         }
         let mut bytes = 0;
         let range = from_revision..=to_revision;
-        self.visit(&self.database.snapshot(), document.number, range, |frame| {
+        self.visit(&view, document.number, range, |frame| {
             bytes += frame.record.len();
             records.push(frame.record);
             Ok(bytes < bytes_max)
         })?;
-        Ok(records)
+        Ok(Page::Records(records))
+    }
+
+    fn list(
+        &self,
+        tenant: &str,
+        prefix: &str,
+        after: Option<&str>,
+        documents_max: usize,
+        bytes_max: usize,
+    ) -> Result<DocumentList, ReadError> {
+        let mut list = DocumentList::default();
+        let mut bytes = 0;
+        let mut last = None;
+        let range = layout::document_range(tenant, prefix, after);
+        for (rows, row) in self.rows.range(range).enumerate() {
+            let (key, value) = row.into_inner()?;
+            let is_full = list.documents.len() >= documents_max || bytes >= bytes_max;
+            if rows > 0 && (is_full || rows >= LISTED_ROWS_MAX) {
+                list.more_after = last;
+                break;
+            }
+            let (tenant, document) = layout::split_document_key(&key)?;
+            let name: Arc<str> = auth::global_id(tenant, document).into();
+            let row = DocumentRow::decode(&value)?;
+            if row.life == Life::Live {
+                bytes += name.len() + row.kind.len();
+                list.documents.push(ListedDocument {
+                    name: Arc::clone(&name),
+                    kind: row.kind,
+                });
+            }
+            last = Some(name);
+        }
+        Ok(list)
     }
 }
 
 impl FjallReader {
-    fn snapshot(&self, view: &Snapshot, document: u64) -> Result<Option<(u64, Bytes)>, ReadError> {
-        let Some(row) = view.get(&self.rows, snapshot_key(document))? else {
-            return Ok(None);
-        };
-        let row = SnapshotRow::decode(&row)?;
-        let pieces = snapshot_piece_key(document, row.generation, 0)
-            ..=snapshot_piece_key(document, row.generation, u32::MAX);
+    fn snapshot(
+        &self,
+        view: &Snapshot,
+        document: u64,
+        place: SnapshotPlace,
+    ) -> Result<Bytes, ReadError> {
+        let pieces = snapshot_key(document, place.generation, 0)
+            ..=snapshot_key(document, place.generation, u32::MAX);
         let mut bytes = Vec::new();
         for piece in view.range(&self.rows, pieces) {
             bytes.extend_from_slice(&piece.value()?);
         }
-        if bytes.len() as u64 != row.bytes {
+        if bytes.len() as u64 != place.bytes {
             return Err(LayoutError { row: "snapshot" }.into());
         }
-        Ok(Some((row.revision, bytes.into())))
+        Ok(bytes.into())
     }
 
     /// Shows the records that have revisions in `revisions`, in order, as long as `show` says to go on.
@@ -172,7 +308,7 @@ impl Rows {
         if piece != 0 {
             return Err(error.into());
         }
-        let (length, _) = layout::row_head(&value)?;
+        let length = RowHead::decode(&value)?.bytes;
         let mut row = Vec::with_capacity(length.min(layout::ROW_BYTES_MAX));
         row.extend_from_slice(&value);
         for expected in 1.. {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use corelay::codec::wire::{self, ErrorCode, ResyncReason, SyncMode, event, request};
-use corelay::store::{ReadError, StoreReply, StoreRequest};
+use corelay::store::{Page, ReadError, StoreReply, StoreRequest};
 use corelay::text::Operation;
 
 use crate::expect;
@@ -240,12 +240,12 @@ fn asking_again_while_a_page_is_on_its_way_starts_again() {
 
 #[test]
 fn a_page_that_cannot_be_read_closes_the_document_for_that_client() {
-    let failures: [Result<Vec<Bytes>, ReadError>; 3] = [
+    let failures: [Result<Page, ReadError>; 3] = [
         Err(ReadError {
             reason: "a bad sector".to_owned(),
         }),
-        Ok(vec![]),
-        Ok(vec![Bytes::from_static(b"\x01junk")]),
+        Ok(Page::Records(vec![])),
+        Ok(Page::Records(vec![Bytes::from_static(b"\x01junk")])),
     ];
     for result in failures {
         let mut relay = with_history(|_| ());

@@ -19,7 +19,13 @@ const MOMENT: Duration = Duration::from_millis(1);
 fn snapshots(relay: &Relay) -> Vec<u64> {
     let revision = |request: &StoreRequest| match request {
         StoreRequest::PutSnapshot { revision, .. } => Some(*revision),
-        StoreRequest::Append { .. } | StoreRequest::Load { .. } | StoreRequest::Read { .. } => None,
+        StoreRequest::Append { .. }
+        | StoreRequest::Load { .. }
+        | StoreRequest::Read { .. }
+        | StoreRequest::Delete { .. }
+        | StoreRequest::Restore { .. }
+        | StoreRequest::Sweep { .. }
+        | StoreRequest::List { .. } => None,
     };
     relay.served.iter().filter_map(revision).collect()
 }

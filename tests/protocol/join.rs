@@ -2,7 +2,7 @@
 
 use corelay::codec::wire::{ErrorCode, SyncMode, event, request};
 use corelay::codec::{record, wire};
-use corelay::store::{ReadError, StoreReply, StoreRequest};
+use corelay::store::{Loaded, ReadError, StoreReply, StoreRequest};
 use corelay::text::Operation;
 
 use crate::expect;
@@ -340,6 +340,9 @@ fn a_stored_document_that_does_not_fit_together_is_a_failed_load() {
         kind: "text".into(),
         snapshot: None,
         records: vec![operations(1, 0), operations(2, 1)],
+        first_revision: 1,
+        history_from_revision: 1,
+        stored_bytes: 0,
     };
     let cases = [
         ("a gap in revisions", None, vec![operations(2, 0)], "text"),
@@ -369,13 +372,14 @@ fn a_stored_document_that_does_not_fit_together_is_a_failed_load() {
                 panic!("a load is asked for");
             };
             let token = document.token;
-            let result = Ok(Some(loaded));
+            let result = Ok(Loaded::Live(loaded));
             relay.reply(0, StoreReply::Loaded { token, result });
         };
         let broken = corelay::store::LoadedDocument {
             kind: kind.into(),
             snapshot,
             records,
+            ..good()
         };
         load(&mut relay, broken);
         let error = expect!(relay, ann, Error);

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use corelay::config::Durability;
-use corelay::store::{Backend, MemoryStore, ReadError, Reader, StoreReply, StoreRequest, Write};
+use corelay::store::{
+    Backend, Committed, Loaded, MemoryStore, ReadError, Reader, StoreReply, StoreRequest, Write,
+};
 
 use super::judge::Judge;
 use super::random::Random;
@@ -118,8 +120,10 @@ impl Storage {
 
     /// The newest revision of a document.
     pub fn revision(&self, document: &str) -> u64 {
-        let Some(loaded) = self.store.load(document).expect("memory can be read") else {
-            return 0;
+        let loaded = match self.store.load(document).expect("memory can be read") {
+            Loaded::Live(loaded) => loaded,
+            Loaded::Unknown => return 0,
+            Loaded::Deleted { .. } | Loaded::Gone { .. } => unreachable!("nothing deletes it"),
         };
         let snapshot = loaded.snapshot.map_or(0, |(revision, _)| revision);
         loaded.records.last().map_or(snapshot, |record| {
@@ -187,16 +191,26 @@ impl Storage {
                     document,
                     revision,
                     snapshot,
+                    compact_to_revision,
                 } => {
                     let token = document.token;
-                    self.write(Write::Snapshot {
+                    let committed = self.write(Write::Snapshot {
                         document: document.name,
                         revision,
                         snapshot,
+                        compact_to_revision,
                     });
-                    let reply = StoreReply::SnapshotStored { token, revision };
+                    let reply = StoreReply::SnapshotStored {
+                        token,
+                        revision,
+                        stored_bytes: committed.snapshots[0],
+                    };
                     self.unsynced.push((shard, reply));
                 }
+                StoreRequest::Delete { .. }
+                | StoreRequest::Restore { .. }
+                | StoreRequest::Sweep { .. }
+                | StoreRequest::List { .. } => unreachable!("nothing asks for it yet"),
             }
         }
         for ((shard, token), revision) in appended {
@@ -209,11 +223,11 @@ impl Storage {
         }
     }
 
-    fn write(&mut self, write: Write) {
+    fn write(&mut self, write: Write) -> Committed {
+        self.has_unsynced_commits = true;
         self.store
             .commit(&[write])
-            .expect("the engine writes in order");
-        self.has_unsynced_commits = true;
+            .expect("the engine writes in order")
     }
 
     fn read<T>(

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::Bytes;
 use corelay::store::{
-    Backend, Committed, CommitterHandle, FjallStore, LoadedDocument, ReadError, Reader, StoreError,
-    StoreReply, Write, committer,
+    Backend, Committed, CommitterHandle, DocumentList, FjallStore, Loaded, Page, ReadError, Reader,
+    StoreError, StoreReply, Write, committer,
 };
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
@@ -30,12 +29,23 @@ impl Gated {
 }
 
 impl Reader for Gated {
-    fn load(&self, document: &str) -> Result<Option<LoadedDocument>, ReadError> {
+    fn load(&self, document: &str) -> Result<Loaded, ReadError> {
         self.inner.load(document)
     }
 
-    fn read(&self, d: &str, from: u64, to: u64, bytes: usize) -> Result<Vec<Bytes>, ReadError> {
+    fn read(&self, d: &str, from: u64, to: u64, bytes: usize) -> Result<Page, ReadError> {
         self.inner.read(d, from, to, bytes)
+    }
+
+    fn list(
+        &self,
+        tenant: &str,
+        prefix: &str,
+        after: Option<&str>,
+        documents: usize,
+        bytes: usize,
+    ) -> Result<DocumentList, ReadError> {
+        self.inner.list(tenant, prefix, after, documents, bytes)
     }
 }
 
@@ -45,6 +55,10 @@ impl Backend for Gated {
             .fetch_max(writes.len(), Ordering::Relaxed);
         self.pass("write")?;
         self.inner.commit(writes)
+    }
+
+    fn is_unfinished(&self) -> bool {
+        self.inner.is_unfinished()
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use corelay::config;
 use corelay::config::Durability;
 use corelay::store::{
-    Backend, CommitterHandle, FjallStore, LoadedDocument, OpenStore, Reader, ReplySink, StoreReply,
-    Write, committer,
+    Backend, Committed, CommitterHandle, FjallStore, Loaded, LoadedDocument, OpenStore, Page,
+    Reader, ReplySink, StoreReply, Write, committer,
 };
 use crossbeam_channel::{Receiver, unbounded};
 
@@ -63,7 +63,40 @@ pub fn snapshot(document: &str, revision: u64, snapshot: impl Into<Bytes>) -> Wr
         document: document.into(),
         revision,
         snapshot: snapshot.into(),
+        compact_to_revision: None,
     }
+}
+
+/// A snapshot that takes the place of everything up to `compact_to_revision`.
+pub fn compacting_snapshot(
+    document: &str,
+    revision: u64,
+    snapshot: impl Into<Bytes>,
+    compact_to_revision: u64,
+) -> Write {
+    Write::Snapshot {
+        document: document.into(),
+        revision,
+        snapshot: snapshot.into(),
+        compact_to_revision: Some(compact_to_revision),
+    }
+}
+
+pub fn delete(document: &str, at_ms: u64) -> Write {
+    Write::Delete {
+        document: document.into(),
+        at_ms,
+    }
+}
+
+pub fn restore(document: &str) -> Write {
+    Write::Restore {
+        document: document.into(),
+    }
+}
+
+pub fn sweep(deleted_before_ms: u64) -> Write {
+    Write::Sweep { deleted_before_ms }
 }
 
 pub fn config(path: &Path, durability: Durability) -> config::Store {
@@ -86,19 +119,29 @@ pub fn open_as(path: &Path, durability: Durability) -> OpenStore {
     }
 }
 
-/// Commits until nothing is unfinished.
-pub fn commit_all(store: &mut impl Backend, writes: &[Write]) {
-    let mut committed = store.commit(writes).unwrap();
-    while committed.unfinished {
-        committed = store.commit(&[]).unwrap();
+/// Commits until nothing is unfinished. Returns what all of it together did.
+pub fn commit_all(store: &mut impl Backend, writes: &[Write]) -> Committed {
+    let mut all = store.commit(writes).unwrap();
+    while store.is_unfinished() {
+        let further = store.commit(&[]).unwrap();
+        all.snapshots.extend(further.snapshots);
     }
+    all
 }
 
 pub fn load(store: &impl Reader, document: &str) -> LoadedDocument {
-    store
-        .load(document)
-        .unwrap()
-        .expect("the document is there")
+    match store.load(document).unwrap() {
+        Loaded::Live(loaded) => loaded,
+        other => panic!("{document:?} is {other:?}"),
+    }
+}
+
+/// The records in a range that is wholly kept.
+pub fn read(store: &impl Reader, document: &str, from: u64, to: u64) -> Vec<Bytes> {
+    match store.read(document, from, to, usize::MAX).unwrap() {
+        Page::Records(records) => records,
+        Page::Compacted { .. } => panic!("{document:?} is not kept from {from}"),
+    }
 }
 
 /// Sinks for so many shards, and where their replies come out.

@@ -6,9 +6,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::read::{ReadRequest, Sinks};
-use crate::store::backend::Write;
+use crate::store::backend::{Committed, Write};
 use crate::store::counters::Counters;
-use crate::store::{StoreReply, StoreRequest};
+use crate::store::{DocumentRef, StoreReply, StoreRequest};
 
 #[derive(Default)]
 pub struct Batch {
@@ -22,8 +22,10 @@ pub struct Batch {
     /// (shard, token) to its place in `appends`.
     append_places: FxHashMap<(usize, u64), usize>,
     documents: FxHashSet<Arc<str>>,
+    changes: Vec<ChangeTicket>,
     pub snapshots: Vec<SnapshotTicket>,
-    /// Reads of documents that this batch writes.
+    sweeps: Vec<SweepTicket>,
+    /// Reads of what this batch writes.
     reads: Vec<(usize, ReadRequest)>,
 }
 
@@ -31,6 +33,18 @@ struct AppendTicket {
     shard: usize,
     token: u64,
     revision: u64,
+}
+
+/// A deletion or a restoration.
+struct ChangeTicket {
+    shard: usize,
+    token: u64,
+    is_deletion: bool,
+}
+
+struct SweepTicket {
+    shard: usize,
+    ticket: u64,
 }
 
 /// A snapshot whose reply is owed.
@@ -82,6 +96,7 @@ impl Batch {
                 document,
                 revision,
                 snapshot,
+                compact_to_revision,
             } => {
                 self.snapshots.push(SnapshotTicket {
                     shard,
@@ -93,31 +108,87 @@ impl Batch {
                     document: document.name,
                     revision,
                     snapshot,
+                    compact_to_revision,
                 });
                 None
             }
-            StoreRequest::Load { document } => self.read(shard, ReadRequest::Load { document }),
+            StoreRequest::Delete { document, at_ms } => {
+                self.change(shard, &document, true);
+                self.writes.push(Write::Delete {
+                    document: document.name,
+                    at_ms,
+                });
+                None
+            }
+            StoreRequest::Restore { document } => {
+                self.change(shard, &document, false);
+                self.writes.push(Write::Restore {
+                    document: document.name,
+                });
+                None
+            }
+            StoreRequest::Sweep {
+                ticket,
+                deleted_before_ms,
+            } => {
+                self.sweeps.push(SweepTicket { shard, ticket });
+                self.writes.push(Write::Sweep { deleted_before_ms });
+                None
+            }
+            StoreRequest::Load { document } => {
+                let waits = self.documents.contains(&document.name);
+                self.read(shard, ReadRequest::Load { document }, waits)
+            }
             StoreRequest::Read {
                 document,
                 ticket,
                 from_revision,
                 to_revision,
                 bytes_max,
-            } => self.read(
-                shard,
-                ReadRequest::Read {
+            } => {
+                let waits = self.documents.contains(&document.name);
+                let read = ReadRequest::Read {
                     document,
                     ticket,
                     from_revision,
                     to_revision,
                     bytes_max,
-                },
-            ),
+                };
+                self.read(shard, read, waits)
+            }
+            StoreRequest::List {
+                ticket,
+                tenant,
+                prefix,
+                after,
+                documents_max,
+                bytes_max,
+            } => {
+                let waits = self.has_writes();
+                let read = ReadRequest::List {
+                    ticket,
+                    tenant,
+                    prefix,
+                    after,
+                    documents_max,
+                    bytes_max,
+                };
+                self.read(shard, read, waits)
+            }
         }
     }
 
-    fn read(&mut self, shard: usize, read: ReadRequest) -> Option<ReadRequest> {
-        if self.documents.contains(&read.document().name) {
+    fn change(&mut self, shard: usize, document: &DocumentRef, is_deletion: bool) {
+        self.documents.insert(Arc::clone(&document.name));
+        self.changes.push(ChangeTicket {
+            shard,
+            token: document.token,
+            is_deletion,
+        });
+    }
+
+    fn read(&mut self, shard: usize, read: ReadRequest, waits: bool) -> Option<ReadRequest> {
+        if waits {
             self.reads.push((shard, read));
             None
         } else {
@@ -147,8 +218,14 @@ impl Batch {
         counters.count_snapshot_bytes(self.snapshot_bytes);
     }
 
-    /// Answers every shard once: its appends, and those of `snapshots` that are its own.
-    pub fn reply(&mut self, snapshots: Vec<SnapshotTicket>, sinks: &Sinks) {
+    /// Answers every shard once: its appends and what else is its own of what was `committed`. `snapshots` are those
+    /// that are in place.
+    pub fn reply(
+        &mut self,
+        committed: &Committed,
+        snapshots: impl Iterator<Item = SnapshotTicket>,
+        sinks: &Sinks,
+    ) {
         let mut replies: Vec<Vec<StoreReply>> = Vec::new();
         replies.resize_with(sinks.len(), Vec::new);
         let persisted_at_ms = unix_time_ms();
@@ -159,11 +236,30 @@ impl Batch {
                 persisted_at_ms,
             });
         }
-        for snapshot in snapshots {
+        for (change, &stored_bytes) in self.changes.drain(..).zip(&committed.changed) {
+            let token = change.token;
+            replies[change.shard].push(if change.is_deletion {
+                StoreReply::Deleted {
+                    token,
+                    stored_bytes,
+                }
+            } else {
+                StoreReply::Restored {
+                    token,
+                    stored_bytes,
+                }
+            });
+        }
+        for (snapshot, &stored_bytes) in snapshots.zip(&committed.snapshots) {
             replies[snapshot.shard].push(StoreReply::SnapshotStored {
                 token: snapshot.token,
                 revision: snapshot.revision,
+                stored_bytes,
             });
+        }
+        for (sweep, &swept) in self.sweeps.drain(..).zip(&committed.sweeps) {
+            let ticket = sweep.ticket;
+            replies[sweep.shard].push(StoreReply::Swept { ticket, swept });
         }
         for (shard, replies) in replies.into_iter().enumerate() {
             if !replies.is_empty() {

@@ -27,12 +27,22 @@ pub enum ReadRequest {
         to_revision: u64,
         bytes_max: usize,
     },
+    List {
+        ticket: u64,
+        tenant: Arc<str>,
+        prefix: Arc<str>,
+        after: Option<Arc<str>>,
+        documents_max: usize,
+        bytes_max: usize,
+    },
 }
 
 impl ReadRequest {
-    pub fn document(&self) -> &DocumentRef {
+    /// What goes to the same thread: a document's reads, a tenant's lists.
+    fn about(&self) -> &str {
         match self {
-            Self::Load { document } | Self::Read { document, .. } => document,
+            Self::Load { document } | Self::Read { document, .. } => &document.name,
+            Self::List { tenant, .. } => tenant,
         }
     }
 
@@ -52,6 +62,17 @@ impl ReadRequest {
                 token: document.token,
                 ticket,
                 result: reader.read(&document.name, from_revision, to_revision, bytes_max),
+            },
+            Self::List {
+                ticket,
+                tenant,
+                prefix,
+                after,
+                documents_max,
+                bytes_max,
+            } => StoreReply::Listed {
+                ticket,
+                result: reader.list(&tenant, &prefix, after.as_deref(), documents_max, bytes_max),
             },
         }
     }
@@ -90,7 +111,7 @@ impl ReaderThreads {
     }
 
     pub fn send(&self, shard: usize, read: ReadRequest) {
-        let hash = FxBuildHasher.hash_one(&*read.document().name);
+        let hash = FxBuildHasher.hash_one(read.about());
         let thread = &self.threads[(hash >> 32) as usize % self.threads.len()];
         thread
             .sender

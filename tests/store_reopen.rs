@@ -8,7 +8,10 @@ use std::process::Command;
 use corelay::config::Durability;
 use corelay::store::{Backend, Loaded, MemoryStore, Reader, StoreError, StoreReply, StoreRequest};
 
-use store_support::{append, commit_all, config, load, open, open_as, record, snapshot};
+use store_support::{
+    append, commit_all, compacting_snapshot, config, delete, load, open, open_as, record, restore,
+    snapshot, sweep,
+};
 
 /// Set for the child process that tries to open a directory that is in use.
 const CHILD_DIRECTORY: &str = "CORELAY_TEST_OPENS";
@@ -42,6 +45,78 @@ fn documents_and_snapshots_are_there_again() {
             store.close().unwrap();
         }
     }
+}
+
+#[test]
+fn what_tenants_have_stored_is_known_at_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let usage = || -> Vec<_> {
+        let open = open_as(directory.path(), Durability::Always);
+        let usage = open.usage.iter();
+        usage
+            .map(|of| (of.tenant.to_string(), of.documents, of.bytes))
+            .collect()
+    };
+    assert_eq!(usage(), []);
+    let mut store = open(directory.path());
+    for document in ["acme::a", "acme::b", "acme::c", "beta::a", "x", "::x::y"] {
+        commit_all(&mut store, &[append(document, 1, 4, record(1, 1, 5000))]);
+    }
+    let of = |tenant: &str, documents, bytes| (tenant.to_owned(), documents, bytes);
+    // An append says nothing about the sum until the next snapshot does.
+    commit_all(&mut store, &[append("acme::a", 5, 1, record(1, 2, 100))]);
+    commit_all(&mut store, &[append("acme::b", 5, 1, record(1, 2, 100))]);
+    commit_all(&mut store, &[snapshot("acme::b", 5, record(1, 3, 3000))]);
+    drop(store);
+    let expected = [
+        of("", 2, 10_000),
+        of("acme", 3, 18_100),
+        of("beta", 1, 5000),
+    ];
+    assert_eq!(usage(), expected);
+
+    let mut store = open(directory.path());
+    // What was appended in the run before is not forgotten, and what is compacted is.
+    let writes = [
+        compacting_snapshot("acme::a", 5, record(1, 3, 3000), 4),
+        delete("beta::a", 50),
+        delete("acme::b", 50),
+        delete("acme::c", 50),
+        restore("acme::b"),
+    ];
+    commit_all(&mut store, &writes);
+    assert_eq!(load(&store, "acme::a").stored_bytes, 3100);
+    drop(store);
+    assert_eq!(usage(), [of("", 2, 10_000), of("acme", 2, 3100 + 8100)]);
+}
+
+#[test]
+fn what_is_deleted_swept_or_compacted_goes_on_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(directory.path());
+    for document in ["a", "b", "c"] {
+        commit_all(&mut store, &[append(document, 1, 3, "one to three")]);
+    }
+    commit_all(&mut store, &[delete("a", 50), delete("b", 60)]);
+    commit_all(&mut store, &[sweep(51)]);
+    commit_all(&mut store, &[compacting_snapshot("c", 3, "state", 3)]);
+    drop(store);
+
+    let mut store = open(directory.path());
+    assert_eq!(store.load("a"), Ok(Loaded::Gone { revision: 3 }));
+    assert_eq!(store.load("b"), Ok(Loaded::Deleted { at_ms: 60 }));
+    commit_all(&mut store, &[append("a", 4, 1, "four")]);
+    commit_all(&mut store, &[append("c", 4, 1, "four")]);
+    commit_all(&mut store, &[sweep(61)]);
+    drop(store);
+
+    let mut store = open(directory.path());
+    for document in ["a", "c"] {
+        assert_eq!(load(&store, document).records, ["four"]);
+        assert_eq!(load(&store, document).history_from_revision, 4);
+    }
+    commit_all(&mut store, &[append("b", 4, 1, "four")]);
+    assert_eq!(load(&store, "b").first_revision, 4);
 }
 
 #[test]

@@ -102,5 +102,7 @@ pub trait Backend: Reader {
 
     /// A clean end: finishes snapshots, makes everything durable, and remembers that it did. What is to be removed is
     /// removed in the next run.
-    fn close(self) -> Result<(), StoreError>;
+    fn close(self) -> Result<(), StoreError>
+    where
+        Self: Sized;
 }

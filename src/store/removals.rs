@@ -157,3 +157,169 @@ impl Removal {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::backend::{Backend, Reader, Write};
+    use super::super::{FjallStore, Loaded, directory};
+    use super::*;
+    use crate::config;
+
+    fn open(path: &Path) -> FjallStore {
+        let config = config::Store {
+            path: path.to_owned(),
+            ..config::Store::default()
+        };
+        match directory::open(&config) {
+            Ok(open) => open.store,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn append(document: &str, revision: u64, bytes: usize) -> Write {
+        Write::Append {
+            document: document.into(),
+            kind: "log".into(),
+            first_revision: revision,
+            count: 1,
+            record: vec![revision as u8; bytes].into(),
+        }
+    }
+
+    fn snapshot(document: &str, revision: u64, compact_to_revision: Option<u64>) -> Write {
+        Write::Snapshot {
+            document: document.into(),
+            revision,
+            snapshot: vec![7; 1_500_000].into(),
+            compact_to_revision,
+        }
+    }
+
+    /// How many rows belong to a number: (of operations, of snapshots).
+    fn count(store: &FjallStore, number: u64) -> (usize, usize) {
+        let rows = store.reader().rows;
+        let count = |first: [u8; 21], last: [u8; 21]| rows.range(first..=last).count();
+        (
+            count(
+                operations_key(number, 0, 0),
+                operations_key(number, u64::MAX, u32::MAX),
+            ),
+            count(
+                snapshot_key(number, 0, 0),
+                snapshot_key(number, u64::MAX, u32::MAX),
+            ),
+        )
+    }
+
+    /// Documents "a" and "b" with the numbers 0 and 1, with ten large records and a snapshot each.
+    fn store(path: &Path) -> FjallStore {
+        let mut store = open(path);
+        for revision in 1..=10 {
+            let writes = ["a", "b"].map(|document| append(document, revision, 300_000));
+            store.commit(&writes).unwrap();
+        }
+        store
+            .commit(&[snapshot("a", 10, None), snapshot("b", 10, None)])
+            .unwrap();
+        while store.is_unfinished() {
+            store.commit(&[]).unwrap();
+        }
+        store
+    }
+
+    /// Commits what is unfinished, with the end of the process after each commit. Returns how many that were.
+    fn finish(
+        mut store: FjallStore,
+        path: &Path,
+        check: impl Fn(&FjallStore),
+    ) -> (FjallStore, u32) {
+        let mut commits = 0;
+        while store.is_unfinished() {
+            store.commit(&[]).unwrap();
+            commits += 1;
+            drop(store);
+            store = open(path);
+            check(&store);
+        }
+        (store, commits)
+    }
+
+    #[test]
+    fn a_swept_document_goes_row_by_row_across_crashes() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let mut store = store(path);
+        let before = (store.load("b"), count(&store, 1));
+        let delete = Write::Delete {
+            document: "a".into(),
+            at_ms: 5,
+        };
+        store.commit(&[delete]).unwrap();
+        let sweep = Write::Sweep {
+            deleted_before_ms: 6,
+        };
+        store.commit(&[sweep]).unwrap();
+        assert_eq!(store.load("a"), Ok(Loaded::Gone { revision: 10 }));
+        assert_eq!(count(&store, 0), before.1);
+        // Its name is in use again long before all is gone.
+        store.commit(&[append("a", 11, 10)]).unwrap();
+        let second = store.load("a");
+        let (store, commits) = finish(store, path, |store| assert_eq!(store.load("a"), second));
+        assert!(commits > 3, "{commits}");
+        assert_eq!(count(&store, 0), (0, 0));
+        assert_eq!(count(&store, 2), (1, 0));
+        assert_eq!((store.load("b"), count(&store, 1)), before);
+    }
+
+    #[test]
+    fn compacted_history_goes_row_by_row_across_crashes() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let mut store = store(path);
+        let (operation_rows, snapshot_rows) = count(&store, 0);
+        let compacting = snapshot("a", 10, Some(8));
+        let mut committed = store.commit(&[compacting]).unwrap();
+        while committed.snapshots.is_empty() {
+            // Nothing goes before the snapshot that replaces it is whole.
+            assert_eq!(count(&store, 0).0, operation_rows);
+            committed = store.commit(&[]).unwrap();
+        }
+        let loaded = store.load("a");
+        let page = store.read("a", 9, 10, usize::MAX);
+        let (store, commits) = finish(store, path, |store| {
+            assert_eq!(store.load("a"), loaded);
+            assert_eq!(store.read("a", 9, 10, usize::MAX), page);
+        });
+        assert!(commits > 1, "{commits}");
+        assert_eq!(count(&store, 0), (operation_rows / 5, snapshot_rows));
+        assert_eq!(count(&store, 1), (operation_rows, snapshot_rows));
+    }
+
+    #[test]
+    fn a_snapshot_on_its_way_is_waited_for_by_the_sweep() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = store(directory.path());
+        let delete = Write::Delete {
+            document: "a".into(),
+            at_ms: 5,
+        };
+        let sweep = Write::Sweep {
+            deleted_before_ms: 6,
+        };
+        store.commit(&[snapshot("a", 10, None), delete]).unwrap();
+        // The larger part of the snapshot is written, not all.
+        let swept = store.commit(std::slice::from_ref(&sweep)).unwrap().sweeps[0];
+        assert_eq!((swept.documents, swept.has_more), (0, true));
+        while store.is_unfinished() {
+            store.commit(&[]).unwrap();
+        }
+        let swept = store.commit(&[sweep]).unwrap().sweeps[0];
+        assert_eq!((swept.documents, swept.has_more), (1, false));
+        while store.is_unfinished() {
+            store.commit(&[]).unwrap();
+        }
+        assert_eq!(count(&store, 0), (0, 0));
+    }
+}

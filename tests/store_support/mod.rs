@@ -10,8 +10,8 @@ use bytes::Bytes;
 use corelay::config;
 use corelay::config::Durability;
 use corelay::store::{
-    Backend, Committed, CommitterHandle, FjallStore, Loaded, LoadedDocument, OpenStore, Page,
-    Reader, ReplySink, StoreReply, Write, committer,
+    Backend, Committed, CommitterHandle, FjallStore, Loaded, LoadedDocument, MemoryStore,
+    OpenStore, Page, Reader, ReplySink, StoreReply, Write, committer,
 };
 use crossbeam_channel::{Receiver, unbounded};
 
@@ -119,8 +119,15 @@ pub fn open_as(path: &Path, durability: Durability) -> OpenStore {
     }
 }
 
+/// Runs a test against every store.
+pub fn on_each(test: impl Fn(&mut dyn Backend)) {
+    let directory = tempfile::tempdir().unwrap();
+    test(&mut open(directory.path()));
+    test(&mut MemoryStore::new(Durability::Always));
+}
+
 /// Commits until nothing is unfinished. Returns what all of it together did.
-pub fn commit_all(store: &mut impl Backend, writes: &[Write]) -> Committed {
+pub fn commit_all(store: &mut (impl Backend + ?Sized), writes: &[Write]) -> Committed {
     let mut all = store.commit(writes).unwrap();
     while store.is_unfinished() {
         let further = store.commit(&[]).unwrap();
@@ -129,7 +136,7 @@ pub fn commit_all(store: &mut impl Backend, writes: &[Write]) -> Committed {
     all
 }
 
-pub fn load(store: &impl Reader, document: &str) -> LoadedDocument {
+pub fn load(store: &(impl Reader + ?Sized), document: &str) -> LoadedDocument {
     match store.load(document).unwrap() {
         Loaded::Live(loaded) => loaded,
         other => panic!("{document:?} is {other:?}"),
@@ -137,7 +144,7 @@ pub fn load(store: &impl Reader, document: &str) -> LoadedDocument {
 }
 
 /// The records in a range that is wholly kept.
-pub fn read(store: &impl Reader, document: &str, from: u64, to: u64) -> Vec<Bytes> {
+pub fn read(store: &(impl Reader + ?Sized), document: &str, from: u64, to: u64) -> Vec<Bytes> {
     match store.read(document, from, to, usize::MAX).unwrap() {
         Page::Records(records) => records,
         Page::Compacted { .. } => panic!("{document:?} is not kept from {from}"),

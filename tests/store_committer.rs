@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use corelay::config::Durability;
-use corelay::store::{DocumentRef, Loaded, Page, StoreQueue, StoreReply, StoreRequest};
+use corelay::store::{
+    Backend, DocumentRef, Loaded, Page, Reader, StoreQueue, StoreReply, StoreRequest, Swept,
+};
 use crossbeam_channel::Receiver;
 
 use store_support::gated::GatedCommitter;
@@ -417,4 +419,149 @@ fn what_was_sent_before_the_stop_is_served() {
     let open = open_as(directory.path(), Durability::Never);
     assert_eq!(open.epoch, 1);
     assert!(load(&open.store, &name(1)).snapshot == Some((1000, snapshot)));
+}
+
+fn list(ticket: u64) -> StoreRequest {
+    StoreRequest::List {
+        ticket,
+        tenant: "".into(),
+        prefix: "document-".into(),
+        after: None,
+        documents_max: 10,
+        bytes_max: 1000,
+    }
+}
+
+#[test]
+fn deleting_and_listing_are_answered_in_order() {
+    for durability in [Durability::Always, Durability::Interval, Durability::Never] {
+        let directory = tempfile::tempdir().unwrap();
+        let config = config(directory.path(), durability);
+        let store = open_as(directory.path(), durability).store;
+        let (handle, mut replies) = start(store, &config, 1);
+        let queue = handle.queue(0);
+        let mut replies = Replies::new(replies.remove(0));
+        let mut ask = |requests: Vec<StoreRequest>| -> Vec<StoreReply> {
+            let count = requests.len();
+            for request in requests {
+                send(&queue, request);
+            }
+            let mut answers: Vec<_> = (0..count).map(|_| replies.next()).collect();
+            // Several threads answer; what each of them says has its place by what it is.
+            answers.sort_by_key(|reply| format!("{reply:?}"));
+            answers
+        };
+        ask(vec![append(1, 1, 1, "one"), append(2, 1, 1, "two")]);
+        let delete = |number, at_ms| StoreRequest::Delete {
+            document: document(number),
+            at_ms,
+        };
+        let load = |number| StoreRequest::Load {
+            document: document(number),
+        };
+        let found = ask(vec![delete(1, 50), load(1), list(7), delete(3, 50)]);
+        let deleted = |token, stored_bytes| StoreReply::Deleted {
+            token,
+            stored_bytes,
+        };
+        assert_eq!(found[..2], [deleted(1, Some(3)), deleted(3, None)]);
+        let [StoreReply::Listed { ticket: 7, result }, loaded] = &found[2..] else {
+            panic!("{found:?}");
+        };
+        let listed = &result.as_ref().unwrap().documents;
+        assert_eq!(listed.len(), 1);
+        assert_eq!((&*listed[0].name, &*listed[0].kind), ("document-2", "log"));
+        let result = Ok(Loaded::Deleted { at_ms: 50 });
+        assert_eq!(*loaded, StoreReply::Loaded { token: 1, result });
+
+        let restore = StoreRequest::Restore {
+            document: document(1),
+        };
+        let found = ask(vec![restore, delete(2, 60)]);
+        let restored = StoreReply::Restored {
+            token: 1,
+            stored_bytes: Some(3),
+        };
+        assert_eq!(found, [deleted(2, Some(3)), restored]);
+        let sweep = StoreRequest::Sweep {
+            ticket: 8,
+            deleted_before_ms: 61,
+        };
+        let swept = Swept {
+            documents: 1,
+            has_more: false,
+        };
+        assert_eq!(ask(vec![sweep]), [StoreReply::Swept { ticket: 8, swept }]);
+        let found = ask(vec![append(2, 2, 1, "second life"), load(2), load(1)]);
+        let result = |token| {
+            let loaded = found.iter().find_map(|reply| match reply {
+                StoreReply::Loaded { token: of, result } if *of == token => Some(result),
+                _ => None,
+            });
+            match loaded {
+                Some(Ok(Loaded::Live(loaded))) => loaded,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!((result(2).first_revision, result(1).first_revision), (2, 1));
+        handle.stop().unwrap();
+    }
+}
+
+#[test]
+fn a_deletion_is_answered_when_it_is_synced() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path(), Durability::Always);
+    let gated = GatedCommitter::start(open(directory.path()), &config);
+    let queue = gated.handle.queue(0);
+    send(&queue, append(1, 1, 1, "x"));
+    gated.pass("write");
+    gated.pass("sync");
+    assert_eq!(gated.replies[0].recv().unwrap().len(), 1);
+    let document = document(1);
+    send(&queue, StoreRequest::Delete { document, at_ms: 5 });
+    gated.pass("write");
+    assert_eq!(gated.at_gate.recv(), Ok("sync"));
+    // It sees the deletion, so it waits for it too.
+    send(&queue, list(1));
+    assert!(gated.replies[0].is_empty(), "it is not synced");
+    gated.word.send(Ok(())).unwrap();
+    let mut replies = Replies::new(gated.replies[0].clone());
+    assert!(matches!(replies.next(), StoreReply::Deleted { .. }));
+    let StoreReply::Listed { result, .. } = replies.next() else {
+        panic!("the list is asked for");
+    };
+    assert_eq!(result.unwrap().documents, []);
+    gated.handle.stop().unwrap();
+}
+
+#[test]
+fn a_stop_does_not_wait_for_what_is_to_be_removed_and_the_next_run_goes_on_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path(), Durability::Always);
+    let mut store = open(directory.path());
+    for revision in 1..=40 {
+        let write = store_support::append("a", revision, 1, record(1, revision, 300_000));
+        store.commit(&[write]).unwrap();
+    }
+    store.commit(&[store_support::delete("a", 5)]).unwrap();
+    store.commit(&[store_support::sweep(6)]).unwrap();
+    store.close().unwrap();
+
+    let store = open(directory.path());
+    assert!(store.is_unfinished());
+    let (handle, _replies) = start(store, &config, 1);
+    // Nobody asks for anything.
+    while handle.counters().snapshot().commits < 10 {
+        std::thread::yield_now();
+    }
+    handle.stop().unwrap();
+    let mut store = open(directory.path());
+    let mut commits = 0;
+    while store.is_unfinished() {
+        store.commit(&[]).unwrap();
+        commits += 1;
+    }
+    assert!(commits <= 5, "{commits}");
+    assert_eq!(store.load("a"), Ok(Loaded::Gone { revision: 40 }));
 }

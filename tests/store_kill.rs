@@ -1,4 +1,5 @@
-//! kill -9 of a process that appends through the real committer: every acknowledged append is there after it.
+//! kill -9 of a process that appends, compacts, deletes and sweeps through the real committer: every acknowledged append
+//! is there after it, or has gone with its document, and no revision is used again.
 //!
 //! The test starts itself again as the child, and the child tells what was acknowledged through its standard
 //! output. CORELAY_TEST_ROUNDS says how many children die.
@@ -13,9 +14,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use corelay::config::Durability;
-use corelay::store::{DocumentRef, Loaded, Reader, StoreReply, StoreRequest};
+use corelay::store::{
+    Backend, DocumentRef, FjallStore, Loaded, Reader, StoreQueue, StoreReply, StoreRequest,
+};
+use crossbeam_channel::Receiver;
 
-use store_support::{Seed, config, name, open_as, read, record, rounds, start};
+use store_support::{Seed, config, name, open_as, read, record, restore, rounds, start};
 
 const DIRECTORY: &str = "CORELAY_TEST_KILL_DIRECTORY";
 const DURABILITY: &str = "CORELAY_TEST_KILL_DURABILITY";
@@ -75,7 +79,7 @@ fn kill_rounds(durability: Durability, durability_name: &str) {
         assert!(!status.success(), "the child has ended by itself");
         assert!(answers >= dies_at);
 
-        let open = open_as(directory.path(), durability);
+        let mut open = open_as(directory.path(), durability);
         // The parent's own runs end without a word too.
         let epoch = match durability {
             Durability::Always => 1,
@@ -84,34 +88,50 @@ fn kill_rounds(durability: Durability, durability_name: &str) {
         assert_eq!(open.epoch, epoch);
         for document in 0..DOCUMENTS {
             let least = acknowledged.get(&document).copied().unwrap_or(0);
-            let found = stored(&open.store, document);
+            let found = stored(&mut open.store, document);
             assert!(
                 found >= least,
                 "{document} is at {found}, and {least} was acknowledged"
             );
+            acknowledged.insert(document, found);
         }
     }
     assert!(acknowledged.values().sum::<u64>() > 0);
 }
 
-/// Checks all of a document, and returns its newest revision.
-fn stored(store: &impl Reader, document: u64) -> u64 {
-    let loaded = match store.load(&name(document)).unwrap() {
+/// Checks all of a document, which is restored if it is deleted, and returns its newest revision.
+fn stored(store: &mut FjallStore, document: u64) -> u64 {
+    let name = name(document);
+    store.commit(&[restore(&name)]).unwrap();
+    store.sync().unwrap();
+    let loaded = match store.load(&name).unwrap() {
         Loaded::Live(loaded) => loaded,
         Loaded::Unknown => return 0,
-        other => panic!("{other:?}"),
+        Loaded::Gone { revision } => return revision,
+        Loaded::Deleted { .. } => panic!("it was restored"),
     };
-    let mut revision = 0;
+    let mut revision = loaded.first_revision - 1;
+    let mut stored_bytes = 0;
     if let Some((at, state)) = loaded.snapshot {
         assert!(state == snapshot_at(document, at));
         revision = at;
+        stored_bytes += state.len();
     }
     for record in loaded.records {
         revision += 1;
         assert!(record == record_at(document, revision));
     }
-    let all = read(store, &name(document), 1, u64::MAX);
-    assert_eq!(all.len() as u64, revision);
+    let kept = read(store, &name, loaded.history_from_revision, u64::MAX);
+    for (revision, record) in (loaded.history_from_revision..).zip(&kept) {
+        assert!(*record == record_at(document, revision));
+        stored_bytes += record.len();
+    }
+    assert_eq!(
+        loaded.history_from_revision + kept.len() as u64,
+        revision + 1
+    );
+    // Records that went into one row with a kept one are kept too.
+    assert!(loaded.stored_bytes >= stored_bytes as u64);
     revision
 }
 
@@ -138,68 +158,135 @@ fn child(directory: &Path) {
     };
     let mut config = config(directory, durability);
     config.sync_interval = Duration::from_millis(5);
-    let store = open_as(directory, durability).store;
-    let newest: Vec<u64> = (0..DOCUMENTS).map(|d| stored(&store, d)).collect();
+    let mut store = open_as(directory, durability).store;
+    let newest = (0..DOCUMENTS).map(|document| stored(&mut store, document));
+    let newest: Vec<u64> = newest.collect();
     let (handle, replies) = start(store, &config, SHARDS as usize);
     let shards: Vec<_> = (0..SHARDS)
         .zip(replies)
         .map(|(shard, replies)| {
             let queue = handle.queue(shard as usize);
-            let mut newest = newest.clone();
-            std::thread::spawn(move || {
-                let mut answered = newest.clone();
-                let mut snapshots = 0;
-                let mut seed = Seed(newest.iter().sum());
-                loop {
-                    let waiting = |newest: &[u64], answered: &[u64]| {
-                        newest.iter().sum::<u64>() - answered.iter().sum::<u64>()
-                    };
-                    while snapshots + waiting(&newest, &answered) < 16 {
-                        let number = shard + SHARDS * seed.below(DOCUMENTS_PER_SHARD);
-                        let document = DocumentRef {
-                            name: name(number),
-                            token: number,
-                        };
-                        let revision = &mut newest[number as usize];
-                        let request = if *revision > 0 && seed.below(50) == 0 {
-                            snapshots += 1;
-                            StoreRequest::PutSnapshot {
-                                document,
-                                revision: *revision,
-                                snapshot: snapshot_at(number, *revision),
-                                compact_to_revision: None,
-                            }
-                        } else {
-                            *revision += 1;
-                            StoreRequest::Append {
-                                document,
-                                kind: "log".into(),
-                                first_revision: *revision,
-                                count: 1,
-                                record: record_at(number, *revision),
-                            }
-                        };
-                        queue.try_send(request).unwrap();
-                    }
-                    let mut said = String::new();
-                    for reply in replies.recv().unwrap() {
-                        match reply {
-                            StoreReply::Appended {
-                                token, revision, ..
-                            } => {
-                                answered[token as usize] = revision;
-                                said += &format!("acknowledged {token} {revision}.\n");
-                            }
-                            StoreReply::SnapshotStored { .. } => snapshots -= 1,
-                            other => panic!("{other:?}"),
-                        }
-                    }
-                    std::io::stdout().write_all(said.as_bytes()).unwrap();
-                    std::io::stdout().flush().unwrap();
-                }
-            })
+            let documents = newest.iter().map(|newest| Document::at(*newest));
+            let documents = documents.collect();
+            std::thread::spawn(move || drive_shard(shard, &queue, &replies, documents))
         })
         .collect();
     let ended = shards.into_iter().any(|shard| shard.join().is_err());
     assert!(!ended, "a shard has failed");
+}
+
+/// A document as its shard knows it.
+struct Document {
+    newest: u64,
+    answered: u64,
+    life: Life,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Life {
+    /// Nobody knows whether it goes on or begins again; both begin with an append of the next revision.
+    Unknown,
+    Live,
+    /// Nothing is asked of it until there is an answer.
+    Waiting,
+    /// Or swept, by anybody.
+    Deleted,
+}
+
+impl Document {
+    fn at(newest: u64) -> Self {
+        Self {
+            newest,
+            answered: newest,
+            life: Life::Unknown,
+        }
+    }
+}
+
+/// Lets documents grow, shrink, go and come again, and tells what is acknowledged.
+fn drive_shard(
+    shard: u64,
+    queue: &StoreQueue,
+    replies: &Receiver<Vec<StoreReply>>,
+    mut documents: Vec<Document>,
+) {
+    // What is asked and not an append.
+    let mut others = 0;
+    let mut seed = Seed(documents.iter().map(|document| document.newest).sum());
+    loop {
+        let unanswered = documents.iter().map(|d| d.newest - d.answered);
+        for _ in others + unanswered.sum::<u64>()..16 {
+            let number = shard + SHARDS * seed.below(DOCUMENTS_PER_SHARD);
+            if let Some(request) = next_request(&mut documents[number as usize], number, &mut seed)
+            {
+                others += u64::from(!matches!(request, StoreRequest::Append { .. }));
+                queue.try_send(request).unwrap();
+            }
+        }
+        if others == 0 && documents.iter().all(|d| d.newest == d.answered) {
+            continue;
+        }
+        let mut said = String::new();
+        for reply in replies.recv().unwrap() {
+            match reply {
+                StoreReply::Appended {
+                    token, revision, ..
+                } => {
+                    documents[token as usize].answered = revision;
+                    said += &format!("acknowledged {token} {revision}.\n");
+                    continue;
+                }
+                StoreReply::Deleted { token, .. } => documents[token as usize].life = Life::Deleted,
+                StoreReply::Restored { token, .. } => {
+                    documents[token as usize].life = Life::Unknown;
+                }
+                StoreReply::SnapshotStored { .. } | StoreReply::Swept { .. } => {}
+                other => panic!("{other:?}"),
+            }
+            others -= 1;
+        }
+        std::io::stdout().write_all(said.as_bytes()).unwrap();
+        std::io::stdout().flush().unwrap();
+    }
+}
+
+fn next_request(state: &mut Document, number: u64, seed: &mut Seed) -> Option<StoreRequest> {
+    let document = DocumentRef {
+        name: name(number),
+        token: number,
+    };
+    let chance = seed.below(100);
+    Some(match state.life {
+        Life::Waiting => return None,
+        Life::Deleted if chance < 50 => StoreRequest::Sweep {
+            ticket: 0,
+            deleted_before_ms: 2,
+        },
+        Life::Deleted => {
+            state.life = Life::Waiting;
+            StoreRequest::Restore { document }
+        }
+        Life::Live if chance < 2 => StoreRequest::PutSnapshot {
+            document,
+            revision: state.newest,
+            snapshot: snapshot_at(number, state.newest),
+            compact_to_revision: [None, Some(state.newest.saturating_sub(seed.below(20)))]
+                [seed.below(2) as usize],
+        },
+        Life::Live if chance < 4 => {
+            state.life = Life::Waiting;
+            StoreRequest::Delete { document, at_ms: 1 }
+        }
+        Life::Live | Life::Unknown => {
+            state.life = Life::Live;
+            state.newest += 1;
+            StoreRequest::Append {
+                document,
+                kind: "log".into(),
+                first_revision: state.newest,
+                count: 1,
+                record: record_at(number, state.newest),
+            }
+        }
+    })
 }

@@ -2,81 +2,33 @@
 
 mod store_support;
 
-use bytes::Bytes;
 use corelay::config::Durability;
-use corelay::store::{Backend, Loaded, LoadedDocument, MemoryStore, Page, Reader, StoreError};
+use corelay::store::{Backend, Loaded, MemoryStore, Page, Reader, StoreError, Write};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use store_support::{append, commit_all, load, open, record, snapshot};
-
-fn on_each(test: impl Fn(&mut dyn FnMut(Step<'_>))) {
-    let directory = tempfile::tempdir().unwrap();
-    let mut embedded = open(directory.path());
-    let mut memory = MemoryStore::new(Durability::Always);
-    test(&mut |step| step.run(&mut embedded));
-    test(&mut |step| step.run(&mut memory));
-}
-
-/// What a test does to a store whose type it does not know.
-enum Step<'a> {
-    Commit(Vec<corelay::store::Write>),
-    Refuses(Vec<corelay::store::Write>),
-    Load(&'a str, &'a dyn Fn(Loaded)),
-    Read(&'a str, std::ops::RangeInclusive<u64>, usize, &'a [Bytes]),
-}
-
-impl Step<'_> {
-    fn run(self, store: &mut impl Backend) {
-        match self {
-            Self::Commit(writes) => {
-                commit_all(store, &writes);
-                store.sync().unwrap();
-            }
-            Self::Refuses(writes) => {
-                let result = store.commit(&writes);
-                assert!(
-                    matches!(result, Err(StoreError::Failed { .. })),
-                    "{result:?}"
-                );
-            }
-            Self::Load(document, check) => check(store.load(document).unwrap()),
-            Self::Read(document, range, bytes_max, expected) => {
-                let found = store.read(document, *range.start(), *range.end(), bytes_max);
-                assert_eq!(found.unwrap(), Page::Records(expected.to_vec()));
-            }
-        }
-    }
-}
-
-fn live(found: Loaded) -> LoadedDocument {
-    match found {
-        Loaded::Live(found) => found,
-        other => panic!("{other:?}"),
-    }
-}
+use store_support::{append, commit_all, load, on_each, open, read, record, snapshot};
 
 #[test]
 fn a_document_begins_with_its_first_append() {
     on_each(|store| {
-        store(Step::Load("a", &|found| assert_eq!(found, Loaded::Unknown)));
-        store(Step::Read("a", 1..=10, 100, &[]));
-        store(Step::Commit(vec![append("a", 1, 2, "one, two")]));
-        store(Step::Commit(vec![
-            append("a", 3, 1, "three"),
-            append("b", 1, 1, "another"),
-            append("a", 4, 3, ""),
-        ]));
-        store(Step::Load("a", &|found| {
-            let found = live(found);
-            assert_eq!(&*found.kind, "log");
-            assert_eq!(found.snapshot, None);
-            assert_eq!(found.records, ["one, two", "three", ""]);
-        }));
-        store(Step::Load("b", &|found| {
-            assert_eq!(live(found).records, ["another"]);
-        }));
-        store(Step::Load("", &|found| assert_eq!(found, Loaded::Unknown)));
+        assert_eq!(store.load("a"), Ok(Loaded::Unknown));
+        assert_eq!(read(store, "a", 1, 10), [""; 0]);
+        commit_all(store, &[append("a", 1, 2, "one, two")]);
+        commit_all(
+            store,
+            &[
+                append("a", 3, 1, "three"),
+                append("b", 1, 1, "another"),
+                append("a", 4, 3, ""),
+            ],
+        );
+        let found = load(store, "a");
+        assert_eq!(&*found.kind, "log");
+        assert_eq!(found.snapshot, None);
+        assert_eq!(found.records, ["one, two", "three", ""]);
+        assert_eq!(load(store, "b").records, ["another"]);
+        assert_eq!(store.load(""), Ok(Loaded::Unknown));
     });
 }
 
@@ -85,41 +37,40 @@ fn a_snapshot_takes_the_place_of_what_it_covers() {
     on_each(|store| {
         let records = [record(1, 1, 10), record(1, 3, 10), record(1, 6, 10)];
         let [one, two, three] = records.clone();
-        store(Step::Commit(vec![
-            append("a", 1, 2, one),
-            append("a", 3, 3, two),
-            append("a", 6, 1, three),
-        ]));
+        commit_all(
+            store,
+            &[
+                append("a", 1, 2, one),
+                append("a", 3, 3, two),
+                append("a", 6, 1, three),
+            ],
+        );
         for (revision, left) in [(0, 0), (2, 1), (3, 1), (5, 2), (6, 3)] {
             for size in [0, 1, 2048, 2049, 3_000_000] {
                 let state = record(2, revision, size);
-                store(Step::Commit(vec![snapshot("a", revision, state.clone())]));
-                store(Step::Load("a", &|found| {
-                    let found = live(found);
-                    assert_eq!(found.snapshot, Some((revision, state.clone())));
-                    assert_eq!(found.records, records[left..]);
-                }));
+                commit_all(store, &[snapshot("a", revision, state.clone())]);
+                let found = load(store, "a");
+                assert_eq!(found.snapshot, Some((revision, state)));
+                assert_eq!(found.records, records[left..]);
             }
         }
         // What it covers can still be read.
-        store(Step::Read("a", 1..=6, 100, &records));
+        assert_eq!(read(store, "a", 1, 6), records);
     });
 }
 
 #[test]
 fn several_snapshots_of_one_document_in_one_commit_leave_the_last() {
     on_each(|store| {
-        store(Step::Commit(vec![append("a", 1, 5, "x")]));
+        commit_all(store, &[append("a", 1, 5, "x")]);
         for round in 0..4u64 {
             let writes = (1..=5).map(|revision| {
                 let size = 700_000 * ((revision + round) % 3) as usize;
                 snapshot("a", revision, record(round, revision, size))
             });
             let last = record(round, 5, 700_000 * ((5 + round) % 3) as usize);
-            store(Step::Commit(writes.collect()));
-            store(Step::Load("a", &|found| {
-                assert_eq!(live(found).snapshot, Some((5, last.clone())));
-            }));
+            commit_all(store, &writes.collect::<Vec<_>>());
+            assert_eq!(load(store, "a").snapshot, Some((5, last)));
         }
     });
 }
@@ -138,17 +89,14 @@ fn large_records_come_back_whole() {
                 .map(|(revision, record)| append(document, revision, 1, record))
                 .collect()
         };
-        store(Step::Commit(appends("together")));
+        commit_all(store, &appends("together"));
         for write in appends("alone") {
-            store(Step::Commit(vec![write]));
+            commit_all(store, &[write]);
         }
         for document in ["together", "alone"] {
-            store(Step::Load(document, &|found| {
-                assert!(live(found).records == records);
-            }));
+            assert!(load(store, document).records == records);
             for (revision, record) in (1..).zip(&records) {
-                let expected = std::slice::from_ref(record);
-                store(Step::Read(document, revision..=revision, 1 << 30, expected));
+                assert!(read(store, document, revision, revision) == [record]);
             }
         }
     });
@@ -157,11 +105,11 @@ fn large_records_come_back_whole() {
 #[test]
 fn an_empty_or_reversed_range_has_nothing() {
     on_each(|store| {
-        store(Step::Commit(vec![append("a", 1, 5, "x")]));
-        store(Step::Read("a", 6..=9, 100, &[]));
-        #[allow(clippy::reversed_empty_ranges, reason = "that is what is tested")]
-        store(Step::Read("a", 4..=2, 100, &[]));
-        store(Step::Read("a", 5..=u64::MAX, 0, &["x".into()]));
+        commit_all(store, &[append("a", 1, 5, "x")]);
+        assert_eq!(read(store, "a", 6, 9), [""; 0]);
+        assert_eq!(read(store, "a", 4, 2), [""; 0]);
+        let page = Page::Records(vec!["x".into()]);
+        assert_eq!(store.read("a", 5, u64::MAX, 0), Ok(page));
     });
 }
 
@@ -172,7 +120,7 @@ fn what_does_not_continue_a_document_is_refused() {
         append("a", 4, 1, "past a gap"),
         append("a", 3, 0, "nothing"),
         append("b", 2, 1, "not from the start"),
-        corelay::store::Write::Append {
+        Write::Append {
             document: "a".into(),
             kind: "text".into(),
             first_revision: 3,
@@ -184,8 +132,12 @@ fn what_does_not_continue_a_document_is_refused() {
     ];
     for write in wrong {
         on_each(|store| {
-            store(Step::Commit(vec![append("a", 1, 2, "one, two")]));
-            store(Step::Refuses(vec![write.clone()]));
+            commit_all(store, &[append("a", 1, 2, "one, two")]);
+            let result = store.commit(std::slice::from_ref(&write));
+            assert!(
+                matches!(result, Err(StoreError::Failed { .. })),
+                "{result:?}"
+            );
         });
     }
 }

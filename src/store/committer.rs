@@ -8,10 +8,14 @@
 //!
 //! - Nothing is acknowledged before it is as safe as the mode says, and nothing after the first failure: then
 //!   every shard gets one `Failed`, and no other reply of the committer.
-//! - A read of a document sees every append that the same shard asked for before it; with `always`, it sees no
-//!   append of an earlier batch, or of its own, before that is durable.
+//! - A read of a document sees every append, deletion and restoration that the same shard asked for before it; with
+//!   `always`, it sees none of an earlier batch, or of its own, before that is durable. A list sees those of all
+//!   documents before it, and maybe some that are not durable yet.
 //! - Every request that was taken from the queue is answered, unless the store has failed. So a shard whose queue
 //!   is full has a wake-up coming.
+//!
+//! While the backend has something unfinished (a large snapshot, rows to be removed), commit follows commit, each with
+//! what waits by then. A stop finishes snapshots only.
 //!
 //! What waits for the readers is bounded by the shards, which limit how many reads they have in flight.
 

@@ -88,10 +88,7 @@ impl Documents {
         for name in std::mem::take(&mut self.touched) {
             let entry = self.entries.get_mut(&name);
             let entry = entry.expect("nobody is forgotten within a commit");
-            let deleted_key = match entry.row.life {
-                Life::Deleted { at_ms } => Some(layout::deleted_key(at_ms, entry.row.number)),
-                Life::Live | Life::Gone => None,
-            };
+            let deleted_key = deleted_key(&entry.row);
             let stored_key = std::mem::replace(&mut entry.deleted_key, deleted_key);
             if stored_key != deleted_key {
                 if let Some(key) = stored_key {
@@ -130,14 +127,10 @@ impl Entry {
             return Ok(None);
         };
         let next_revision = reader.bring_up_to_date(&view, &mut row)?;
-        let deleted_key = match row.life {
-            Life::Deleted { at_ms } => Some(layout::deleted_key(at_ms, row.number)),
-            Life::Live | Life::Gone => None,
-        };
         Ok(Some(Self {
+            deleted_key: deleted_key(&row),
             row,
             next_revision,
-            deleted_key,
         }))
     }
 
@@ -175,5 +168,13 @@ impl Entry {
             life: Life::Gone,
             ..Self::begin(self.row.number, &"".into(), self.next_revision).row
         };
+    }
+}
+
+/// The document's key in the list of deleted documents, if it is to stand there.
+fn deleted_key(row: &DocumentRow) -> Option<[u8; 17]> {
+    match row.life {
+        Life::Deleted { at_ms } => Some(layout::deleted_key(at_ms, row.number)),
+        Life::Live | Life::Gone => None,
     }
 }

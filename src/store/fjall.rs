@@ -16,15 +16,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use fjall::{OwnedWriteBatch, PersistMode};
-use rustc_hash::FxHashMap;
 
 use super::backend::{Backend, Committed, Reader, SWEEP_DOCUMENTS_MAX, Swept, Write};
 use super::directory::Lock;
 use super::documents::Documents;
-use super::layout::{
-    self, CommitRow, InstanceRow, Life, OperationsRow, PIECE_BYTES_MAX, RemovalRow,
-};
+use super::layout::{self, CommitRow, InstanceRow, Life, RemovalRow};
 use super::mark::MarkWriter;
+use super::operations::OpenRows;
 use super::reader::FjallReader;
 use super::removals::Removals;
 use super::snapshots::{Incoming, Snapshots};
@@ -127,10 +125,15 @@ impl FjallStore {
                 first_revision,
             ));
         }
-        let operation_bytes = entry.row.operation_bytes;
-        let row = open_rows.row(entry.row.number, first_revision, operation_bytes, record);
-        row.push(count, record);
-        entry.row.operation_bytes = row.operation_bytes;
+        let operation_bytes = &mut entry.row.operation_bytes;
+        open_rows.push(
+            entry.row.number,
+            first_revision,
+            count,
+            record,
+            *operation_bytes,
+        );
+        *operation_bytes += record.len() as u64;
         entry.next_revision += u64::from(count);
         Ok(())
     }
@@ -359,54 +362,5 @@ impl Reader for FjallStore {
     ) -> Result<DocumentList, ReadError> {
         self.reader
             .list(tenant, prefix, after, documents_max, bytes_max)
-    }
-}
-
-/// The rows of one commit.
-#[derive(Default)]
-struct OpenRows {
-    rows: Vec<(u64, OperationsRow)>,
-    /// Document number to the row that its next record goes into.
-    newest: FxHashMap<u64, usize>,
-}
-
-impl OpenRows {
-    fn row(
-        &mut self,
-        document: u64,
-        first_revision: u64,
-        operation_bytes: u64,
-        record: &[u8],
-    ) -> &mut OperationsRow {
-        let index = match self.newest.get(&document) {
-            Some(&index) if !self.rows[index].1.is_full_for(record) => index,
-            Some(_) | None => {
-                let row = OperationsRow::new(first_revision, operation_bytes);
-                self.rows.push((document, row));
-                self.newest.insert(document, self.rows.len() - 1);
-                self.rows.len() - 1
-            }
-        };
-        &mut self.rows[index].1
-    }
-
-    /// The bytes of all of a document's records in rows that end before `revision`, if one of those is among these.
-    fn bytes_below(&self, document: u64, revision: u64) -> Option<u64> {
-        self.newest.get(&document)?;
-        let rows = self.rows.iter().rev();
-        let mut below = rows.filter(|(number, row)| {
-            *number == document && row.first_revision + u64::from(row.count) <= revision
-        });
-        below.next().map(|(_, row)| row.operation_bytes)
-    }
-
-    fn write(self, rows: &fjall::Keyspace, batch: &mut OwnedWriteBatch) {
-        for (document, row) in self.rows {
-            let first_revision = row.first_revision;
-            for (piece, value) in (0..).zip(row.finish().chunks(PIECE_BYTES_MAX)) {
-                let key = layout::operations_key(document, first_revision, piece);
-                batch.insert(rows, key, value);
-            }
-        }
     }
 }

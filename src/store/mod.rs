@@ -22,6 +22,7 @@ mod journal;
 mod layout;
 mod mark;
 mod memory;
+mod operations;
 mod reader;
 mod removals;
 mod snapshots;
@@ -126,7 +127,8 @@ pub enum StoreRequest {
         deleted_before_ms: u64,
     },
     /// The live documents of a tenant whose names (within the tenant) begin with `prefix`, in the order of their names.
-    /// It sees every write that the same asker made before it. Answered by [`StoreReply::Listed`].
+    /// It sees every write that the same asker made before it, and maybe others' that are not confirmed yet. Answered by
+    /// [`StoreReply::Listed`].
     List {
         /// Chosen by the asker, given back in the reply.
         ticket: u64,

@@ -10,9 +10,9 @@ use crate::auth;
 
 use super::backend::Reader;
 use super::layout::{
-    self, DocumentRow, Frame, LayoutError, Life, RowHead, SnapshotPlace, frames, operations_key,
-    snapshot_key,
+    self, DocumentRow, LayoutError, Life, SnapshotPlace, operations_key, snapshot_key,
 };
+use super::operations::{Frame, ROW_BYTES_MAX, RowHead, frames};
 use super::{DocumentList, ListedDocument, Loaded, LoadedDocument, Page, ReadError, TenantUsage};
 
 /// The most rows that one part of a list looks at, with those of documents that are not live.
@@ -309,7 +309,7 @@ impl Rows {
             return Err(error.into());
         }
         let length = RowHead::decode(&value)?.bytes;
-        let mut row = Vec::with_capacity(length.min(layout::ROW_BYTES_MAX));
+        let mut row = Vec::with_capacity(length.min(ROW_BYTES_MAX));
         row.extend_from_slice(&value);
         for expected in 1.. {
             if row.len() >= length {

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use fjall::{Keyspace, OwnedWriteBatch};
 
 use super::ReadError;
-use super::layout::{self, RemovalRow, RowHead, operations_key, removal_key, snapshot_key};
+use super::layout::{self, RemovalRow, operations_key, removal_key, snapshot_key};
+use super::operations::RowHead;
 
 /// The most rows that one commit removes, or as many as a row of operations has pieces more.
 const ROWS_MAX: usize = 512;

@@ -38,6 +38,7 @@ fn comparable(loaded: Loaded) -> Loaded {
     match loaded {
         Loaded::Live(loaded) => Loaded::Live(LoadedDocument {
             stored_bytes: 0,
+            history_from_revision: 0,
             ..loaded
         }),
         other => other,

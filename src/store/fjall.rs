@@ -20,7 +20,7 @@ use fjall::{OwnedWriteBatch, PersistMode};
 use super::backend::{Backend, Committed, Reader, SWEEP_DOCUMENTS_MAX, Swept, Write};
 use super::directory::Lock;
 use super::documents::Documents;
-use super::layout::{self, CommitRow, InstanceRow, Life, RemovalRow};
+use super::layout::{self, CommitRow, DocumentRow, InstanceRow, Life, RemovalRow};
 use super::mark::MarkWriter;
 use super::operations::OpenRows;
 use super::reader::FjallReader;
@@ -175,24 +175,15 @@ impl FjallStore {
         let entry = entry.expect("a document that has snapshots to come is not swept");
         let row = &entry.row;
         let asked = snapshot.compact_to_revision.map_or(0, |to| to + 1);
-        let history_from = row.history_from_revision.max(asked);
-        let compacted_bytes = if history_from > row.history_from_revision {
-            match open_rows.bytes_below(row.number, history_from) {
-                Some(bytes) => bytes,
-                None => self
-                    .reader
-                    .bytes_below(row, history_from)
-                    .map_err(StoreError::failed)?,
-            }
-        } else {
-            row.compacted_bytes
-        };
+        let (history_from, compacted_bytes) =
+            compaction(&self.reader, row, asked, open_rows).map_err(StoreError::failed)?;
         if row.snapshot.is_some() || history_from > row.history_from_revision {
             let below = RemovalRow {
                 operations_below: history_from,
                 generations_below: snapshot.place.generation,
             };
-            self.removals.push(row.number, below);
+            let operations_from = row.history_from_revision;
+            self.removals.push(row.number, operations_from, below);
         }
         let entry = self.documents.touch(name);
         entry.put_snapshot(snapshot.place, history_from, compacted_bytes);
@@ -240,8 +231,11 @@ impl FjallStore {
                 swept.has_more = true;
                 break;
             }
-            self.documents.touch(&name).let_go();
-            self.removals.push(number, RemovalRow::EVERYTHING);
+            let entry = self.documents.touch(&name);
+            let operations_from = entry.row.history_from_revision;
+            entry.let_go();
+            self.removals
+                .push(number, operations_from, RemovalRow::EVERYTHING);
             swept.documents += 1;
         }
         Ok(swept)
@@ -363,4 +357,28 @@ impl Reader for FjallStore {
         self.reader
             .list(tenant, prefix, after, documents_max, bytes_max)
     }
+}
+
+/// What is kept of a document that needs nothing before `revision`: the first revision of the row that has this one, and
+/// the bytes of all records before that row.
+fn compaction(
+    reader: &FjallReader,
+    document: &DocumentRow,
+    revision: u64,
+    open_rows: &OpenRows,
+) -> Result<(u64, u64), ReadError> {
+    let view = reader.database.snapshot();
+    let mut from = revision;
+    while from > document.history_from_revision {
+        let row = match open_rows.row_before(document.number, from) {
+            Some(row) => Some(row),
+            None => reader.row_before(&view, document, from)?,
+        };
+        match row {
+            Some(row) if row.next_revision <= from => return Ok((from, row.operation_bytes)),
+            Some(row) => from = row.first_revision,
+            None => break,
+        }
+    }
+    Ok((document.history_from_revision, document.compacted_bytes))
 }

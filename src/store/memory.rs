@@ -347,7 +347,7 @@ impl Document {
             self.next_revision
         };
         self.records = self.records.split_off(&kept);
-        self.history_from_revision = self.history_from_revision.max(revision);
+        self.history_from_revision = self.history_from_revision.max(kept);
     }
 }
 

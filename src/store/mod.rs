@@ -106,7 +106,8 @@ pub enum StoreRequest {
         revision: u64,
         /// `codec::record::encode_snapshot`.
         snapshot: Bytes,
-        /// Records whose operations all have this revision or an older one are not kept. Not newer than `revision`.
+        /// Records whose operations all have this revision or an older one need not be kept; of those, a few may be
+        /// that were stored together with later ones. Not newer than `revision`.
         compact_to_revision: Option<u64>,
     },
     /// Delete a live document until it is restored or swept. Answered by [`StoreReply::Deleted`] when it is as safe as

@@ -40,6 +40,16 @@ impl RowHead {
     }
 }
 
+/// Which revisions a row has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowPlace {
+    pub first_revision: u64,
+    /// One more than its last.
+    pub next_revision: u64,
+    /// As [`RowHead::operation_bytes`].
+    pub operation_bytes: u64,
+}
+
 /// The rows of one commit, while they are put together.
 #[derive(Default)]
 pub struct OpenRows {
@@ -70,14 +80,17 @@ impl OpenRows {
         self.rows[index].1.push(count, record);
     }
 
-    /// The bytes of all of a document's records in rows that end before `revision`, if one of those is among these.
-    pub fn bytes_below(&self, document: u64, revision: u64) -> Option<u64> {
+    /// The newest row of a document that begins before `revision`.
+    pub fn row_before(&self, document: u64, revision: u64) -> Option<RowPlace> {
         self.newest.get(&document)?;
-        let rows = self.rows.iter().rev();
-        let mut below = rows.filter(|(number, row)| {
-            *number == document && row.first_revision + u64::from(row.count) <= revision
-        });
-        below.next().map(|(_, row)| row.operation_bytes)
+        let mut rows = self.rows.iter().rev();
+        let (_, row) =
+            rows.find(|(number, row)| *number == document && row.first_revision < revision)?;
+        Some(RowPlace {
+            first_revision: row.first_revision,
+            next_revision: row.first_revision + u64::from(row.count),
+            operation_bytes: row.operation_bytes,
+        })
     }
 
     pub fn write(self, rows: &Keyspace, batch: &mut OwnedWriteBatch) {

@@ -12,7 +12,7 @@ use super::backend::Reader;
 use super::layout::{
     self, DocumentRow, LayoutError, Life, SnapshotPlace, operations_key, snapshot_key,
 };
-use super::operations::{Frame, ROW_BYTES_MAX, RowHead, frames};
+use super::operations::{Frame, ROW_BYTES_MAX, RowHead, RowPlace, frames};
 use super::{DocumentList, ListedDocument, Loaded, LoadedDocument, Page, ReadError, TenantUsage};
 
 /// The most rows that one part of a list looks at, with those of documents that are not live.
@@ -43,48 +43,40 @@ impl FjallReader {
         row: &mut DocumentRow,
     ) -> Result<u64, ReadError> {
         let newest = match row.life {
-            Life::Live | Life::Deleted { .. } => self.row_before(view, row.number, u64::MAX)?,
+            Life::Live | Life::Deleted { .. } => self.row_before(view, row, u64::MAX)?,
             // What is left of it is not removed yet.
             Life::Gone => None,
         };
         Ok(match newest {
-            Some((first_revision, head)) => {
-                row.operation_bytes = head.operation_bytes;
-                first_revision + u64::from(head.count)
+            Some(newest) => {
+                row.operation_bytes = newest.operation_bytes;
+                newest.next_revision
             }
             None => row.history_from_revision,
         })
     }
 
-    /// The bytes of all of a document's records in rows that end before `revision`.
-    pub(super) fn bytes_below(&self, row: &DocumentRow, revision: u64) -> Result<u64, ReadError> {
-        let view = self.database.snapshot();
-        let mut before = revision;
-        // Of what begins before it, only the newest can reach beyond.
-        while let Some((first_revision, head)) = self.row_before(&view, row.number, before)? {
-            if first_revision + u64::from(head.count) <= revision {
-                return Ok(head.operation_bytes.max(row.compacted_bytes));
-            }
-            before = first_revision;
-        }
-        Ok(row.compacted_bytes)
-    }
-
-    /// The newest row of operations that begins before `revision`, by its first revision.
-    fn row_before(
+    /// The newest row of operations that is kept and begins before `revision`.
+    pub(super) fn row_before(
         &self,
         view: &Snapshot,
-        document: u64,
+        row: &DocumentRow,
         revision: u64,
-    ) -> Result<Option<(u64, RowHead)>, ReadError> {
-        let keys = operations_key(document, 0, 0)..operations_key(document, revision, 0);
+    ) -> Result<Option<RowPlace>, ReadError> {
+        // Never from the start: what has been removed there would be looked at one by one.
+        let from = operations_key(row.number, row.history_from_revision, 0);
+        let keys = from..operations_key(row.number, revision, 0).max(from);
         let Some(last) = view.range(&self.rows, keys).next_back() else {
             return Ok(None);
         };
         let (first_revision, _) = layout::split_piece_key(&last.key()?)?;
-        let piece = view.get(&self.rows, operations_key(document, first_revision, 0))?;
+        let piece = view.get(&self.rows, operations_key(row.number, first_revision, 0))?;
         let head = RowHead::decode(&piece.unwrap_or_else(|| [].into()))?;
-        Ok(Some((first_revision, head)))
+        Ok(Some(RowPlace {
+            first_revision,
+            next_revision: first_revision + u64::from(head.count),
+            operation_bytes: head.operation_bytes,
+        }))
     }
 
     /// What every tenant's live documents are together.
@@ -142,7 +134,7 @@ impl Reader for FjallReader {
         };
         let mut records = Vec::new();
         let mut expected = from;
-        self.visit(&view, document.number, from..=u64::MAX, |frame| {
+        self.visit(&view, &document, from..=u64::MAX, |frame| {
             if frame.first_revision > expected {
                 return Err(ReadError {
                     reason: format!(
@@ -187,7 +179,7 @@ impl Reader for FjallReader {
         }
         let mut bytes = 0;
         let range = from_revision..=to_revision;
-        self.visit(&view, document.number, range, |frame| {
+        self.visit(&view, &document, range, |frame| {
             bytes += frame.record.len();
             records.push(frame.record);
             Ok(bytes < bytes_max)
@@ -253,19 +245,19 @@ impl FjallReader {
     fn visit(
         &self,
         view: &Snapshot,
-        document: u64,
+        document: &DocumentRow,
         revisions: RangeInclusive<u64>,
         mut show: impl FnMut(Frame) -> Result<bool, ReadError>,
     ) -> Result<(), ReadError> {
         // The first of them may stand in the middle of a row.
-        let before =
-            operations_key(document, 0, 0)..=operations_key(document, *revisions.start(), u32::MAX);
-        let start = match view.range(&self.rows, before).next_back() {
-            Some(guard) => layout::split_piece_key(&guard.key()?)?.0,
-            None => 0,
+        let first = *revisions.start();
+        let start = match self.row_before(view, document, first.saturating_add(1))? {
+            Some(row) => row.first_revision,
+            None => first,
         };
-        let keys = operations_key(document, start, 0)
-            ..=operations_key(document, *revisions.end(), u32::MAX);
+        let number = document.number;
+        let keys =
+            operations_key(number, start, 0)..=operations_key(number, *revisions.end(), u32::MAX);
         let rows = Rows {
             pieces: view.range(&self.rows, keys),
         };

@@ -30,8 +30,8 @@ struct Removal {
 }
 
 impl Removal {
-    fn new(number: u64, row: RemovalRow) -> Self {
-        let from = operations_key(number, 0, 0);
+    fn new(number: u64, operations_from: u64, row: RemovalRow) -> Self {
+        let from = operations_key(number, operations_from, 0);
         Self { row, from }
     }
 }
@@ -43,7 +43,7 @@ impl Removals {
         for row in rows.range(layout::all_removals()) {
             let (key, value) = row.into_inner()?;
             let number = layout::split_removal_key(&key)?;
-            let removal = Removal::new(number, RemovalRow::decode(&value)?);
+            let removal = Removal::new(number, 0, RemovalRow::decode(&value)?);
             removals.waiting.insert(number, removal);
         }
         Ok(removals)
@@ -57,16 +57,17 @@ impl Removals {
         self.waiting.len()
     }
 
-    /// More is to be removed. It begins with the next commit, which sees what this one has written.
-    pub fn push(&mut self, number: u64, row: RemovalRow) {
-        let below = match self.waiting.get(&number) {
-            None => row,
-            Some(waiting) => RemovalRow {
-                operations_below: waiting.row.operations_below.max(row.operations_below),
-                generations_below: waiting.row.generations_below.max(row.generations_below),
-            },
-        };
-        self.waiting.insert(number, Removal::new(number, below));
+    /// More is to be removed, operations from a row that begins at `operations_from`. It begins with the next commit,
+    /// which sees what this one has written.
+    pub fn push(&mut self, number: u64, operations_from: u64, row: RemovalRow) {
+        let mut removal = Removal::new(number, operations_from, row);
+        if let Some(waiting) = self.waiting.get(&number) {
+            let below = &mut removal.row;
+            below.operations_below = below.operations_below.max(waiting.row.operations_below);
+            below.generations_below = below.generations_below.max(waiting.row.generations_below);
+            removal.from = removal.from.min(waiting.from);
+        }
+        self.waiting.insert(number, removal);
         self.touched.insert(number);
     }
 
@@ -134,7 +135,6 @@ impl Removal {
             batch.remove(rows, key);
             *budget = budget.saturating_sub(1);
         }
-        self.from = snapshot_key(number, 0, 0);
         Ok(true)
     }
 
@@ -146,6 +146,8 @@ impl Removal {
         budget: &mut usize,
     ) -> Result<bool, ReadError> {
         let end = snapshot_key(number, self.row.generations_below, 0);
+        // Never a row of operations, which all stand before.
+        self.from = self.from.max(snapshot_key(number, 0, 0));
         for piece in rows.range(self.from..end) {
             let key = piece.key()?;
             if *budget == 0 {

@@ -268,7 +268,7 @@ impl Shard {
             json::Body::Request(body) => body,
             json::Body::Operations(batch) => {
                 return match self.read_batch(key, document_id, &batch) {
-                    Ok(batch) => self.submit(key, batch, now),
+                    Ok((batch, readable)) => self.submit(key, batch, readable, now),
                     Err(refusal) => self.refuse_batch(key, 0, batch.client_seq, &refusal),
                 };
             }
@@ -278,7 +278,7 @@ impl Shard {
         }
         match body {
             Body::Open(open) => self.join(key, open, now),
-            Body::Operations(operations) => self.submit(key, operations, now),
+            Body::Operations(operations) => self.submit(key, operations, Ok(()), now),
             Body::SyncRequest(request) => self.sync_again(key, request, now),
             Body::Presence(presence) => self.update_presence(key, presence, now),
             Body::Heartbeat(heartbeat) => self.heartbeat(key, heartbeat.document, now),

@@ -30,10 +30,17 @@ const PENDING_OVERHEAD_BYTES: usize = size_of::<PendingBatch>() + 256;
 const REPEATED_BATCHES_MAX: usize = 1024;
 
 impl Shard {
-    /// A client's batch for a document of this shard.
-    pub(super) fn submit(&mut self, key: SessionKey, batch: wire::Operations, now: Instant) {
+    /// A client's batch for a document of this shard. `readable`: whether its dialect could be understood in all of its
+    /// operations.
+    pub(super) fn submit(
+        &mut self,
+        key: SessionKey,
+        batch: wire::Operations,
+        readable: Result<(), Refusal>,
+        now: Instant,
+    ) {
         let refusal = match self.subscribed(key, batch.document) {
-            Ok(document) => match self.take_batch(key, document, &batch, now) {
+            Ok(document) => match self.take_batch(key, document, &batch, readable, now) {
                 Ok(()) => return,
                 Err(refusal) => refusal,
             },
@@ -76,6 +83,7 @@ impl Shard {
         key: SessionKey,
         document_key: DocumentKey,
         batch: &wire::Operations,
+        readable: Result<(), Refusal>,
         now: Instant,
     ) -> Result<(), Refusal> {
         if self.is_stopping || self.is_failed {
@@ -106,6 +114,7 @@ impl Shard {
         self.pay(key, document_key, cost, now)?;
         let open = self.documents[document_key].open();
         if !is_repeated {
+            readable?;
             open.expect("as before").kind.check(&batch.operations)?;
         }
         let placed = match novelty {

@@ -166,26 +166,29 @@ impl Shard {
         Ok(())
     }
 
-    /// A batch in JSON, in the form that its document's kind gives it.
+    /// A batch in JSON, in the form that its document's kind gives it, and what is wrong with its operations: that comes
+    /// up when it is their turn.
     pub(super) fn read_batch(
         &self,
         key: SessionKey,
         document_id: Option<&str>,
         batch: &json::Operations,
-    ) -> Result<wire::Operations, Refusal> {
+    ) -> Result<(wire::Operations, Result<(), Refusal>), Refusal> {
         let document = self
             .named(key, document_id)
             .ok_or(Refusal::DocumentNotOpen)?;
         let open = document.open().ok_or(Refusal::DocumentNotOpen)?;
         let payload = Payload::of_kind(&open.kind_name);
-        let operations = batch
-            .operations
-            .iter()
-            .map(|operation| payload.read(operation))
-            .collect::<Result<_, _>>()
-            .map_err(|error| Refusal::OperationInvalid(error.to_string()))?;
+        let mut readable = Ok(());
+        let operations = batch.operations.iter().map(|operation| {
+            payload.read(operation).unwrap_or_else(|error| {
+                readable = Err(Refusal::OperationInvalid(error.to_string()));
+                Bytes::new()
+            })
+        });
+        let operations = operations.collect();
         let client_id = self.sessions[key].client_id();
-        Ok(wire::Operations {
+        let batch = wire::Operations {
             document: document.handle,
             client_seq: batch.client_seq,
             first_clock: batch
@@ -194,7 +197,8 @@ impl Shard {
             base_revision: batch.base_revision,
             operations,
             expected_server_vector: batch.expected_server_vector.clone(),
-        })
+        };
+        Ok((batch, readable))
     }
 
     /// The document with that id, or that of the connection's URL, if the session has it open.

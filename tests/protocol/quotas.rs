@@ -14,13 +14,17 @@ use crate::fixture::{Client, Relay, TRANSPORTS};
 use crate::requests::{log_batch, text_batch};
 use crate::tokens;
 
-/// A relay of two shards with these quotas, whose tenant "acme" has a document and 1000 bytes already.
-fn relay(quota: &Quota) -> Relay {
-    let stored = vec![("acme".into(), 1, 1000)];
+/// A relay of two shards with these quotas, whose tenant "acme" has a document and so many bytes already.
+fn relay_with(quota: &Quota, stored_bytes: u64) -> Relay {
+    let stored = vec![("acme".into(), 1, stored_bytes)];
     let census = Census::new(&Connection::default(), quota, stored);
     let mut relay = tokens::relay(2);
     relay.restart(|settings| settings.census = Arc::new(census));
     relay
+}
+
+fn relay(quota: &Quota) -> Relay {
+    relay_with(quota, 1000)
 }
 
 fn of_tenant(relay: &mut Relay, device: &str, tenant: &str) -> Client {
@@ -140,4 +144,28 @@ fn a_tenant_stores_as_many_bytes_as_it_may() {
     let mine = relay.open(other, "a", "log").document;
     relay.send(other, log_batch(mine, 0, ["x"]));
     expect!(relay, other, Ack);
+}
+
+#[test]
+fn a_tenant_that_stores_one_byte_less_than_it_may_is_taken_once_more() {
+    let quota = Quota {
+        stored_bytes_max: Some(3000),
+        ..Quota::default()
+    };
+    for (stored_bytes, is_taken) in [(2999, true), (3000, false)] {
+        let mut relay = relay_with(&quota, stored_bytes);
+        let client = of_tenant(&mut relay, "one", "acme");
+        let handle = relay.open(client, "a", "log").document;
+        if is_taken {
+            relay.send(client, log_batch(handle, 0, ["x"]));
+            expect!(relay, client, Ack);
+        }
+        batch_refused(
+            &mut relay,
+            client,
+            handle,
+            u64::from(is_taken),
+            "stored bytes",
+        );
+    }
 }

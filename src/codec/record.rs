@@ -56,6 +56,15 @@ pub struct RunRecord {
     pub count: u64,
 }
 
+/// What a client has offered in place of a log's operations up to a revision.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize)]
+pub struct OfferRecord {
+    pub revision: u64,
+    pub data: Bytes,
+    /// The client id and next clock of everybody who had written up to the revision, in the order of ids.
+    pub next_clocks: Vec<(u64, u64)>,
+}
+
 /// The bytes are no record that this version can read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
@@ -120,6 +129,29 @@ pub fn decode_snapshot(bytes: &Bytes) -> Result<SnapshotRecord, RecordError> {
         state: bytes.slice_ref(record.state.as_slice()),
         operation_bytes_total: record.operation_bytes_total.to_native(),
         clients: record.clients.iter().map(client).collect(),
+    })
+}
+
+/// # Panics
+///
+/// If the record is longer than 2 GiB, which no limit of ours allows.
+pub fn encode_offer(record: &OfferRecord) -> Bytes {
+    let mut out = Vec::with_capacity(64 + record.data.len() + 16 * record.next_clocks.len());
+    out.push(FORMAT_VERSION);
+    rkyv::api::high::to_bytes_in::<_, Failure>(record, out)
+        .expect("a Vec grows to what the record needs")
+        .into()
+}
+
+pub fn decode_offer(bytes: &Bytes) -> Result<OfferRecord, RecordError> {
+    let record = access::<ArchivedOfferRecord>(bytes)?;
+    let next_clocks = record.next_clocks.iter();
+    Ok(OfferRecord {
+        revision: record.revision.to_native(),
+        data: bytes.slice_ref(record.data.as_slice()),
+        next_clocks: next_clocks
+            .map(|entry| (entry.0.to_native(), entry.1.to_native()))
+            .collect(),
     })
 }
 

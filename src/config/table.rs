@@ -166,10 +166,10 @@ tables! {
     quota: Quota {
         /// Connections; one more is refused at Hello.
         connections_max: Option<u64> = None, OrOff(Count(1..=100_000_000));
-        /// Documents that it makes, counted from the relay's start; the first operation of one more is refused.
+        /// Documents; the first operation of one more is refused.
         documents_max: Option<u64> = None, OrOff(Count(1..=1_000_000_000_000));
-        /// Bytes of operations that it stores, counted from the relay's start. A tenant that has as many can still read.
-        /// The batch that reaches the limit is taken whole.
+        /// Bytes of operations and snapshots that are stored. A tenant that has as many can still read. The batch that
+        /// reaches the limit is taken whole.
         stored_bytes_max: Option<u64> = None, OrOff(Bytes(KIB..=1_048_576 * GIB));
     }
 
@@ -185,6 +185,11 @@ tables! {
         history_operations_max: usize = 8192, Count(16..=1_048_576);
         /// The bytes of these operations.
         history_bytes_max: usize = size(4 * MIB), Bytes(4 * KIB..=GIB);
+        /// Whether the operations of a "log" that a client's snapshot stands for are removed. Without it history is kept
+        /// for ever, and joins get the snapshot all the same.
+        log_compaction: bool = true, Word;
+        /// How long a deleted document can be brought back. Then it is gone for good.
+        delete_grace: Duration = Duration::from_secs(7 * 24 * 3600), Time(100..=365 * DAY_MS);
         /// How long a document stays in memory after its last subscriber left. Longer spares loading it again.
         idle_timeout: Duration = Duration::from_secs(300), Time(100..=DAY_MS);
         /// A snapshot is stored after this many operations, or later where it would be larger than they were. More often

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config;
+use crate::store::TenantUsage;
 
 use super::identity::{Identity, UserId};
 use super::refusal::{Quota, Refusal};
@@ -52,21 +53,20 @@ pub struct Tenant {
 }
 
 impl Census {
-    /// `stored`: what each tenant has in the store, its documents and their bytes.
+    /// `stored`: what each tenant has in the store.
     pub fn new(
         connection: &config::Connection,
         quota: &config::Quota,
-        stored: Vec<(Arc<str>, u64, u64)>,
+        stored: &[TenantUsage],
     ) -> Self {
         let is_limited = is_limited(quota);
-        let tenants = stored.into_iter().filter(|_| is_limited);
-        let tenants = tenants.map(|(tenant, documents, bytes)| {
+        let tenants = stored.iter().filter(|_| is_limited).map(|stored| {
             let usage = Usage {
                 connections: AtomicU64::default(),
-                documents: documents.into(),
-                stored_bytes: bytes.into(),
+                documents: stored.documents.into(),
+                stored_bytes: stored.bytes.into(),
             };
-            (tenant, Arc::new(usage))
+            (Arc::clone(&stored.tenant), Arc::new(usage))
         });
         Self {
             per_user_max: connection.per_user_max,
@@ -146,6 +146,22 @@ impl Tenant {
         take_one(&self.usage.documents, quota, Quota::Documents)
     }
 
+    /// A document is there again, with what is stored of it.
+    pub fn restore_document(&self, stored_bytes: u64) {
+        let usage = &self.usage;
+        usage.documents.fetch_add(1, Ordering::Relaxed);
+        usage
+            .stored_bytes
+            .fetch_add(stored_bytes, Ordering::Relaxed);
+    }
+
+    /// So many bytes are no longer stored.
+    pub fn remove_bytes(&self, bytes: u64) {
+        let less = |stored_bytes: u64| Some(stored_bytes.saturating_sub(bytes));
+        let stored_bytes = &self.usage.stored_bytes;
+        let _ = stored_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
     /// A document that was counted is not there after all.
     pub fn remove_document(&self) {
         self.usage.documents.fetch_sub(1, Ordering::Relaxed);
@@ -168,9 +184,9 @@ impl Tenant {
     }
 
     /// So many bytes are on their way to the store.
-    pub fn add_bytes(&self, bytes: usize) {
+    pub fn add_bytes(&self, bytes: u64) {
         let stored_bytes = &self.usage.stored_bytes;
-        stored_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        stored_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 }
 
@@ -229,8 +245,12 @@ mod tests {
             documents_max: Some(2),
             ..config::Quota::default()
         };
-        let stored = vec![("old".into(), 1, 100)];
-        let census = Arc::new(Census::new(&config::Connection::default(), &quota, stored));
+        let stored = [TenantUsage {
+            tenant: "old".into(),
+            documents: 1,
+            bytes: 100,
+        }];
+        let census = Arc::new(Census::new(&config::Connection::default(), &quota, &stored));
         let known = || census.counts().tenants.len();
         let [old, new, same] = ["old", "new", "new"].map(|name| census.tenant(name).unwrap());
         assert_eq!(known(), 2);
@@ -251,9 +271,13 @@ mod tests {
 
     #[test]
     fn what_is_not_limited_is_not_counted() {
-        let stored = vec![("old".into(), 1, 100)];
+        let stored = [TenantUsage {
+            tenant: "old".into(),
+            documents: 1,
+            bytes: 100,
+        }];
         let (connection, quota) = (config::Connection::default(), config::Quota::default());
-        let census = Arc::new(Census::new(&connection, &quota, stored));
+        let census = Arc::new(Census::new(&connection, &quota, &stored));
         assert!(census.tenant("old").is_none());
         assert!(census.counts().tenants.is_empty());
     }

@@ -95,6 +95,12 @@ impl Dedupe {
         self.clients.iter().filter_map(newest).collect()
     }
 
+    /// The next clock of every client at `revision`, in the order of their ids. `None`: that was too long ago.
+    pub fn next_clocks_at(&self, revision: u64) -> Option<Vec<(u64, u64)>> {
+        let next_clock = |client: &u64| Some((*client, self.next_clock_at(*client, revision)?));
+        self.clients.keys().map(next_clock).collect()
+    }
+
     /// Whether there are operations of clients other than `origin` that are not in `vector`.
     pub fn goes_beyond(&self, vector: &Vector, origin: u64) -> bool {
         let mut others = self.clients.iter().filter(|(id, _)| **id != origin);

@@ -10,8 +10,10 @@ use crate::store::DocumentRef;
 
 use super::census::Tenant;
 use super::dedupe::Dedupe;
+use super::deletion::Deletion;
 use super::key::{DocumentKey, SessionKey};
 use super::kind::Kind;
+use super::offer::Promise;
 use super::presence::Presence;
 use super::rate::Meter;
 use super::request::Asked;
@@ -38,6 +40,14 @@ pub enum State {
     /// The store has been asked; these wait for its answer.
     Loading {
         waiting: Vec<Joiner>,
+        deletions: Vec<Deletion>,
+        /// Its deletion has been taken back.
+        is_restored: bool,
+    },
+    /// The store has been asked to take its deletion back.
+    Restoring {
+        waiting: Vec<Joiner>,
+        deletion: Deletion,
     },
     Open(Box<Open>),
 }
@@ -77,6 +87,8 @@ pub struct Open {
     pub meter: Meter,
     /// The numbers of its tenant, from the first batch on, where they matter.
     pub tenant: Option<Tenant>,
+    /// What it counts there among the stored bytes, as far as is known.
+    pub stored_bytes: u64,
     pub presence: Presence,
     pub subscribers: Vec<SessionKey>,
     /// How many of them speak JSON.
@@ -87,6 +99,12 @@ pub struct Open {
     pub origin_revision: u64,
     /// The history up to here is gone: who has less gets a snapshot.
     pub horizon_revision: u64,
+    /// Nothing more is written to it.
+    pub is_deleting: bool,
+    /// The store has deleted it.
+    pub is_deleted: bool,
+    /// Who has asked for that.
+    pub deletion: Option<Deletion>,
     /// States of it that are being sent.
     pub versions: Versions,
     /// Since when it has had none.
@@ -134,6 +152,10 @@ pub struct SnapshotPolicy {
     pub considered_at: Instant,
     /// The size of the one that the store has not confirmed.
     pub storing_bytes: usize,
+    /// A client's offer that the next one has in it.
+    pub promise: Option<Promise>,
+    /// The offer in the one that the store has not confirmed.
+    pub storing_promise: Option<Promise>,
 }
 
 impl Document {
@@ -147,21 +169,23 @@ impl Document {
     pub fn open(&self) -> Option<&Open> {
         match &self.state {
             State::Open(open) => Some(open),
-            State::Loading { .. } => None,
+            State::Loading { .. } | State::Restoring { .. } => None,
         }
     }
 
     pub fn open_mut(&mut self) -> Option<&mut Open> {
         match &mut self.state {
             State::Open(open) => Some(open),
-            State::Loading { .. } => None,
+            State::Loading { .. } | State::Restoring { .. } => None,
         }
     }
 
     /// What it takes in memory, about.
     pub fn footprint_bytes(&self) -> usize {
         let state = match &self.state {
-            State::Loading { waiting } => waiting.capacity() * size_of::<Joiner>(),
+            State::Loading { waiting, .. } | State::Restoring { waiting, .. } => {
+                waiting.capacity() * size_of::<Joiner>()
+            }
             State::Open(open) => {
                 size_of::<Open>()
                     + open.kind.footprint_bytes()
@@ -188,6 +212,15 @@ impl Open {
         self.pending.is_empty() && self.snapshot.storing_bytes == 0
     }
 
+    /// The store has so many bytes of it.
+    pub fn count_stored(&mut self, stored_bytes: u64) {
+        if let Some(tenant) = &self.tenant {
+            tenant.remove_bytes(self.stored_bytes);
+            tenant.add_bytes(stored_bytes);
+        }
+        self.stored_bytes = stored_bytes;
+    }
+
     /// It has had no operation.
     pub fn is_unwritten(&self) -> bool {
         self.head_revision == self.origin_revision
@@ -195,6 +228,6 @@ impl Open {
 
     /// The mean size of an operation.
     pub fn operation_bytes_mean(&self) -> u64 {
-        self.operation_bytes_total / self.head_revision.max(1)
+        self.operation_bytes_total / (self.head_revision - self.origin_revision).max(1)
     }
 }

@@ -283,10 +283,9 @@ impl Shard {
             Body::Presence(presence) => self.update_presence(key, presence, now),
             Body::Heartbeat(heartbeat) => self.heartbeat(key, heartbeat.document, now),
             Body::Close(close) => self.leave(key, close.document, now),
-            Body::SnapshotOffer(_) | Body::Delete(_) | Body::List(_) => {
-                let refusal = Refusal::Unavailable("this is not spoken yet".to_owned());
-                self.reply(key, refusal.error(0, 0));
-            }
+            Body::SnapshotOffer(offer) => self.take_piece(key, offer, now),
+            Body::Delete(deletion) => self.delete(key, &deletion, now),
+            Body::List(list) => self.list(key, list),
             Body::Hello(_) | Body::Ping(_) | Body::Pong(_) => {
                 unreachable!("these are about the connection, not a document")
             }

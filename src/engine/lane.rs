@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::directory::Announcement;
 use super::identity::Identity;
 use super::key::{ConnectionId, SessionKey};
 use super::session::Manner;
@@ -39,6 +40,8 @@ pub enum MeshMessage {
         connection: ConnectionId,
         bytes: usize,
     },
+    /// A document has come or gone.
+    Announce(Announcement),
     /// Home to other: the connection is gone.
     Detach { connection: ConnectionId },
     /// Other to home: so many bytes of requests are done with.

@@ -1,9 +1,11 @@
 //! How sessions and documents end, what is looked at when time passes, and the planned stop.
 
+use std::time::Duration;
+
 use crate::codec::dialect;
 use crate::codec::record::{self, SnapshotRecord};
 use crate::codec::wire::{self, event};
-use crate::store::StoreRequest;
+use crate::store::{StoreRequest, Swept};
 
 use super::document::Open;
 use super::identity::{EXPIRED, REVOKED};
@@ -18,6 +20,8 @@ use super::timer::Owner;
 
 const RECONNECT_AFTER_MS: u32 = 500;
 const RECONNECT_JITTER_MS: u32 = 4500;
+/// How often documents that were deleted are looked at.
+const SWEEP_PERIOD: Duration = Duration::from_secs(60);
 /// The WebSocket close code for an endpoint that goes away.
 const GOING_AWAY: u16 = 1001;
 
@@ -68,6 +72,7 @@ impl Shard {
 
     /// Gives back what a session has beside what it is to be sent.
     fn release(&mut self, key: SessionKey, now: Instant) {
+        self.forget_watcher(key);
         while let Some(subscription) = self
             .sessions
             .get(key)
@@ -228,7 +233,8 @@ impl Shard {
         let Some(open) = self.open_of(document_key) else {
             return;
         };
-        if open.is_at_rest() && (open.is_unwritten() || now >= idle_since + idle_timeout) {
+        let is_over = open.is_deleted || open.is_unwritten() || now >= idle_since + idle_timeout;
+        if open.is_at_rest() && is_over {
             self.forget_document(document_key);
         } else {
             self.set_document_alarm(document_key);
@@ -280,7 +286,7 @@ impl Shard {
             open.snapshot.considered_at = now;
         }
         let is_affordable = open.snapshot.operation_bytes_since >= open.snapshot_bytes();
-        if is_due && is_affordable {
+        if (is_due && is_affordable) || open.snapshot.promise.is_some() {
             self.take_snapshot(document_key, now);
         }
     }
@@ -294,7 +300,7 @@ impl Shard {
         let pending_bytes = self.ledger.pending_bytes + open.snapshot_bytes();
         let has_room = pending_bytes <= self.settings.memory.pending_bytes_max
             || self.ledger.snapshot_bytes == 0;
-        if open.snapshot.storing_bytes > 0 || !has_room {
+        if open.snapshot.storing_bytes > 0 || open.is_deleting || !has_room {
             return;
         }
         let snapshot = record::encode_snapshot(&SnapshotRecord {
@@ -307,24 +313,45 @@ impl Shard {
         open.snapshot.operation_bytes_since = 0;
         open.snapshot.considered_at = now;
         open.snapshot.storing_bytes = snapshot.len();
+        open.snapshot.storing_promise = open.snapshot.promise.take();
+        let promise = open.snapshot.storing_promise.as_ref();
+        let compacts = self.settings.document.log_compaction;
+        let compact_to_revision = promise.filter(|_| compacts).map(|it| it.revision);
         self.ledger.pending_bytes += snapshot.len();
         self.ledger.snapshot_bytes += snapshot.len();
         self.store.push_back(StoreRequest::PutSnapshot {
             document: reference,
             revision: open.head_revision,
             snapshot,
-            compact_to_revision: None,
+            compact_to_revision,
         });
     }
 
-    pub(super) fn finish_snapshot(&mut self, document_key: DocumentKey, now: Instant) {
+    /// The store has the snapshot. `stored_bytes`: what it has of the whole document now.
+    pub(super) fn finish_snapshot(
+        &mut self,
+        document_key: DocumentKey,
+        stored_bytes: u64,
+        now: Instant,
+    ) {
         self.metrics.snapshots += 1;
-        if let Some(open) = self.open_of(document_key) {
-            let stored_bytes = std::mem::take(&mut open.snapshot.storing_bytes);
-            self.ledger.pending_bytes -= stored_bytes;
-            self.ledger.snapshot_bytes -= stored_bytes;
-            self.check_idle(document_key, now);
+        let compacts = self.settings.document.log_compaction;
+        let Some(open) = self.open_of(document_key) else {
+            return;
+        };
+        let snapshot_bytes = std::mem::take(&mut open.snapshot.storing_bytes);
+        let promise = open.snapshot.storing_promise.take();
+        if let Some(promise) = promise.as_ref().filter(|_| compacts) {
+            open.horizon_revision = open.horizon_revision.max(promise.revision);
         }
+        open.count_stored(stored_bytes);
+        self.ledger.pending_bytes -= snapshot_bytes;
+        self.ledger.snapshot_bytes -= snapshot_bytes;
+        if let Some(promise) = promise {
+            self.keep_promise(document_key, &promise);
+        }
+        self.consider_snapshot(document_key, now);
+        self.check_idle(document_key, now);
     }
 
     /// Sees to it that the document is looked at when its next deadline comes.
@@ -378,6 +405,40 @@ impl Shard {
 
     fn open_of(&mut self, document_key: DocumentKey) -> Option<&mut Open> {
         self.documents.get_mut(document_key)?.open_mut()
+    }
+}
+
+/// Documents that were deleted.
+impl Shard {
+    /// Lets go for good of what was deleted for long enough. The first shard does it for all.
+    pub(super) fn ring_sweep(&mut self, at: Instant, now: Instant) {
+        if self.sweep_alarm.rings(at) {
+            self.sweep(now);
+            self.set_sweep_alarm(now);
+        }
+    }
+
+    pub(super) fn set_sweep_alarm(&mut self, now: Instant) {
+        if self.settings.index == 0 {
+            let at = now + SWEEP_PERIOD;
+            self.timers.set(Owner::Sweep, &mut self.sweep_alarm, at);
+        }
+    }
+
+    pub(super) fn continue_sweep(&mut self, swept: Swept, now: Instant) {
+        if swept.has_more {
+            self.sweep(now);
+        }
+    }
+
+    fn sweep(&mut self, now: Instant) {
+        let grace_ms = u64::try_from(self.settings.document.delete_grace.as_millis());
+        let grace_ms = grace_ms.unwrap_or(u64::MAX);
+        self.tickets += 1;
+        self.store.push_back(StoreRequest::Sweep {
+            ticket: self.tickets,
+            deleted_before_ms: self.unix_ms(now).saturating_sub(grace_ms),
+        });
     }
 }
 

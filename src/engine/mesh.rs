@@ -127,6 +127,7 @@ impl Shard {
                     self.mark_writable(key);
                 }
             }
+            MeshMessage::Announce(announcement) => self.hear(announcement),
             MeshMessage::Detach { connection } => {
                 if let Some(key) = self.links.get(&(from, connection)).copied() {
                     self.disconnect(key, now);

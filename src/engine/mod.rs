@@ -8,6 +8,8 @@
 mod bucket;
 mod census;
 mod dedupe;
+mod deletion;
+mod directory;
 mod document;
 mod gather;
 mod identity;
@@ -18,6 +20,7 @@ mod lane;
 mod lifecycle;
 mod mesh;
 mod metrics;
+mod offer;
 mod open;
 mod operations;
 mod peers;

@@ -77,11 +77,15 @@ impl Shard {
             Ok(name) => name,
             Err(refusal) => return self.reply(key, refusal.error(joiner.request_id, 0)),
         };
-        let Some(document_key) = self.names.get(&name).copied() else {
-            return self.begin_load(name, joiner);
+        let document_key = match self.names.get(&name).copied() {
+            Some(document_key) => document_key,
+            None => match self.load(name) {
+                Ok(document_key) => document_key,
+                Err(refusal) => return self.refuse_joiner(&joiner, &refusal),
+            },
         };
         match &mut self.documents[document_key].state {
-            State::Loading { waiting } => {
+            State::Loading { waiting, .. } | State::Restoring { waiting, .. } => {
                 waiting.push(joiner);
                 self.sessions[key].joining += 1;
             }
@@ -130,22 +134,26 @@ impl Shard {
         Ok(global_id(tenant, name).into())
     }
 
-    fn begin_load(&mut self, name: Arc<str>, joiner: Joiner) {
+    pub(super) fn refuse_joiner(&mut self, joiner: &Joiner, refusal: &Refusal) {
+        let error = refusal.error(joiner.request_id, 0);
+        self.answer(joiner.session, &joiner.asked, error);
+    }
+
+    /// Asks the store for a document that is not in memory.
+    pub(super) fn load(&mut self, name: Arc<str>) -> Result<DocumentKey, Refusal> {
         if !self.make_room() {
-            let refusal = Refusal::Unavailable("no memory for another document".to_owned());
-            return self.answer(
-                joiner.session,
-                &joiner.asked,
-                refusal.error(joiner.request_id, 0),
-            );
+            return Err(Refusal::Unavailable(
+                "no memory for another document".to_owned(),
+            ));
         }
-        self.sessions[joiner.session].joining += 1;
         self.opened += 1;
         let document = Document {
             name: name.clone(),
             handle: route::handle_of(self.opened, self.settings.index, self.settings.shards),
             state: State::Loading {
-                waiting: vec![joiner],
+                waiting: Vec::new(),
+                deletions: Vec::new(),
+                is_restored: false,
             },
             alarm: Alarm::default(),
             counted_bytes: 0,
@@ -157,6 +165,7 @@ impl Shard {
         self.count_document(document_key);
         let document = self.documents[document_key].reference(document_key);
         self.store.push_back(StoreRequest::Load { document });
+        Ok(document_key)
     }
 
     pub(super) fn finish_load(
@@ -168,10 +177,17 @@ impl Shard {
         let Some(document) = self.documents.get_mut(document_key) else {
             return;
         };
-        let State::Loading { waiting } = &mut document.state else {
+        let State::Loading {
+            waiting,
+            deletions,
+            is_restored,
+        } = &mut document.state
+        else {
             return;
         };
         let mut waiting = std::mem::take(waiting);
+        let deletions = std::mem::take(deletions);
+        let is_restored = *is_restored;
         let (name, handle) = (document.name.clone(), document.handle);
         waiting.retain(|joiner| {
             let session = self.sessions.get(joiner.session);
@@ -180,48 +196,47 @@ impl Shard {
         for joiner in &waiting {
             self.sessions[joiner.session].joining -= 1;
         }
-        let opened = result
-            .map_err(|error| Refusal::Unavailable(error.to_string()))
-            .and_then(|loaded| match loaded {
-                Loaded::Live(loaded) => self
-                    .open_loaded(name, handle, loaded, now)
-                    .map(Some)
-                    .map_err(|error| Refusal::Unavailable(error.to_string())),
-                Loaded::Unknown => Ok(self.open_created(name, handle, 0, &waiting, now)),
-                Loaded::Gone { revision } => {
-                    Ok(self.open_created(name, handle, revision, &waiting, now))
-                }
-                Loaded::Deleted { .. } => Err(Refusal::DocumentDeleted),
-            });
+        let opened = match result {
+            Ok(Loaded::Live(loaded)) => self
+                .open_loaded(name, handle, loaded, now)
+                .map_err(|error| Refusal::Unavailable(error.to_string())),
+            Ok(Loaded::Unknown) => self.open_created(name, handle, 0, &waiting, now),
+            Ok(Loaded::Gone { revision }) => {
+                self.open_created(name, handle, revision, &waiting, now)
+            }
+            Ok(Loaded::Deleted { .. }) => {
+                return self.restore_or_refuse(document_key, waiting, deletions);
+            }
+            Err(error) => Err(Refusal::Unavailable(error.to_string())),
+        };
         match opened {
-            Ok(Some(open)) => {
-                self.documents[document_key].state = State::Open(Box::new(open));
+            Ok(open) => {
+                let kind = open.kind_name.clone();
+                let document = &mut self.documents[document_key];
+                document.state = State::Open(Box::new(open));
+                let name = document.name.clone();
+                if is_restored {
+                    self.announce(name, kind, false);
+                }
                 for joiner in waiting {
                     self.admit(document_key, joiner, now);
                 }
                 self.count_document(document_key);
+                self.begin_deletions(document_key, deletions, now);
                 self.check_idle(document_key, now);
             }
-            Ok(None) => {
-                self.forget_document(document_key);
-                for joiner in waiting {
-                    let refusal = joiner.why_not_found();
-                    self.answer(
-                        joiner.session,
-                        &joiner.asked,
-                        refusal.error(joiner.request_id, 0),
-                    );
-                }
-            }
             Err(refusal) => {
-                self.metrics.load_failures += 1;
+                self.metrics.load_failures += u64::from(refusal.is_retryable());
                 self.forget_document(document_key);
+                for deletion in deletions {
+                    self.refuse_deletion(&deletion, &refusal);
+                }
                 for joiner in waiting {
-                    self.answer(
-                        joiner.session,
-                        &joiner.asked,
-                        refusal.error(joiner.request_id, 0),
-                    );
+                    let refusal = match &refusal {
+                        Refusal::DocumentNotFound => &joiner.why_not_found(),
+                        other => other,
+                    };
+                    self.refuse_joiner(&joiner, refusal);
                 }
             }
         }
@@ -251,6 +266,7 @@ impl Shard {
         let unknown = || StateError(format!("there is no kind {:?}", loaded.kind));
         let mut open = self.open_with(name, handle, kind.ok_or_else(unknown)?, snapshot, now);
         open.origin_revision = origin_revision;
+        open.stored_bytes = loaded.stored_bytes;
         open.horizon_revision = loaded.history_from_revision - 1;
         for bytes in &loaded.records {
             let record = record::decode_operations(bytes).map_err(broken)?;
@@ -274,10 +290,12 @@ impl Shard {
         revision: u64,
         waiting: &[Joiner],
         now: Instant,
-    ) -> Option<Open> {
-        let creator = waiting.iter().find(|joiner| joiner.creates())?;
-        let kind = kind::empty(creator.kind_to_create(), &self.settings.document)?;
-        Some(self.open_with(name, handle, kind, unwritten(revision), now))
+    ) -> Result<Open, Refusal> {
+        let creator = waiting.iter().find(|joiner| joiner.creates());
+        let kind = creator
+            .and_then(|creator| kind::empty(creator.kind_to_create(), &self.settings.document))
+            .ok_or(Refusal::DocumentNotFound)?;
+        Ok(self.open_with(name, handle, kind, unwritten(revision), now))
     }
 
     fn open_with(
@@ -308,6 +326,7 @@ impl Shard {
             ),
             meter: Meter::default(),
             tenant: None,
+            stored_bytes: 0,
             presence: Presence::new(
                 name,
                 handle,
@@ -319,14 +338,16 @@ impl Shard {
             json_subscribers: 0,
             members: BTreeMap::new(),
             idle_since: None,
+            is_deleting: false,
+            is_deleted: false,
+            deletion: None,
             versions: Versions::default(),
             origin_revision: snapshot.revision,
             horizon_revision: snapshot.revision,
             snapshot: SnapshotPolicy {
                 revision: snapshot.revision,
-                operation_bytes_since: 0,
                 considered_at: now,
-                storing_bytes: 0,
+                ..SnapshotPolicy::default()
             },
             operation_bytes_total: snapshot.operation_bytes_total,
             dedupe: Dedupe::restore(snapshot.clients),
@@ -337,11 +358,7 @@ impl Shard {
     /// Joins a client to an open document, in one step.
     fn admit(&mut self, document_key: DocumentKey, joiner: Joiner, now: Instant) {
         if let Err(refusal) = self.try_admit(document_key, &joiner, now) {
-            self.answer(
-                joiner.session,
-                &joiner.asked,
-                refusal.error(joiner.request_id, 0),
-            );
+            self.refuse_joiner(&joiner, &refusal);
         }
     }
 
@@ -355,6 +372,9 @@ impl Shard {
         let epoch = self.settings.epoch;
         let open = self.documents[document_key].open();
         let open = open.expect("the caller knows that it is open");
+        if open.is_deleting {
+            return Err(Refusal::DocumentDeleted);
+        }
         if !joiner.kind.is_empty() && *joiner.kind != *open.kind_name {
             return Err(Refusal::KindMismatch {
                 is: open.kind.name(),
@@ -399,6 +419,7 @@ impl Shard {
             stage: start.stage,
             placed_revision: open.durable_revision,
             pages: is_due.then_some(pages),
+            upload: None,
             is_once: !joiner.wants.is_subscribing,
             takes_snapshots: joiner.wants.takes_snapshots,
             can_write: joiner.permissions.write && joiner.wants.is_subscribing,

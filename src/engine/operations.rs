@@ -161,7 +161,10 @@ impl Shard {
             let (tenant, _) = split_global_id(&reference.name);
             open.tenant = self.settings.census.tenant(tenant);
         }
-        let is_created = open.head_revision == 0;
+        if open.is_deleting {
+            return Err(Refusal::DocumentDeleted);
+        }
+        let is_created = open.is_unwritten();
         if let Some(tenant) = &open.tenant {
             tenant.check_bytes()?;
             if is_created {
@@ -189,8 +192,9 @@ impl Shard {
         let count = u32::try_from(record.operations.len()).expect("checked when it came");
         open.place_record(&record);
         let encoded = record::encode_operations(&record);
+        open.stored_bytes += encoded.len() as u64;
         if let Some(tenant) = &open.tenant {
-            tenant.add_bytes(encoded.len());
+            tenant.add_bytes(encoded.len() as u64);
         }
         let bytes = encoded.len() + PENDING_OVERHEAD_BYTES;
         open.pending_bytes += bytes;
@@ -302,6 +306,7 @@ impl Shard {
         let name = Arc::clone(&document.name);
         let (_, document_id) = split_global_id(&name);
         let open = document.open_mut().expect("it has had operations");
+        let was_unwritten = open.durable_revision == open.origin_revision;
         while let Some(batch) = open.pending.front()
             && batch.last_revision() <= revision
         {
@@ -318,11 +323,16 @@ impl Shard {
                 .push(slot(handle, batch, persisted_at_ms, context.as_ref()));
         }
         let durable_revision = open.durable_revision;
+        let is_born = was_unwritten && durable_revision > open.origin_revision && !open.is_deleting;
+        let kind = open.kind_name.clone();
         let confirmed = open.repeated.extract_if(.., |repeated| {
             repeated.durable_at_revision <= durable_revision
         });
         for repeated in confirmed.collect::<Vec<_>>() {
             self.acknowledge_repeated(document_key, &repeated, persisted_at_ms);
+        }
+        if is_born {
+            self.announce(Arc::clone(&name), kind, false);
         }
         self.mark_subscribers(document_key);
         self.consider_snapshot(document_key, now);

@@ -123,7 +123,10 @@ impl Shard {
         else {
             return;
         };
-        let index = session.subscriptions.swap_remove(position).index;
+        let subscription = session.subscriptions.swap_remove(position);
+        let upload_bytes = subscription.upload.map_or(0, |upload| upload.held_bytes());
+        self.ledger.input_bytes -= upload_bytes;
+        let index = subscription.index;
         let open = self.documents[document_key]
             .open_mut()
             .expect("subscribed to");

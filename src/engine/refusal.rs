@@ -101,6 +101,9 @@ pub enum Refusal {
     #[error("the resume token is not one of this document and epoch")]
     ResumeTokenInvalid,
 
+    #[error("the snapshot is not acceptable: {0}")]
+    SnapshotInvalid(String),
+
     // Nobody is at fault, or the relay.
     #[error("not now: {}", TokenError::KeysStale)]
     KeysStale,
@@ -161,6 +164,7 @@ impl Refusal {
             Self::PresenceTooLarge { .. } => ErrorCode::PresenceTooLarge,
             Self::SyncConflict { .. } | Self::VectorConflict => ErrorCode::SyncConflict,
             Self::SnapshotRequired => ErrorCode::SnapshotRequired,
+            Self::SnapshotInvalid(_) => ErrorCode::SnapshotInvalid,
             Self::ResumeTokenInvalid => ErrorCode::ResumeTokenInvalid,
             Self::KeysStale | Self::Unavailable(_) => ErrorCode::ServiceUnavailable,
         }
@@ -204,6 +208,7 @@ impl Refusal {
             | Self::DocumentTooLarge { .. }
             | Self::TooManyClients { .. }
             | Self::SnapshotRequired
+            | Self::SnapshotInvalid(_)
             | Self::ResumeTokenInvalid
             | Self::PresenceTooLarge { .. } => false,
         }

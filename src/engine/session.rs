@@ -12,8 +12,10 @@ use crate::codec::{websocket, wire};
 
 use super::bucket::Bucket;
 use super::census::Attendance;
+use super::directory::Watch;
 use super::identity::{Identity, UserId};
 use super::key::{ConnectionId, DocumentKey};
+use super::offer::Upload;
 use super::rate::Meter;
 use super::request::Asked;
 use super::ring::Cursor;
@@ -31,6 +33,8 @@ pub struct Session {
     pub document: Option<Arc<str>>,
     /// What is being handled of it.
     pub asked: Asked,
+    /// It wants to be told of documents that come and go.
+    pub watch: Option<Watch>,
     /// The user that it is counted for, where users have a rate.
     pub user: Option<UserId>,
     pub meter: Meter,
@@ -203,6 +207,8 @@ pub struct Subscription {
     pub pages: Option<Pages>,
     /// It ends with that page.
     pub is_once: bool,
+    /// What has come of a snapshot that its client offers.
+    pub upload: Option<Upload>,
     pub takes_snapshots: bool,
     pub can_write: bool,
     /// Up to where it has seen who is present. `None`: nobody yet.
@@ -286,6 +292,7 @@ impl Session {
             manner,
             document,
             asked: Asked::default(),
+            watch: None,
             user: None,
             meter: Meter::default(),
             subscriptions: Vec::new(),

@@ -24,6 +24,7 @@ use crate::store::{StoreReply, StoreRequest};
 
 use super::route;
 
+use super::directory::{Announcements, Listing};
 use super::document::Document;
 use super::key::{DocumentKey, SessionKey};
 use super::lane::Outbox;
@@ -31,7 +32,7 @@ use super::metrics::Ledger;
 use super::rate::Rates;
 use super::session::{Carrier, Manner, Phase, Session, Socket};
 use super::time::Instant;
-use super::timer::{Owner, Timers};
+use super::timer::{Alarm, Owner, Timers};
 use super::users::Users;
 
 pub use super::key::ConnectionId;
@@ -62,6 +63,10 @@ pub struct Shard {
     pub(super) tickets: u64,
     /// Sessions that want to read when one of the reads is answered.
     pub(super) readers: VecDeque<(SessionKey, DocumentKey)>,
+    /// Lists that the store has not answered, by ticket.
+    pub(super) listings: BTreeMap<u64, Listing>,
+    pub(super) announcements: Announcements,
+    pub(super) sweep_alarm: Alarm,
     pub(super) rates: Rates,
     pub(super) users: Users,
     pub(super) timers: Timers,
@@ -77,7 +82,7 @@ pub struct Shard {
 
 impl Shard {
     pub fn new(settings: Settings) -> Self {
-        Self {
+        let mut shard = Self {
             outboxes: (0..settings.shards).map(|_| Outbox::default()).collect(),
             rates: Rates::new(&settings.rate),
             settings,
@@ -95,6 +100,9 @@ impl Shard {
             reads: BTreeMap::new(),
             tickets: 0,
             readers: VecDeque::new(),
+            listings: BTreeMap::new(),
+            announcements: Announcements::default(),
+            sweep_alarm: Alarm::default(),
             users: Users::default(),
             timers: Timers::default(),
             ledger: Ledger::default(),
@@ -103,7 +111,9 @@ impl Shard {
             is_stopping: false,
             is_failed: false,
             now: Instant::default(),
-        }
+        };
+        shard.set_sweep_alarm(Instant::default());
+        shard
     }
 
     // ---- in
@@ -208,13 +218,20 @@ impl Shard {
                 ticket,
                 result,
             } => self.receive_page(DocumentKey::from_token(token), ticket, result, now),
-            StoreReply::SnapshotStored { token, .. } => {
-                self.finish_snapshot(DocumentKey::from_token(token), now);
+            StoreReply::SnapshotStored {
+                token,
+                stored_bytes,
+                ..
+            } => self.finish_snapshot(DocumentKey::from_token(token), stored_bytes, now),
+            StoreReply::Deleted { token, .. } => {
+                self.finish_deletion(DocumentKey::from_token(token), now);
             }
-            StoreReply::Deleted { .. }
-            | StoreReply::Restored { .. }
-            | StoreReply::Swept { .. }
-            | StoreReply::Listed { .. } => unreachable!("nothing asks for it yet"),
+            StoreReply::Restored {
+                token,
+                stored_bytes,
+            } => self.finish_restoring(DocumentKey::from_token(token), stored_bytes),
+            StoreReply::Swept { swept, .. } => self.continue_sweep(swept, now),
+            StoreReply::Listed { ticket, result } => self.receive_list(ticket, result),
             StoreReply::Failed { .. } => self.is_failed = true,
         }
         self.resume_paused();
@@ -234,6 +251,7 @@ impl Shard {
             match owner {
                 Owner::Session(key) => self.ring_session(key, at, now),
                 Owner::Document(key) => self.ring_document(key, at, now),
+                Owner::Sweep => self.ring_sweep(at, now),
             }
         }
     }

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::codec::wire::SyncMode;
 
 use super::document::Open;
+use super::kind::Snapshot;
 use super::refusal::Refusal;
 use super::resume::{Place, Sealer};
 use super::session::{Filter, Stage};
@@ -66,39 +69,46 @@ impl Open {
             let place = terms.sealer.open(&wants.resume_token)?;
             return self.resume(place, filter, terms);
         }
-        if have == self.durable_revision {
+        // Whoever has nothing of this life of a document may have something of an earlier one, and must be told.
+        let must_begin = have.is_none() && self.origin_revision > 0;
+        let have = have.unwrap_or(self.origin_revision);
+        if have == self.durable_revision && !must_begin {
             return Ok(Start {
                 stage: Stage::Live(self.ring.head()),
                 sync: SyncMode::UpToDate,
                 from_revision: have,
             });
         }
-        let is_kept = have >= self.horizon_revision;
-        let is_wanted = wants.takes_snapshots
-            && self.kind.state_bytes() <= terms.snapshot_bytes_max
-            && (!is_kept || self.is_snapshot_shorter(have));
-        if is_wanted && let Some((version, next_clock)) = self.version(have, terms) {
+        let is_kept = have >= self.horizon_revision && !must_begin;
+        if wants.takes_snapshots
+            && (!is_kept || self.is_snapshot_shorter(have))
+            && let Some((version, next_clock)) = self.version(have, terms)
+            && version.snapshot.bytes_total() <= terms.snapshot_bytes_max
+        {
             return Ok(Start::snapshot(version, next_clock, 0));
         }
-        if !is_kept {
+        if have < self.horizon_revision {
             return Err(Refusal::SnapshotRequired);
         }
         Ok(Start::delta(have + 1, filter))
     }
 
-    /// The revision up to which a client has everything, and what it has beyond that.
-    fn understand(&self, have: &Have, terms: &Terms<'_>) -> (u64, Option<Box<Filter>>) {
+    /// The revision up to which a client has everything, and what it has beyond that. `None`: it has nothing.
+    fn understand(&self, have: &Have, terms: &Terms<'_>) -> (Option<u64>, Option<Box<Filter>>) {
         match have {
-            Have::Nothing => (0, None),
+            Have::Nothing => (None, None),
             Have::Position { epoch, revision } => {
-                let is_known = *epoch == terms.sealer.epoch && *revision <= self.durable_revision;
-                (if is_known { *revision } else { 0 }, None)
+                let is_of_this_life = *revision > self.origin_revision || self.origin_revision == 0;
+                let is_known = *epoch == terms.sealer.epoch
+                    && *revision <= self.durable_revision
+                    && is_of_this_life;
+                (is_known.then_some(*revision), None)
             }
             Have::Vector(vector) => self.understand_vector(vector),
         }
     }
 
-    fn understand_vector(&self, vector: &Vector) -> (u64, Option<Box<Filter>>) {
+    fn understand_vector(&self, vector: &Vector) -> (Option<u64>, Option<Box<Filter>>) {
         let durable = self.durable_vector();
         // What only the client knows of is none of the relay's history.
         let known: Vector = durable
@@ -109,16 +119,20 @@ impl Open {
             })
             .collect();
         // Each operation raises one clock by one and the revision by one.
-        let total = known.values().map(|clock| clock + 1).sum();
+        let operations: u64 = known.values().map(|clock| clock + 1).sum();
+        if operations == 0 {
+            return (None, None);
+        }
+        let revision = self.origin_revision + operations;
         let is_prefix = durable.keys().all(|client| {
             let next_clock = known.get(client).map_or(0, |clock| clock + 1);
-            self.dedupe.next_clock_at(*client, total) == Some(next_clock)
+            self.dedupe.next_clock_at(*client, revision) == Some(next_clock)
         });
         if is_prefix {
-            return (total, None);
+            return (Some(revision), None);
         }
         if !self.kind.operations_stand_alone() {
-            return (0, None);
+            return (None, None);
         }
         let missing = durable.iter().filter_map(|(client, newest)| {
             let next_clock = known.get(client).map_or(0, |clock| clock + 1);
@@ -130,7 +144,8 @@ impl Open {
             vector: known,
             until_revision: self.durable_revision,
         };
-        (first_missing - 1, Some(Box::new(filter)))
+        let have = (first_missing - 1).max(self.origin_revision);
+        (Some(have), Some(Box::new(filter)))
     }
 
     fn resume(
@@ -163,9 +178,12 @@ impl Open {
         }
     }
 
-    /// The state to send to a client that has everything up to `have`, and its next clock there. `None`: the kind has
-    /// none, or there is no room.
+    /// The state to send to a client that has everything up to `have`, and its next clock there. `None`: there is none
+    /// that is newer, or no room.
     fn version(&mut self, have: u64, terms: &Terms<'_>) -> Option<(Arc<Version>, u64)> {
+        if self.kind.operations_stand_alone() {
+            return self.offered_version(have, terms);
+        }
         if let Some(newest) = self.versions.newest()
             && newest.revision >= have
             && self.leads_on_from(newest.revision)
@@ -178,21 +196,45 @@ impl Open {
         Some((version, self.dedupe.next_clock(terms.client_id)))
     }
 
+    /// What a client has offered, or, where a document begins a new life, that there is nothing yet.
+    fn offered_version(&mut self, have: u64, terms: &Terms<'_>) -> Option<(Arc<Version>, u64)> {
+        let (revision, data, next_clock) = match self.kind.offer() {
+            Some(offer) => {
+                let clock = offer
+                    .next_clocks
+                    .binary_search_by_key(&terms.client_id, |(client, _)| *client);
+                let next_clock = clock.map_or(0, |index| offer.next_clocks[index].1);
+                (offer.revision, offer.data.clone(), next_clock)
+            }
+            None if self.origin_revision > 0 => (self.origin_revision, Bytes::new(), 0),
+            None => return None,
+        };
+        if revision < have {
+            return None;
+        }
+        let newest = self.versions.newest();
+        let version = newest.filter(|newest| newest.revision == revision);
+        let version =
+            version.unwrap_or_else(|| self.versions.add(Snapshot::Opaque(data), revision));
+        Some((version, next_clock))
+    }
+
     /// Whether everything after `revision` is in the ring or on its way there.
     fn leads_on_from(&self, revision: u64) -> bool {
         revision >= self.durable_revision || self.ring.cursor(revision + 1).is_some()
     }
 
-    /// Whether the snapshot is less to send than the operations after `have`. A client that has nothing always
-    /// gets the snapshot.
+    /// Whether the snapshot is less to send than the operations after `have` that it stands for. A client that has
+    /// nothing always gets the snapshot.
     fn is_snapshot_shorter(&self, have: u64) -> bool {
         /// What an operation takes beside its payload.
         const OVERHEAD_BYTES: u64 = 16;
         /// A difference below this is not worth losing the history for.
         const WORTH_BYTES: u64 = 64 * 1024;
-        let missing = self.durable_revision - have;
+        let offer = self.kind.offer().map(|offer| offer.revision);
+        let missing = offer.unwrap_or(self.durable_revision).saturating_sub(have);
         let operations = missing * (self.operation_bytes_mean() + OVERHEAD_BYTES);
-        have == 0 || operations > self.kind.state_bytes() as u64 + WORTH_BYTES
+        have == self.origin_revision || operations > self.kind.state_bytes() as u64 + WORTH_BYTES
     }
 
     /// The highest durable clock of each client.

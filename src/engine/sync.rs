@@ -235,8 +235,13 @@ impl Shard {
         let unavailable = |reason: String| Refusal::Unavailable(reason);
         let records = match result.map_err(|error| unavailable(error.to_string()))? {
             Page::Records(records) => records,
-            Page::Compacted { .. } => {
+            Page::Compacted {
+                history_from_revision,
+            } => {
                 let revision = *next_revision - 1;
+                let open = self.documents[document_key].open_mut();
+                let open = open.expect("subscribed to");
+                open.horizon_revision = open.horizon_revision.max(history_from_revision - 1);
                 self.catch_up_again(key, document_key, revision, now);
                 return Ok(());
             }

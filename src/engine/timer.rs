@@ -15,6 +15,8 @@ use super::time::Instant;
 pub enum Owner {
     Session(SessionKey),
     Document(DocumentKey),
+    /// What the store has deleted for long enough.
+    Sweep,
 }
 
 /// The time for which an owner's alarm is set.

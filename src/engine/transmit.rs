@@ -116,6 +116,13 @@ impl Shard {
         let subscriptions = session.subscriptions.len();
 
         let (mut lapped, mut done) = (Vec::new(), Vec::new());
+        if self.sessions[key].watch.is_some()
+            && let Some(update) = self.directory_update(key)
+        {
+            let session = &self.sessions[key];
+            let voice = Voice::new(session, None, &self.settings, self.now);
+            voice.append(&Asked::default(), update, out);
+        }
         let mut has_more = self.gather_forwarded(key, out, end);
         for offset in 0..subscriptions {
             let index = first.wrapping_add(offset) % subscriptions;
@@ -138,6 +145,24 @@ impl Shard {
             self.unsubscribe(key, document, self.now);
         }
         has_more
+    }
+
+    /// Puts what a subscription that is about to end has not been sent among the session's replies, if its client
+    /// takes what it is sent.
+    pub(super) fn gather_last(&mut self, key: SessionKey, document: DocumentKey) {
+        let session = &mut self.sessions[key];
+        let mut subscriptions = session.subscriptions.iter();
+        let index = subscriptions.position(|subscription| subscription.document == document);
+        if session.is_blocked() {
+            return;
+        }
+        if let Some(index) = index {
+            let mut replies = std::mem::take(&mut session.replies);
+            let end = replies.len() + self.settings.fanout.flush_bytes_max;
+            self.gather_subscription(key, index, false, &mut replies, end);
+            self.sessions[key].replies = replies;
+            self.count_output(key);
+        }
     }
 
     fn gather_subscription(

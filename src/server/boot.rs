@@ -26,7 +26,7 @@ use super::{ServerError, keys, signal, supervisor};
 use crate::config::{AuthMode, Budget, Config, Durability, bytes_text};
 use crate::engine::Census;
 use crate::engine::shard::{Authority, Settings};
-use crate::store::{self, CommitterHandle, Reader, ReplySink, committer};
+use crate::store::{self, CommitterHandle, Reader, ReplySink, TenantUsage, committer};
 
 /// Memory that an executor registers for files, which a shard never touches. The least that it takes.
 const IO_MEMORY_BYTES: usize = 64 * 1024;
@@ -67,7 +67,7 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     let per_address_max = config.connection.per_address_max;
     let crowd = per_address_max.map(|connections_max| Arc::new(Crowd::new(connections_max)));
     let origins = Arc::new(config.listen.origins.clone());
-    let census = Census::new(&config.connection, &config.quota, Vec::new());
+    let census = Census::new(&config.connection, &config.quota, &store.usage);
     let census = Arc::new(census);
     let (reports, incoming) = unbounded();
     signal::watch(reports.clone())?;
@@ -243,6 +243,7 @@ fn start_store(config: &Config, mailboxes: &[Mailbox]) -> Result<StartedStore, S
     Ok(StartedStore {
         epoch: open.epoch,
         identity_key: open.identity_key,
+        usage: open.usage,
         committer: committer::start(open.store, readers, &config.store, sinks)?,
     })
 }
@@ -250,5 +251,6 @@ fn start_store(config: &Config, mailboxes: &[Mailbox]) -> Result<StartedStore, S
 struct StartedStore {
     epoch: u64,
     identity_key: [u8; 32],
+    usage: Vec<TenantUsage>,
     committer: CommitterHandle,
 }

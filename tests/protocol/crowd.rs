@@ -18,7 +18,7 @@ fn relay(shards: usize) -> Relay {
         ..Connection::default()
     };
     Relay::with(shards, |settings| {
-        settings.census = Arc::new(Census::new(&connection, &Quota::default(), Vec::new()));
+        settings.census = Arc::new(Census::new(&connection, &Quota::default(), &[]));
     })
 }
 

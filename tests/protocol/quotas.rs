@@ -6,6 +6,7 @@ use corelay::codec::wire::ErrorCode;
 use corelay::config::{Connection, Quota};
 use corelay::engine::Census;
 use corelay::engine::shard::Transport;
+use corelay::store::TenantUsage;
 use corelay::text::Operation;
 use serde_json::json;
 
@@ -16,8 +17,12 @@ use crate::tokens;
 
 /// A relay of two shards with these quotas, whose tenant "acme" has a document and so many bytes already.
 fn relay_with(quota: &Quota, stored_bytes: u64) -> Relay {
-    let stored = vec![("acme".into(), 1, stored_bytes)];
-    let census = Census::new(&Connection::default(), quota, stored);
+    let stored = [TenantUsage {
+        tenant: "acme".into(),
+        documents: 1,
+        bytes: stored_bytes,
+    }];
+    let census = Census::new(&Connection::default(), quota, &stored);
     let mut relay = tokens::relay(2);
     relay.restart(|settings| settings.census = Arc::new(census));
     relay

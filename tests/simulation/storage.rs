@@ -123,7 +123,8 @@ impl Storage {
         let loaded = match self.store.load(document).expect("memory can be read") {
             Loaded::Live(loaded) => loaded,
             Loaded::Unknown => return 0,
-            Loaded::Deleted { .. } | Loaded::Gone { .. } => unreachable!("nothing deletes it"),
+            Loaded::Deleted { .. } => return 0,
+            Loaded::Gone { revision } => return revision,
         };
         let snapshot = loaded.snapshot.map_or(0, |(revision, _)| revision);
         loaded.records.last().map_or(snapshot, |record| {
@@ -207,10 +208,49 @@ impl Storage {
                     };
                     self.unsynced.push((shard, reply));
                 }
-                StoreRequest::Delete { .. }
-                | StoreRequest::Restore { .. }
-                | StoreRequest::Sweep { .. }
-                | StoreRequest::List { .. } => unreachable!("nothing asks for it yet"),
+                StoreRequest::Delete { document, at_ms } => {
+                    let committed = self.write(Write::Delete {
+                        document: document.name,
+                        at_ms,
+                    });
+                    let reply = StoreReply::Deleted {
+                        token: document.token,
+                        stored_bytes: committed.changed[0],
+                    };
+                    self.unsynced.push((shard, reply));
+                }
+                StoreRequest::Restore { document } => {
+                    let committed = self.write(Write::Restore {
+                        document: document.name,
+                    });
+                    let reply = StoreReply::Restored {
+                        token: document.token,
+                        stored_bytes: committed.changed[0],
+                    };
+                    self.unsynced.push((shard, reply));
+                }
+                StoreRequest::Sweep {
+                    ticket,
+                    deleted_before_ms,
+                } => {
+                    let committed = self.write(Write::Sweep { deleted_before_ms });
+                    let swept = committed.sweeps[0];
+                    self.unsynced
+                        .push((shard, StoreReply::Swept { ticket, swept }));
+                }
+                StoreRequest::List {
+                    ticket,
+                    tenant,
+                    prefix,
+                    after,
+                    documents_max,
+                    bytes_max,
+                } => {
+                    let result = self.read(rates, random, |store| {
+                        store.list(&tenant, &prefix, after.as_deref(), documents_max, bytes_max)
+                    });
+                    self.reply(shard, StoreReply::Listed { ticket, result });
+                }
             }
         }
         for ((shard, token), revision) in appended {

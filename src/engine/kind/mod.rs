@@ -7,7 +7,7 @@ use std::fmt::Debug;
 
 use bytes::Bytes;
 
-use crate::codec::record::OperationsRecord;
+use crate::codec::record::{OfferRecord, OperationsRecord};
 use crate::config;
 use crate::text::Text;
 
@@ -49,8 +49,18 @@ pub trait Kind: Debug {
     /// The size of `state`.
     fn state_bytes(&self) -> usize;
 
-    /// The state for a client that joins. `None`: the kind has none, and a client gets all operations.
+    /// The newest state, for a client that joins. `None`: the relay knows of none.
     fn snapshot(&self) -> Option<Snapshot>;
+
+    /// What a client has offered in place of the operations up to a revision.
+    fn offer(&self) -> Option<&OfferRecord>;
+
+    /// Keeps what a client offers.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::SnapshotInvalid`] if the relay knows the state itself.
+    fn take_offer(&mut self, offer: OfferRecord) -> Result<(), Refusal>;
 
     /// What it takes in memory, about.
     fn footprint_bytes(&self) -> usize;
@@ -75,12 +85,14 @@ pub struct Batch<'a> {
 #[derive(Debug, Clone)]
 pub enum Snapshot {
     Text(Text),
+    Opaque(Bytes),
 }
 
 impl Snapshot {
     pub fn bytes_total(&self) -> usize {
         match self {
             Self::Text(text) => text.len_bytes(),
+            Self::Opaque(data) => data.len(),
         }
     }
 
@@ -91,6 +103,7 @@ impl Snapshot {
                 .page(offset, bytes_max)
                 .expect("pages follow each other, so that each starts between characters")
                 .into(),
+            Self::Opaque(data) => data.slice(offset..data.len().min(offset + bytes_max)),
         }
     }
 }
@@ -103,7 +116,7 @@ pub fn exists(name: &str) -> bool {
 /// A document at revision 0. `None`: there is no such kind.
 pub fn empty(name: &str, limits: &config::Document) -> Option<Box<dyn Kind>> {
     match name {
-        log::NAME => Some(Box::new(log::Log)),
+        log::NAME => Some(Box::new(log::Log::default())),
         text::NAME => Some(Box::new(text::TextKind::new(
             Text::default(),
             limits.clone(),
@@ -119,11 +132,11 @@ pub fn empty(name: &str, limits: &config::Document) -> Option<Box<dyn Kind>> {
 /// If the state is not one of the kind's. `Ok(None)`: there is no such kind.
 pub fn restore(
     name: &str,
-    state: &[u8],
+    state: &Bytes,
     limits: &config::Document,
 ) -> Result<Option<Box<dyn Kind>>, StateError> {
     match name {
-        log::NAME => Ok(Some(Box::new(log::Log))),
+        log::NAME => Ok(Some(Box::new(log::Log::restore(state)?))),
         text::NAME => {
             let text = Text::from_utf8(state).map_err(|error| StateError(error.to_string()))?;
             Ok(Some(Box::new(text::TextKind::new(text, limits.clone()))))

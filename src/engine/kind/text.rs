@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::codec::record::OperationsRecord;
+use crate::codec::record::{OfferRecord, OperationsRecord};
 use crate::config;
 use crate::text::{Operation, Text, TextError, transform_batch};
 
@@ -197,6 +197,15 @@ impl Kind for TextKind {
 
     fn snapshot(&self) -> Option<Snapshot> {
         Some(Snapshot::Text(self.text.clone()))
+    }
+
+    fn offer(&self) -> Option<&OfferRecord> {
+        None
+    }
+
+    fn take_offer(&mut self, _offer: OfferRecord) -> Result<(), Refusal> {
+        let reason = "the relay keeps the state of a text itself";
+        Err(Refusal::SnapshotInvalid(reason.to_owned()))
     }
 
     fn footprint_bytes(&self) -> usize {

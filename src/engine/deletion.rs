@@ -1,0 +1,228 @@
+//! Documents that are deleted, and deletions that are taken back.
+//!
+//! From the request on nothing more is written to the document, so that the store's deletion is the last that it is
+//! asked for. Subscribers are told when the deletion is durable; then the document leaves memory.
+
+use std::sync::Arc;
+
+use crate::auth::split_global_id;
+use crate::codec::wire::{self, event};
+use crate::store::StoreRequest;
+
+use super::document::{Joiner, State};
+use super::key::{DocumentKey, SessionKey};
+use super::refusal::Refusal;
+use super::request::Asked;
+use super::shard::Shard;
+use super::time::Instant;
+
+/// A client's Delete request.
+#[derive(Debug)]
+pub struct Deletion {
+    session: SessionKey,
+    asked: Asked,
+    request_id: u64,
+    /// Take it back.
+    undo: bool,
+}
+
+impl Shard {
+    /// A client asks that a document of this shard be deleted, or brought back.
+    pub(super) fn delete(&mut self, key: SessionKey, request: &wire::Delete, now: Instant) {
+        let deletion = Deletion {
+            session: key,
+            asked: self.sessions[key].asked.clone(),
+            request_id: request.request_id,
+            undo: request.undo,
+        };
+        let name = match self.may_delete(key, &request.document_id) {
+            Ok(name) => name,
+            Err(refusal) => return self.refuse_deletion(&deletion, &refusal),
+        };
+        let document_key = match self.names.get(&name).copied() {
+            Some(document_key) => document_key,
+            None => match self.load(name) {
+                Ok(document_key) => document_key,
+                Err(refusal) => return self.refuse_deletion(&deletion, &refusal),
+            },
+        };
+        match &mut self.documents[document_key].state {
+            State::Loading { deletions, .. } => deletions.push(deletion),
+            State::Open(_) => self.begin_deletion(document_key, deletion, now),
+            State::Restoring { .. } => {
+                let refusal = Refusal::Unavailable("the document is being restored".to_owned());
+                self.refuse_deletion(&deletion, &refusal);
+            }
+        }
+    }
+
+    fn may_delete(&self, key: SessionKey, document_id: &str) -> Result<Arc<str>, Refusal> {
+        let name = self.document_name(key, document_id)?;
+        if self.is_stopping || self.is_failed {
+            return Err(Refusal::Unavailable("the relay is stopping".to_owned()));
+        }
+        let identity = self.sessions[key].identity();
+        let identity = identity.ok_or(Refusal::HelloRequired)?;
+        match identity.permissions_for(&name).delete {
+            true => Ok(name),
+            false => Err(Refusal::Forbidden("deleting the document")),
+        }
+    }
+
+    /// What waited for the document to be loaded.
+    pub(super) fn begin_deletions(
+        &mut self,
+        document_key: DocumentKey,
+        deletions: Vec<Deletion>,
+        now: Instant,
+    ) {
+        for deletion in deletions {
+            self.begin_deletion(document_key, deletion, now);
+        }
+    }
+
+    fn begin_deletion(&mut self, document_key: DocumentKey, deletion: Deletion, now: Instant) {
+        let document = &mut self.documents[document_key];
+        let reference = document.reference(document_key);
+        let open = document.open_mut().expect("its caller knows");
+        if open.is_deleting {
+            return self.refuse_deletion(&deletion, &Refusal::DocumentDeleted);
+        }
+        if open.is_unwritten() {
+            self.refuse_deletion(&deletion, &Refusal::DocumentNotFound);
+        } else if deletion.undo {
+            // It is there.
+            self.confirm_deletion(document_key, &deletion);
+        } else {
+            open.is_deleting = true;
+            open.deletion = Some(deletion);
+            let at_ms = self.unix_ms(now);
+            self.store.push_back(StoreRequest::Delete {
+                document: reference,
+                at_ms,
+            });
+        }
+        self.check_idle(document_key, now);
+    }
+
+    /// The store has deleted it.
+    pub(super) fn finish_deletion(&mut self, document_key: DocumentKey, now: Instant) {
+        let Some(document) = self.documents.get_mut(document_key) else {
+            return;
+        };
+        let (name, handle) = (document.name.clone(), document.handle);
+        let open = document.open_mut().expect("it is being deleted");
+        let deletion = open.deletion.take();
+        let (kind, counted_bytes) = (open.kind_name.clone(), open.stored_bytes);
+        let subscribers = open.subscribers.clone();
+        for session in subscribers {
+            self.gather_last(session, document_key);
+            self.reply(session, Refusal::DocumentDeleted.close(handle));
+            self.unsubscribe(session, document_key, now);
+        }
+        if let Some(tenant) = self.settings.census.tenant(split_global_id(&name).0) {
+            tenant.remove_document();
+            tenant.remove_bytes(counted_bytes);
+        }
+        self.announce(name, kind, true);
+        if let Some(deletion) = deletion {
+            self.confirm_deletion(document_key, &deletion);
+        }
+        let open = self.documents[document_key].open_mut();
+        open.expect("as before").is_deleted = true;
+        self.check_idle(document_key, now);
+    }
+
+    /// The store says that the document is deleted: whoever wants it back gets it back.
+    pub(super) fn restore_or_refuse(
+        &mut self,
+        document_key: DocumentKey,
+        waiting: Vec<Joiner>,
+        deletions: Vec<Deletion>,
+    ) {
+        let (mut undoing, deleting): (Vec<_>, Vec<_>) =
+            deletions.into_iter().partition(|deletion| deletion.undo);
+        for deletion in deleting {
+            self.refuse_deletion(&deletion, &Refusal::DocumentDeleted);
+        }
+        let Some(deletion) = undoing.pop() else {
+            self.forget_document(document_key);
+            for joiner in waiting {
+                self.refuse_joiner(&joiner, &Refusal::DocumentDeleted);
+            }
+            return;
+        };
+        for second in undoing {
+            let refusal = Refusal::Unavailable("the document is being restored".to_owned());
+            self.refuse_deletion(&second, &refusal);
+        }
+        let document = &mut self.documents[document_key];
+        for joiner in &waiting {
+            self.sessions[joiner.session].joining += 1;
+        }
+        document.state = State::Restoring { waiting, deletion };
+        let document = document.reference(document_key);
+        self.store.push_back(StoreRequest::Restore { document });
+    }
+
+    /// The store has taken the deletion back; `None`: there was none.
+    pub(super) fn finish_restoring(
+        &mut self,
+        document_key: DocumentKey,
+        stored_bytes: Option<u64>,
+    ) {
+        let Some(document) = self.documents.get_mut(document_key) else {
+            return;
+        };
+        let name = document.name.clone();
+        let loading = State::Loading {
+            waiting: Vec::new(),
+            deletions: Vec::new(),
+            is_restored: false,
+        };
+        let State::Restoring { waiting, deletion } =
+            std::mem::replace(&mut document.state, loading)
+        else {
+            unreachable!("only what is being restored is restored")
+        };
+        match stored_bytes {
+            Some(stored_bytes) => {
+                if let Some(tenant) = self.settings.census.tenant(split_global_id(&name).0) {
+                    tenant.restore_document(stored_bytes);
+                }
+                self.confirm_deletion(document_key, &deletion);
+            }
+            None => self.refuse_deletion(&deletion, &Refusal::DocumentNotFound),
+        }
+        // It is loaded like any other, for those who wait and to know its kind.
+        let document = &mut self.documents[document_key];
+        document.state = State::Loading {
+            waiting,
+            deletions: Vec::new(),
+            is_restored: stored_bytes.is_some(),
+        };
+        let document = document.reference(document_key);
+        self.store.push_back(StoreRequest::Load { document });
+    }
+
+    fn confirm_deletion(&mut self, document_key: DocumentKey, deletion: &Deletion) {
+        let name = self.documents[document_key].name.clone();
+        let (_, document_id) = split_global_id(&name);
+        let deleted = wire::Deleted {
+            request_id: deletion.request_id,
+            document_id: document_id.to_owned(),
+            undone: deletion.undo,
+        };
+        if self.sessions.contains_key(deletion.session) {
+            let body = event::Body::Deleted(deleted);
+            self.answer(deletion.session, &deletion.asked, body);
+        }
+    }
+
+    pub(super) fn refuse_deletion(&mut self, deletion: &Deletion, refusal: &Refusal) {
+        if self.sessions.contains_key(deletion.session) {
+            let error = refusal.error(deletion.request_id, 0);
+            self.answer(deletion.session, &deletion.asked, error);
+        }
+    }
+}

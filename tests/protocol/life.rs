@@ -1,0 +1,300 @@
+//! Documents are deleted, brought back, let go for good and made again; they are listed, and whoever watches is told.
+
+use std::time::Duration;
+
+use corelay::codec::wire::{self, ErrorCode, SyncMode, event, request};
+use corelay::engine::shard::Transport;
+use serde_json::json;
+
+use crate::expect;
+use crate::fixture::{Client, Relay};
+use crate::requests::{log_batch, open, text_batch};
+use crate::tokens;
+
+const GRACE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+fn delete(document_id: &str, undo: bool) -> request::Body {
+    request::Body::Delete(wire::Delete {
+        request_id: 9,
+        document_id: document_id.to_owned(),
+        undo,
+    })
+}
+
+fn list(prefix: &str, after: &str, limit: u32, watch: bool) -> request::Body {
+    request::Body::List(wire::List {
+        request_id: 5,
+        prefix: prefix.to_owned(),
+        after: after.to_owned(),
+        limit,
+        watch,
+    })
+}
+
+fn ids(directory: &wire::Directory) -> Vec<&str> {
+    let entries = directory.documents.iter();
+    entries.map(|entry| &*entry.document_id).collect()
+}
+
+/// A client that has written one operation to a new document.
+fn written(relay: &mut Relay, name: &str, document: &str) -> (Client, u64) {
+    let (client, handle) = relay.joined(name, document, "log");
+    relay.send(client, log_batch(handle, 0, ["one"]));
+    expect!(relay, client, Ack);
+    (client, handle)
+}
+
+#[test]
+fn a_deleted_document_is_closed_for_all_and_can_be_brought_back() {
+    for shards in [1, 2, 3] {
+        let mut relay = Relay::with(shards, |_| ());
+        let (ann, notes) = written(&mut relay, "ann", "notes");
+        let (ben, _) = relay.joined("ben", "notes", "log");
+        relay.drain(ben);
+        let cleo = relay.greeted("cleo");
+
+        relay.send(cleo, delete("notes", false));
+        let deleted = expect!(relay, cleo, Deleted);
+        assert_eq!(
+            (deleted.request_id, &*deleted.document_id, deleted.undone),
+            (9, "notes", false)
+        );
+        for client in [ann, ben] {
+            let close = expect!(relay, client, Close);
+            assert_eq!(close.code(), ErrorCode::DocumentDeleted);
+            assert_eq!((close.document, close.retryable), (notes, false));
+        }
+        relay.send(ann, log_batch(notes, 1, ["two"]));
+        assert_eq!(expect!(relay, ann, Nack).code(), ErrorCode::DocumentNotOpen);
+        for create in [false, true] {
+            relay.send(ben, open("notes", "log", create));
+            let error = expect!(relay, ben, Error);
+            assert_eq!(error.code(), ErrorCode::DocumentDeleted);
+        }
+        relay.send(cleo, delete("notes", false));
+        assert_eq!(
+            expect!(relay, cleo, Error).code(),
+            ErrorCode::DocumentDeleted
+        );
+
+        relay.send(cleo, delete("notes", true));
+        assert!(expect!(relay, cleo, Deleted).undone);
+        let opened = relay.open(ben, "notes", "log");
+        assert_eq!(opened.position.expect("set").revision, 1);
+        relay.drain(ben);
+        relay.open(ann, "notes", "log");
+        relay.drain(ann);
+        relay.send(ann, log_batch(opened.document, 1, ["two"]));
+        assert_eq!(expect!(relay, ann, Ack).first_revision, 2);
+    }
+}
+
+#[test]
+fn a_document_that_is_gone_begins_a_new_life_after_its_last_revision() {
+    for kind in ["log", "text"] {
+        let mut relay = Relay::new();
+        let (ann, notes) = relay.joined("ann", "notes", kind);
+        let batch = |handle, clock, base| match kind {
+            "log" => log_batch(handle, clock, ["old"]),
+            _ => text_batch(
+                handle,
+                clock,
+                base,
+                &[corelay::text::Operation::splice(0, 0, "old")],
+            ),
+        };
+        relay.send(ann, batch(notes, 0, 0));
+        expect!(relay, ann, Ack);
+        relay.send(ann, delete("notes", false));
+        expect!(relay, ann, Close);
+        expect!(relay, ann, Deleted);
+        relay.pass(GRACE - Duration::from_secs(61));
+        let ben = relay.greeted("ben");
+        relay.send(ben, open("notes", kind, true));
+        assert_eq!(
+            expect!(relay, ben, Error).code(),
+            ErrorCode::DocumentDeleted
+        );
+        relay.pass(Duration::from_secs(180));
+        let ben = relay.greeted("ben");
+        relay.send(ben, delete("notes", true));
+        assert_eq!(
+            expect!(relay, ben, Error).code(),
+            ErrorCode::DocumentNotFound
+        );
+        relay.send(ben, open("notes", kind, false));
+        assert_eq!(
+            expect!(relay, ben, Error).code(),
+            ErrorCode::DocumentNotFound
+        );
+
+        // Whoever has the old one learns that it is void, though its revision is the newest.
+        let cleo = relay.greeted("cleo");
+        relay.send(
+            cleo,
+            request::Body::Open(wire::Open {
+                document: "notes".to_owned(),
+                kind: kind.to_owned(),
+                create: true,
+                have: Some(wire::Position {
+                    epoch: 1,
+                    revision: 1,
+                }),
+                ..Default::default()
+            }),
+        );
+        let opened = expect!(relay, cleo, Opened);
+        assert_eq!(opened.sync(), SyncMode::Snapshot, "{kind}");
+        assert_eq!(opened.from_revision, 1);
+        let page = expect!(relay, cleo, SyncResponse);
+        let chunk = page.snapshot.expect("a snapshot");
+        assert_eq!((chunk.revision, chunk.bytes_total), (1, 0));
+        assert!(!expect!(relay, cleo, SyncResponse).has_more);
+        relay.send(cleo, batch(opened.document, 0, 1));
+        assert_eq!(expect!(relay, cleo, Ack).first_revision, 2, "{kind}");
+
+        relay.restart(|_| ());
+        let ben = relay.greeted("ben");
+        let opened = relay.open(ben, "notes", kind);
+        assert_eq!(opened.position.expect("set").revision, 2);
+    }
+}
+
+#[test]
+fn deleting_needs_its_permission_and_a_document() {
+    let mut relay = tokens::relay(1);
+    let writer = tokens::admitted(&mut relay, "writer", &json!({}));
+    let opened = relay.open(writer, "notes", "log");
+    relay.send(writer, log_batch(opened.document, 0, ["x"]));
+    expect!(relay, writer, Ack);
+    relay.send(writer, delete("notes", false));
+    assert_eq!(expect!(relay, writer, Error).code(), ErrorCode::Forbidden);
+    let may_delete = json!({"permissions": ["delete"], "documents": ["notes", "none"]});
+    let deleter = tokens::admitted(&mut relay, "deleter", &may_delete);
+    for (name, code) in [
+        ("none", ErrorCode::DocumentNotFound),
+        ("other", ErrorCode::Forbidden),
+        ("", ErrorCode::DocumentIdInvalid),
+    ] {
+        relay.send(deleter, delete(name, false));
+        let error = expect!(relay, deleter, Error);
+        assert_eq!((error.code(), error.request_id), (code, 9), "{name}");
+    }
+    relay.send(deleter, delete("notes", false));
+    expect!(relay, deleter, Deleted);
+    expect!(relay, writer, Close);
+}
+
+#[test]
+fn nothing_is_written_after_a_deletion_and_nobody_is_told_before_it_is_durable() {
+    let mut relay = Relay::new();
+    let (ann, notes) = written(&mut relay, "ann", "notes");
+    let ben = relay.greeted("ben");
+    relay.hold_store();
+    relay.send(ann, log_batch(notes, 1, ["before"]));
+    relay.send(ben, delete("notes", false));
+    relay.send(ann, log_batch(notes, 2, ["after"]));
+    let nack = expect!(relay, ann, Nack);
+    assert_eq!(nack.code(), ErrorCode::DocumentDeleted);
+    relay.assert_quiet(ann);
+    relay.assert_quiet(ben);
+    relay.release_store();
+    assert_eq!(expect!(relay, ann, Ack).first_revision, 2);
+    expect!(relay, ann, Close);
+    expect!(relay, ben, Deleted);
+}
+
+#[test]
+fn documents_are_listed_by_prefix_and_permission_and_in_parts() {
+    let mut relay = tokens::relay(2);
+    let acme = json!({"tenant": "acme"});
+    let writer = tokens::admitted(&mut relay, "writer", &acme);
+    for name in ["a/1", "a/2", "a/3", "b/1", "secret"] {
+        let opened = relay.open(writer, name, "log");
+        relay.send(writer, log_batch(opened.document, 0, ["x"]));
+        expect!(relay, writer, Ack);
+    }
+    // A visit makes no document.
+    relay.open(writer, "a/0", "text");
+    let other = tokens::admitted(&mut relay, "other", &json!({"tenant": "other"}));
+    relay.send(other, list("", "", 0, false));
+    assert!(expect!(relay, other, Directory).documents.is_empty());
+
+    let reader = json!({"tenant": "acme", "documents": ["a/1", "a/3", "b/*"]});
+    let reader = tokens::admitted(&mut relay, "reader", &reader);
+    for (prefix, after, limit, expected, has_more) in [
+        ("", "", 0, &["a/1", "a/3", "b/1"][..], false),
+        ("a/", "", 0, &["a/1", "a/3"], false),
+        ("a/", "a/1", 0, &["a/3"], false),
+        ("", "a/1", 1, &["a/3"], true),
+        ("", "b/1", 0, &[], false),
+        ("sec", "", 0, &[], false),
+    ] {
+        relay.send(reader, list(prefix, after, limit, false));
+        let directory = expect!(relay, reader, Directory);
+        assert_eq!(ids(&directory), expected, "{prefix} {after}");
+        assert_eq!((directory.request_id, directory.has_more), (5, has_more));
+        assert!(directory.documents.iter().all(|entry| entry.kind == "log"));
+    }
+}
+
+#[test]
+fn whoever_watches_is_told_what_comes_and_goes() {
+    for shards in [1, 2, 3] {
+        let mut relay = Relay::with(shards, |_| ());
+        let watcher = relay.greeted("watcher");
+        relay.send(watcher, list("a", "", 0, true));
+        expect!(relay, watcher, Directory);
+        for name in ["a1", "b1", "a2"] {
+            written(&mut relay, name, name);
+        }
+        let told = |relay: &mut Relay| -> (Vec<String>, Vec<String>) {
+            let (mut created, mut deleted) = (Vec::new(), Vec::new());
+            for body in relay.drain(watcher) {
+                let event::Body::DirectoryUpdate(update) = body else {
+                    panic!("{body:?}");
+                };
+                assert!(!update.is_incomplete);
+                created.extend(update.created.into_iter().map(|entry| entry.document_id));
+                deleted.extend(update.deleted);
+            }
+            (created, deleted)
+        };
+        assert_eq!(told(&mut relay), (vec!["a1".into(), "a2".into()], vec![]));
+        let cleo = relay.greeted("cleo");
+        relay.send(cleo, delete("a1", false));
+        relay.send(cleo, delete("b1", false));
+        assert_eq!(told(&mut relay), (vec![], vec!["a1".into()]));
+        relay.send(cleo, delete("a1", true));
+        assert_eq!(told(&mut relay), (vec!["a1".into()], vec![]));
+        relay.send(watcher, list("a", "", 0, false));
+        expect!(relay, watcher, Directory);
+        relay.send(cleo, delete("a1", false));
+        relay.assert_quiet(watcher);
+    }
+}
+
+#[test]
+fn who_watches_and_does_not_listen_is_told_to_list_again() {
+    let mut relay = Relay::new();
+    let watcher = relay.connect(Transport::Tcp);
+    relay.send(watcher, crate::requests::hello("watcher"));
+    expect!(relay, watcher, Connected);
+    relay.send(watcher, list("", "", 0, true));
+    expect!(relay, watcher, Directory);
+    relay.limit(watcher, 0);
+    let writer = relay.greeted("writer");
+    for number in 0..300 {
+        let opened = relay.open(writer, &format!("{number}"), "log");
+        relay.send(writer, log_batch(opened.document, 0, ["x"]));
+        expect!(relay, writer, Ack);
+        relay.send(writer, crate::requests::close(opened.document));
+    }
+    relay.limit(watcher, usize::MAX);
+    let mut updates = relay.drain(watcher).into_iter();
+    let is_incomplete = updates.any(|body| match body {
+        event::Body::DirectoryUpdate(update) => update.is_incomplete,
+        other => panic!("{other:?}"),
+    });
+    assert!(is_incomplete);
+}

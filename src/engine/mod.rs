@@ -12,6 +12,7 @@ mod document;
 mod gather;
 mod identity;
 mod input;
+mod inquiry;
 mod key;
 mod kind;
 mod lane;

@@ -15,6 +15,19 @@ const PERMISSIONS_MAX: usize = 4;
 /// The claims of a token whose signature was found good.
 pub struct Claims(Map<String, Value>);
 
+impl Grant {
+    /// What the operator's backend grants with this answer: a JSON object with the members of a token, of which `exp` may
+    /// be left out. Without it the grant ends with the connection; without `iat` it counts as issued at `now_ms`, when
+    /// the backend was asked.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Expired`], or the backend is at fault.
+    pub fn from_answer(answer: &[u8], leeway_ms: u64, now_ms: u64) -> Result<Self, TokenError> {
+        Claims::parse(answer)?.granted_by_backend(leeway_ms, now_ms)
+    }
+}
+
 impl Claims {
     /// Reads the payload of a token: a JSON object.
     pub fn parse(payload: &[u8]) -> Result<Self, TokenError> {
@@ -51,6 +64,26 @@ impl Claims {
             permissions: self.permissions()?,
             token_id: self.token_id()?,
             issued_at_ms,
+            expires_at_ms,
+        })
+    }
+
+    /// What an operator's backend grants with these members, asked at `now_ms`.
+    fn granted_by_backend(&self, leeway_ms: u64, now_ms: u64) -> Result<Grant, TokenError> {
+        let end_ms = self.time_ms("exp", "exp must be a number of seconds since 1970")?;
+        let expires_at_ms = end_ms.map_or(u64::MAX, |end_ms| end_ms.saturating_add(leeway_ms));
+        if now_ms >= expires_at_ms {
+            return Err(TokenError::Expired);
+        }
+        let issued_at_ms = self.time_ms("iat", "iat must be a number of seconds since 1970")?;
+        Ok(Grant {
+            tenant: self.tenant()?,
+            user_id: self.user_id()?,
+            user_name: self.user_name()?,
+            documents: self.documents()?,
+            permissions: self.permissions()?,
+            token_id: self.token_id()?,
+            issued_at_ms: Some(issued_at_ms.unwrap_or(now_ms)),
             expires_at_ms,
         })
     }

@@ -33,9 +33,37 @@ pub enum TokenError {
     WrongIssuer,
     #[error("the token is not meant for this relay (aud)")]
     WrongAudience,
+    #[error("the operator's backend does not accept it")]
+    Denied,
+    /// Whoever tries again may succeed.
+    #[error("the operator's backend, which is asked about tokens, does not answer")]
+    Unjudged,
     /// The token is genuine, and whoever made it has put something into it that the relay does not take.
     #[error("the token is not acceptable: {0}")]
     ClaimInvalid(&'static str),
+}
+
+impl TokenError {
+    /// Whether the same token may be accepted if it is shown again.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::KeysStale | Self::Unjudged => true,
+            Self::Missing
+            | Self::TooLong { .. }
+            | Self::Malformed
+            | Self::WrongSignature
+            | Self::UnknownKey
+            | Self::AlgorithmRefused
+            | Self::Expired
+            | Self::Revoked
+            | Self::LivesTooLong
+            | Self::NotYetValid
+            | Self::WrongIssuer
+            | Self::WrongAudience
+            | Self::Denied
+            | Self::ClaimInvalid(_) => false,
+        }
+    }
 }
 
 /// Why tokens cannot be checked with this key material.

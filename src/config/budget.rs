@@ -5,13 +5,15 @@
 
 use std::fmt;
 
-use super::Config;
 use super::unit::bytes_text;
+use super::{AuthMode, Config};
 
 /// What a connection takes that is at rest, with a document open: about half of this was measured.
 const CONNECTION_BYTES: usize = 4096;
 /// A revocation at its longest: the entry, its copy while the list changes, and its lines in the file.
 const REVOCATION_BYTES: usize = 2048;
+/// The most that is remembered of what a backend said of tokens.
+pub const VERDICT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// WebSocket handshakes of one shard that may be going on at once; of more, the oldest is given up.
 pub const HANDSHAKES_MAX: usize = 1024;
 
@@ -59,7 +61,7 @@ impl Budget {
         let catch_up_bytes = memory
             .catch_up_reads_max
             .saturating_mul(memory.catch_up_page_bytes);
-        let shares = vec![
+        let mut shares = vec![
             per_shard(
                 "connections",
                 "connection.count_max",
@@ -116,6 +118,19 @@ impl Budget {
                 config.store.write_buffer_bytes,
             ),
         ];
+        if config.auth.mode == AuthMode::Webhook {
+            // Once with the shard, and in the request as JSON, where six bytes can stand for one.
+            let inquiry_bytes = 8 * config.auth.token_bytes_max;
+            shares.push(per_shard(
+                "tokens asked about",
+                "8 × auth.webhook_inquiries_max × token_bytes_max",
+                config
+                    .auth
+                    .webhook_inquiries_max
+                    .saturating_mul(inquiry_bytes),
+            ));
+            shares.push(once("verdicts", "fixed", VERDICT_BYTES_MAX));
+        }
         Self { shards, shares }
     }
 

@@ -110,9 +110,26 @@ pub static RELATIONS: &[Relation] = &[
     Relation {
         keys: KEY_SOURCES,
         must: Must::Say("the keys of tokens need auth.mode = \"jwt\""),
-        why: "with \"none\" no token is asked for, and everybody may do everything",
+        why: "with \"none\" no token is asked for and everybody may do everything, with \"webhook\" the backend checks them",
+        holds: |config| config.auth.mode == AuthMode::Jwt || config.auth.key_sources().count() == 0,
+    },
+    Relation {
+        keys: &["auth.mode", "auth.webhook_url"],
+        must: Must::Say("auth.webhook_url and auth.mode = \"webhook\" need each other"),
+        why: "a backend that is not asked decides nothing",
         holds: |config| {
-            config.auth.mode != AuthMode::None || config.auth.key_sources().count() == 0
+            (config.auth.mode == AuthMode::Webhook) == config.auth.webhook_url.is_some()
+        },
+    },
+    Relation {
+        keys: &["connection.handshake_timeout", "auth.webhook_timeout"],
+        must: Must::Say(
+            "with auth.mode = \"webhook\", connection.handshake_timeout must be more than auth.webhook_timeout",
+        ),
+        why: "a client waits for the backend's word before it is let in",
+        holds: |config| {
+            config.auth.mode != AuthMode::Webhook
+                || config.connection.handshake_timeout > config.auth.webhook_timeout
         },
     },
     relation!(auth.jwks_refresh at least auth.jwks_refetch_after,

@@ -127,9 +127,9 @@ tables! {
 
     /// Who clients are, and what they may do.
     auth: Auth {
-        /// Who a client is: whoever it says, free to do everything with every document ("none", for development), or whom
-        /// its JSON Web Token names, free to do what that grants ("jwt"). Exactly one of the next five keys says where
-        /// the relay finds what it checks tokens with.
+        /// Who a client is: whoever it says, free to do everything with every document ("none", for development); whom its
+        /// JSON Web Token names, free to do what that grants ("jwt"); or who a backend of yours says ("webhook"). With
+        /// "jwt", exactly one of the next five keys says where the relay finds what it checks tokens with.
         mode: AuthMode = AuthMode::None, Word;
         /// The public key that belongs to the tokens' private one, in PEM form: RSA (RS256), EC P-256 (ES256) or Ed25519
         /// (EdDSA).
@@ -153,6 +153,19 @@ tables! {
         jwt_audience: Option<String> = None, Text;
         /// How far the clock of whoever makes tokens may be off. Each token is taken for this much longer.
         leeway: Duration = Duration::from_secs(30), Time(1..=600 * SECOND_MS);
+        /// Where mode = "webhook" asks about a token: POST {"token": …, "client": …}. The answer is 200 with the members of a
+        /// token (sub, name, tenant, documents, permissions, exp), or 401 or 403. Anything else, or none, tells the client
+        /// to try again.
+        webhook_url: Option<Uri> = None, Url;
+        /// How long the answer may take. The client waits.
+        webhook_timeout: Duration = Duration::from_secs(5), Time(10..=600 * SECOND_MS);
+        /// How long a grant is good for the same token of the same client without asking again: for so long a client that
+        /// reconnects notices nothing of a change, and of a backend that is down.
+        webhook_cache: Duration = Duration::from_secs(30), Time(1..=HOUR_MS);
+        /// A secret that is sent along as "Authorization: Bearer …", so that the backend knows who asks.
+        webhook_secret_file: Option<PathBuf> = None, File;
+        /// Tokens that are being asked about, per shard. When there are as many, a client is told to try again.
+        webhook_inquiries_max: usize = 256, Count(1..=65_536);
         /// How long a token may live: from its iat, or from now where it has none, until its exp. One that lives longer is
         /// refused, so that a revocation can be forgotten after this time.
         token_lifetime_max: Duration = Duration::from_secs(720 * 3600), Time(60 * SECOND_MS..=366 * DAY_MS);

@@ -33,6 +33,8 @@ pub enum AuthMode {
     None,
     /// From a signed JSON Web Token.
     Jwt,
+    /// From the operator's backend, which is asked about each token.
+    Webhook,
 }
 
 /// A type whose values are words.
@@ -57,7 +59,11 @@ impl Words for LogFormat {
 }
 
 impl Words for AuthMode {
-    const WORDS: &'static [(&'static str, Self)] = &[("none", Self::None), ("jwt", Self::Jwt)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("none", Self::None),
+        ("jwt", Self::Jwt),
+        ("webhook", Self::Webhook),
+    ];
 }
 
 /// One of the words of `T`.

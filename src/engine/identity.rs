@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::auth::{Grant, Permissions, TokenError, split_global_id};
+use crate::auth::{Grant, Permissions, Revocations, TokenError, split_global_id};
 use crate::codec::wire;
 
+use super::inquiry::Backend;
 use super::refusal::Refusal;
 use super::settings::{Authority, Settings};
 use super::time::Instant;
@@ -35,11 +36,11 @@ pub struct Identity {
 }
 
 impl Authority {
-    /// What a token grants. `Ok(None)`: nobody asks for tokens.
+    /// What a token grants, as far as that is known here. `Ok(None)`: nobody asks for tokens.
     ///
     /// # Errors
     ///
-    /// Why the token is not accepted.
+    /// Why the token is not accepted; [`TokenError::Unjudged`] where the backend has to be asked.
     pub fn authenticate(
         &self,
         token: &str,
@@ -50,43 +51,44 @@ impl Authority {
             Self::Tokens(verifier) => verifier
                 .verify(token, unix_ms)
                 .map(|grant| Some(Arc::new(grant))),
+            Self::Backend(_) => Err(TokenError::Unjudged),
+        }
+    }
+
+    /// What was taken back, where there is something to take.
+    pub fn revocations(&self) -> Option<&Arc<Revocations>> {
+        match self {
+            Self::Anybody => None,
+            Self::Tokens(verifier) => Some(verifier.revocations()),
+            Self::Backend(backend) => Some(&backend.revocations),
+        }
+    }
+
+    /// The same with these revocations in place of its own.
+    pub fn with_revocations(&self, revocations: Arc<Revocations>) -> Self {
+        match self {
+            Self::Anybody => Self::Anybody,
+            Self::Tokens(verifier) => {
+                let verifier = verifier.as_ref().clone().with_revocations(revocations);
+                Self::Tokens(Arc::new(verifier))
+            }
+            Self::Backend(backend) => Self::Backend(Backend {
+                revocations,
+                ..backend.clone()
+            }),
         }
     }
 
     /// Whether a grant of before was taken back.
     pub fn revokes(&self, grant: &Grant) -> bool {
-        match self {
-            Self::Anybody => false,
-            Self::Tokens(verifier) => verifier.revocations().revokes(grant),
-        }
+        self.revocations()
+            .is_some_and(|revocations| revocations.revokes(grant))
     }
 }
 
 impl Identity {
-    /// Who says this Hello. `arrived_with` is what the token granted with which the connection was made, if there was
-    /// one; a token in Hello wins over it.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::HelloInvalid`] if a field is out of range; [`Refusal::Unauthorized`].
-    pub fn new(
-        settings: &Settings,
-        hello: wire::Hello,
-        arrived_with: Option<Arc<Grant>>,
-        now: Instant,
-    ) -> Result<Self, Refusal> {
-        check(&hello)?;
-        let unix_ms = settings.started_at_ms + now.as_millis();
-        let arrived_with = arrived_with.filter(|grant| unix_ms < grant.expires_at_ms);
-        if let Some(grant) = &arrived_with
-            && settings.authority.revokes(grant)
-        {
-            return Err(REVOKED);
-        }
-        let grant = match arrived_with {
-            Some(grant) if hello.token.is_empty() => Some(grant),
-            Some(_) | None => settings.authority.authenticate(&hello.token, unix_ms)?,
-        };
+    /// Who says this Hello, whose fields are in order, and whose token grants this.
+    pub fn new(settings: &Settings, hello: wire::Hello, grant: Option<Arc<Grant>>) -> Self {
         let (tenant, user_id, user_name) = match &grant {
             None => ("", hello.user_id, hello.user_name),
             Some(grant) if grant.user_name.is_empty() => {
@@ -105,14 +107,14 @@ impl Identity {
             let after_ms = grant.expires_at_ms.saturating_sub(settings.started_at_ms);
             Instant::default() + Duration::from_millis(after_ms)
         });
-        Ok(Self {
+        Self {
             client_id,
             user,
             user_id,
             user_name,
             grant,
             expires_at,
-        })
+        }
     }
 
     /// The tenant whose documents it sees.
@@ -140,7 +142,12 @@ pub const REVOKED: Refusal = Refusal::Unauthorized(TokenError::Revoked);
 /// A grant has ended.
 pub const EXPIRED: Refusal = Refusal::Unauthorized(TokenError::Expired);
 
-fn check(hello: &wire::Hello) -> Result<(), Refusal> {
+/// Whether the fields of a Hello are in their ranges.
+///
+/// # Errors
+///
+/// [`Refusal::HelloInvalid`].
+pub fn check(hello: &wire::Hello) -> Result<(), Refusal> {
     if hello.client_uuid.len() != UUID_BYTES {
         return Err(Refusal::HelloInvalid("client_uuid must have 16 bytes"));
     }
@@ -150,6 +157,12 @@ fn check(hello: &wire::Hello) -> Result<(), Refusal> {
         ));
     }
     Ok(())
+}
+
+/// What the client of a Hello whose fields are in order calls itself.
+pub fn uuid(hello: &wire::Hello) -> [u8; UUID_BYTES] {
+    let uuid = hello.client_uuid.first_chunk();
+    *uuid.expect("its length was checked")
 }
 
 /// The same for the same client for ever, and nobody can choose another's: a keyed hash.

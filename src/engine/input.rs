@@ -4,13 +4,14 @@ use bytes::Bytes;
 
 use std::sync::Arc;
 
+use crate::auth::Grant;
 use crate::codec::dialect::Dialect;
 use crate::codec::frame;
 use crate::codec::json;
 use crate::codec::websocket::{self, Incoming};
 use crate::codec::wire::{self, event, request::Body};
 
-use super::identity::Identity;
+use super::identity::{self, Identity, REVOKED};
 use super::key::SessionKey;
 use super::refusal::{PROTOCOL_VERSIONS, Refusal};
 use super::request::{Asked, Request};
@@ -294,39 +295,90 @@ impl Shard {
 
     /// The first Hello says who a client is. Where tokens are asked for, a later one brings a fresh token.
     fn may_greet(&self, key: SessionKey) -> bool {
-        matches!(self.sessions[key].phase, Phase::Greeting)
-            || matches!(self.settings.authority, Authority::Tokens(_))
+        let is_known = !matches!(self.sessions[key].phase, Phase::Greeting);
+        match self.settings.authority {
+            Authority::Anybody => !is_known,
+            Authority::Tokens(_) | Authority::Backend(_) => true,
+        }
     }
 
+    /// Version, then fields, then the token; a client for whom all are good is welcome. An error ends the connection.
     pub(super) fn greet(
         &mut self,
         key: SessionKey,
         hello: wire::Hello,
         now: Instant,
     ) -> Result<(), Refusal> {
+        self.version_for(key, &hello)?;
+        if let Err(refusal) = identity::check(&hello) {
+            self.reply(key, refusal.error(0, 0));
+            return Ok(());
+        }
+        let asked = match &self.settings.authority {
+            Authority::Anybody | Authority::Tokens(_) => self
+                .grant_of(key, &hello.token, now)
+                .and_then(|grant| self.welcome(key, hello, grant, now)),
+            Authority::Backend(backend) => {
+                let backend = backend.clone();
+                self.inquire(key, hello, &backend)
+            }
+        };
+        if let Err(refusal) = asked {
+            self.refuse_hello(key, refusal, now);
+        }
+        Ok(())
+    }
+
+    /// The highest version of the protocol that both speak.
+    fn version_for(&self, key: SessionKey, hello: &wire::Hello) -> Result<u32, Refusal> {
         let offered = hello.protocol_version;
-        let is_debug = hello.debug;
-        let session = &mut self.sessions[key];
-        let spoken = versions_of(session.manner.dialect());
+        let spoken = versions_of(self.sessions[key].manner.dialect());
         let version = spoken.iter().filter(|version| **version <= offered).max();
-        let Some(protocol_version) = version.copied() else {
-            return Err(Refusal::VersionMismatch { offered, spoken });
-        };
-        let arrived_with = session.socket_mut().and_then(|socket| socket.grant.take());
-        let identity = match Identity::new(&self.settings, hello, arrived_with.clone(), now) {
-            Ok(identity) => identity,
-            Err(refusal @ Refusal::HelloInvalid(_)) => {
-                if let Some(socket) = self.socket_of(key) {
-                    socket.grant = arrived_with;
-                }
-                self.reply(key, refusal.error(0, 0));
-                return Ok(());
-            }
-            Err(refusal) => {
-                self.are_keys_wanted |= matches!(refusal, Refusal::KeysStale);
-                return Err(refusal);
-            }
-        };
+        version
+            .copied()
+            .ok_or(Refusal::VersionMismatch { offered, spoken })
+    }
+
+    /// What the client's token grants: the one in Hello, or else the one with which the connection was made.
+    fn grant_of(
+        &mut self,
+        key: SessionKey,
+        token: &str,
+        now: Instant,
+    ) -> Result<Option<Arc<Grant>>, Refusal> {
+        let unix_ms = self.unix_ms(now);
+        let arrived_with = self
+            .socket_of(key)
+            .and_then(|socket| socket.grant.take())
+            .filter(|grant| token.is_empty() && unix_ms < grant.expires_at_ms);
+        match arrived_with {
+            Some(grant) if self.settings.authority.revokes(&grant) => Err(REVOKED),
+            Some(grant) => Ok(Some(grant)),
+            None => Ok(self.authenticate(token, now)?),
+        }
+    }
+
+    /// A Hello is not accepted: the connection ends, unless it has said one before and this one may still be good.
+    pub(super) fn refuse_hello(&mut self, key: SessionKey, refusal: Refusal, now: Instant) {
+        let is_ready = matches!(self.sessions[key].phase, Phase::Ready(_));
+        if is_ready && refusal.is_retryable() {
+            self.reply(key, refusal.error(0, 0));
+        } else {
+            self.refuse_connection(key, &refusal, now);
+        }
+    }
+
+    /// The client is who it says, and is told so, unless there are too many of its kind.
+    pub(super) fn welcome(
+        &mut self,
+        key: SessionKey,
+        hello: wire::Hello,
+        grant: Option<Arc<Grant>>,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let protocol_version = self.version_for(key, &hello)?;
+        let is_debug = hello.debug;
+        let identity = Identity::new(&self.settings, hello, grant);
         let known = self.sessions[key].identity();
         if known.is_some_and(|known| known.client_id != identity.client_id) {
             let refusal = Refusal::HelloInvalid("it is somebody else's");
@@ -417,6 +469,9 @@ impl Shard {
                 .iter()
                 .any(|forward| forward.unprocessed_bytes > memory.lane_window_bytes)
         });
+        let is_unjudged = session
+            .socket()
+            .is_some_and(|socket| socket.unjudged.is_some());
         let unread =
             session.replies.len() + session.socket().map_or(0, |socket| socket.control.len());
         let is_document_full = session.subscriptions.iter().any(|subscription| {
@@ -430,6 +485,7 @@ impl Shard {
             || unread > memory.catch_up_page_bytes
             || is_forwarding_too_much
             || is_document_full
+            || is_unjudged
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::auth::TokenError;
 use crate::codec::dialect;
 use crate::codec::record::{self, SnapshotRecord};
 use crate::codec::wire::{self, event};
@@ -84,10 +85,13 @@ impl Shard {
         self.leave_user(key, now);
         if let Some(socket) = self.socket_of(key) {
             socket.attendance = None;
+            let token = socket.token.take().map_or(0, |token| token.capacity());
+            socket.unjudged = None;
             let input = std::mem::take(&mut socket.input);
             let deferred = std::mem::take(&mut socket.deferred);
             let reader = std::mem::take(&mut socket.reader);
-            self.ledger.input_bytes -= input.capacity() + deferred.capacity() + reader.held_bytes();
+            self.ledger.input_bytes -=
+                token + input.capacity() + deferred.capacity() + reader.held_bytes();
         }
         self.count_output(key);
     }
@@ -155,8 +159,13 @@ impl Shard {
             Phase::Greeting => {
                 let timeout = connection.handshake_timeout;
                 if now >= socket.connected_at + timeout {
-                    let seconds = timeout.as_secs();
-                    self.refuse_connection(key, &Refusal::HandshakeTimeout { seconds }, now);
+                    let refusal = match socket.unjudged {
+                        Some(_) => TokenError::Unjudged.into(),
+                        None => Refusal::HandshakeTimeout {
+                            seconds: timeout.as_secs(),
+                        },
+                    };
+                    self.refuse_connection(key, &refusal, now);
                 }
             }
             Phase::Closing { until } => {

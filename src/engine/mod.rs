@@ -14,6 +14,7 @@ mod document;
 mod gather;
 mod identity;
 mod input;
+mod inquiry;
 mod key;
 mod kind;
 mod lane;

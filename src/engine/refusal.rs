@@ -105,8 +105,8 @@ pub enum Refusal {
     SnapshotInvalid(String),
 
     // Nobody is at fault, or the relay.
-    #[error("not now: {}", TokenError::KeysStale)]
-    KeysStale,
+    #[error("not now: {0}")]
+    TokenUndecided(TokenError),
     #[error("not now: {0}")]
     Unavailable(String),
 }
@@ -166,7 +166,7 @@ impl Refusal {
             Self::SnapshotRequired => ErrorCode::SnapshotRequired,
             Self::SnapshotInvalid(_) => ErrorCode::SnapshotInvalid,
             Self::ResumeTokenInvalid => ErrorCode::ResumeTokenInvalid,
-            Self::KeysStale | Self::Unavailable(_) => ErrorCode::ServiceUnavailable,
+            Self::TokenUndecided(_) | Self::Unavailable(_) => ErrorCode::ServiceUnavailable,
         }
     }
 
@@ -183,7 +183,7 @@ impl Refusal {
             | Self::RateLimited { .. }
             | Self::SyncConflict { .. }
             | Self::VectorConflict
-            | Self::KeysStale
+            | Self::TokenUndecided(_)
             | Self::Unavailable(_) => true,
             Self::MalformedFrame(_)
             | Self::Unauthorized(_)
@@ -216,7 +216,7 @@ impl Refusal {
 
     pub fn retry_after_ms(&self) -> u32 {
         match self {
-            Self::KeysStale | Self::Unavailable(_) => RETRY_AFTER_MS,
+            Self::TokenUndecided(_) | Self::Unavailable(_) => RETRY_AFTER_MS,
             Self::TooManyConnections { .. }
             | Self::QuotaExceeded {
                 quota: Quota::Connections,
@@ -279,9 +279,9 @@ impl Refusal {
 
 impl From<TokenError> for Refusal {
     fn from(error: TokenError) -> Self {
-        match error {
-            TokenError::KeysStale => Self::KeysStale,
-            error => Self::Unauthorized(error),
+        match error.is_retryable() {
+            true => Self::TokenUndecided(error),
+            false => Self::Unauthorized(error),
         }
     }
 }

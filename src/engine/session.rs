@@ -14,6 +14,7 @@ use super::bucket::Bucket;
 use super::census::Attendance;
 use super::directory::Watch;
 use super::identity::{Identity, UserId};
+use super::inquiry::Unjudged;
 use super::key::{ConnectionId, DocumentKey};
 use super::offer::Upload;
 use super::rate::Meter;
@@ -99,6 +100,8 @@ pub struct Arrival {
     pub document: Option<Arc<str>>,
     /// What the token granted that came with the handshake ([`super::settings::Authority::authenticate`]).
     pub grant: Option<Arc<Grant>>,
+    /// A token that came with the handshake and that only the backend can judge: Hello's, unless that has its own.
+    pub token: Option<String>,
     /// `None`: the client's first message will show it. An event stream needs none.
     pub dialect: Option<Dialect>,
     /// What came with the handshake in place of a Hello.
@@ -112,6 +115,7 @@ impl Arrival {
             transport,
             document: None,
             grant: None,
+            token: None,
             dialect: None,
             hello: None,
         }
@@ -141,6 +145,10 @@ pub struct Socket {
     pub transport: Transport,
     /// What the token grants with which the connection was made; Hello takes it.
     pub grant: Option<Arc<Grant>>,
+    /// The token with which it was made, if only the backend can judge it; Hello takes it.
+    pub token: Option<String>,
+    /// The Hello that the backend is asked about. Nothing is read meanwhile.
+    pub unjudged: Option<Box<Unjudged>>,
     /// A piece of a frame whose rest has not arrived.
     pub input: Vec<u8>,
     /// The frames of a WebSocket message that are handled when the client need no longer wait.
@@ -377,6 +385,8 @@ impl Socket {
         Self {
             transport,
             grant,
+            token: None,
+            unjudged: None,
             input: Vec::new(),
             deferred: Vec::new(),
             reader: websocket::Reader::default(),

@@ -6,6 +6,7 @@ use crate::auth::Verifier;
 use crate::config::{Connection, Document, Durability, Fanout, Memory, Presence, Rate};
 
 use super::census::Census;
+use super::inquiry::Backend;
 use super::resume::Sealer;
 
 /// One shard's limits and place, and what the store says of itself.
@@ -50,4 +51,6 @@ pub enum Authority {
     Anybody,
     /// Its token.
     Tokens(Arc<Verifier>),
+    /// The operator's backend, which is asked about each token.
+    Backend(Backend),
 }

@@ -35,6 +35,7 @@ use super::time::Instant;
 use super::timer::{Alarm, Owner, Timers};
 use super::users::Users;
 
+pub use super::inquiry::{Backend, Inquiry};
 pub use super::key::ConnectionId;
 pub use super::lane::{Lane, MeshMessage};
 pub use super::metrics::Metrics;
@@ -72,6 +73,10 @@ pub struct Shard {
     pub(super) timers: Timers,
     pub(super) ledger: Ledger,
     pub(super) metrics: Metrics,
+    /// Questions that nobody has taken yet.
+    pub(super) inquiries: VecDeque<Inquiry>,
+    /// Questions without a verdict, those included.
+    pub(super) inquiries_asked: usize,
     /// A token named a key that may have come since the keys were read.
     pub(super) are_keys_wanted: bool,
     pub(super) is_stopping: bool,
@@ -107,6 +112,8 @@ impl Shard {
             timers: Timers::default(),
             ledger: Ledger::default(),
             metrics: Metrics::default(),
+            inquiries: VecDeque::new(),
+            inquiries_asked: 0,
             are_keys_wanted: false,
             is_stopping: false,
             is_failed: false,
@@ -142,6 +149,27 @@ impl Shard {
         self.close_revoked(now)
     }
 
+    /// Whether a token means nothing before the backend has been asked. One that came with a handshake goes with the
+    /// [`Arrival`].
+    pub fn asks_backend(&self) -> bool {
+        match self.settings.authority {
+            Authority::Anybody | Authority::Tokens(_) => false,
+            Authority::Backend(_) => true,
+        }
+    }
+
+    /// What the backend says to an [`Inquiry`] of this connection.
+    pub fn handle_verdict(
+        &mut self,
+        connection: ConnectionId,
+        verdict: Result<Arc<Grant>, TokenError>,
+        now: Instant,
+    ) {
+        self.now = now;
+        self.judge(connection.into(), verdict, now);
+        self.resume_paused();
+    }
+
     /// The shard of a document, as a client with this grant calls it.
     pub fn home_of(&self, document: &str, grant: Option<&Grant>) -> usize {
         let tenant = grant.map_or("", |grant| &grant.tenant);
@@ -162,7 +190,9 @@ impl Shard {
             },
             ..Manner::default()
         };
-        let socket = Socket::new(arrival.transport, arrival.grant, now);
+        let mut socket = Socket::new(arrival.transport, arrival.grant, now);
+        self.ledger.input_bytes += arrival.token.as_ref().map_or(0, String::capacity);
+        socket.token = arrival.token;
         let carrier = Carrier::Socket(Box::new(socket));
         let session = Session::new(carrier, Phase::Greeting, manner, arrival.document);
         let key = self.sessions.insert(session);
@@ -334,6 +364,11 @@ impl Shard {
             Lane::Request => self.outboxes[to].requests.pop_front(),
             Lane::Reply => self.next_mesh_reply(to),
         }
+    }
+
+    /// A question for the backend. [`handle_verdict`](Self::handle_verdict) answers each of them.
+    pub fn poll_inquiry(&mut self) -> Option<Inquiry> {
+        self.inquiries.pop_front()
     }
 
     /// Whether a token has named a key that may have come since the keys were read, since the last call: the driver sees

@@ -1,23 +1,107 @@
 //! How tokens are checked, as the control thread keeps it and the shards are told.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::{Mutex, Notify};
 
 use super::ServerError;
 use super::clock::Clock;
+use super::control::Control;
 use super::key_set::KeySet;
+use super::keys;
 use super::mailbox::Mailbox;
 use super::revocation_file;
-use crate::auth::{Revocation, Verifier};
-use crate::config::Auth;
-use crate::engine::shard::Authority;
+use super::revoke::SharedKeeper;
+use super::webhook::{Question, Webhook};
+use crate::auth::{Revocation, Revocations, Verifier};
+use crate::config::{Auth, Config};
+use crate::engine::shard::{Authority, Backend};
+
+/// Who says who clients are, as the configuration has it, before there is anybody to tell.
+pub struct Sources {
+    authority: Authority,
+    key_set: Option<KeySet>,
+    webhook: Option<Arc<Webhook>>,
+}
+
+impl Sources {
+    /// `wanted` is told when a token names a key that is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError::Keys`], [`ServerError::Webhook`].
+    pub fn open(
+        config: &Auth,
+        control: &Control,
+        clock: Clock,
+        wanted: &Arc<Notify>,
+    ) -> Result<Self, ServerError> {
+        let mut sources = Self {
+            authority: Authority::Anybody,
+            key_set: None,
+            webhook: None,
+        };
+        if let Some(url) = &config.webhook_url {
+            sources.webhook = Some(Arc::new(Webhook::new(config, url, clock)?));
+            sources.authority = Authority::Backend(Backend {
+                token_bytes_max: config.token_bytes_max,
+                inquiries_max: config.webhook_inquiries_max,
+                revocations: Arc::default(),
+            });
+        } else if let Some(keys) = keys::read(config, control, clock, wanted)? {
+            sources.key_set = keys.key_set;
+            sources.authority = Authority::Tokens(Arc::new(keys.verifier));
+        }
+        Ok(sources)
+    }
+
+    /// What the shards begin with, and whoever tells them what changes: nobody where no tokens are asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError::Revocations`] if what was revoked before cannot be read.
+    pub fn keep(
+        self,
+        config: &Config,
+        control: &Control,
+        clock: Clock,
+        mailboxes: Arc<[Mailbox]>,
+        questions: UnboundedReceiver<Question>,
+    ) -> Result<(Authority, SharedKeeper), ServerError> {
+        if matches!(self.authority, Authority::Anybody) {
+            return Ok((self.authority, None));
+        }
+        if let Some(webhook) = &self.webhook {
+            let webhook = Arc::clone(webhook);
+            control.keep_doing(webhook.answer(questions, Arc::clone(&mailboxes)));
+        }
+        let mut revocations = revocation_file::read(&config.store.path)?;
+        revocations.forget(clock.unix_ms());
+        let authority = self.authority.with_revocations(Arc::new(revocations));
+        let keeper = Arc::new(Mutex::new(Keeper {
+            authority: authority.clone(),
+            webhook: self.webhook,
+            mailboxes,
+            clock,
+            revocations_max: config.auth.revocations_max,
+            lifetime_max: config.auth.token_lifetime_max + config.auth.leeway,
+            directory: config.store.path.clone(),
+        }));
+        if let Some(key_set) = self.key_set {
+            control.keep_doing(follow(key_set, Arc::clone(&keeper)));
+        }
+        Ok((authority, Some(keeper)))
+    }
+}
 
 /// Tells every shard what has changed. Each shard has its own share of it, which nothing locks.
 pub struct Keeper {
-    verifier: Verifier,
+    authority: Authority,
+    /// Whom the shards ask, where they do.
+    webhook: Option<Arc<Webhook>>,
     mailboxes: Arc<[Mailbox]>,
     clock: Clock,
     revocations_max: usize,
@@ -39,38 +123,11 @@ pub enum RevokeError {
 }
 
 impl Keeper {
-    /// # Errors
-    ///
-    /// [`ServerError::Revocations`] if what was revoked before cannot be read.
-    pub fn new(
-        verifier: Verifier,
-        config: &Auth,
-        directory: &Path,
-        mailboxes: Arc<[Mailbox]>,
-        clock: Clock,
-    ) -> Result<Self, ServerError> {
-        let mut revocations = revocation_file::read(directory)?;
-        revocations.forget(clock.unix_ms());
-        Ok(Self {
-            verifier: verifier.with_revocations(Arc::new(revocations)),
-            mailboxes,
-            clock,
-            revocations_max: config.revocations_max,
-            lifetime_max: config.token_lifetime_max + config.leeway,
-            directory: directory.to_owned(),
-        })
-    }
-
-    /// What a shard begins with.
-    pub fn authority(&self) -> Authority {
-        Authority::Tokens(Arc::new(self.verifier.clone()))
-    }
-
     /// Takes tokens back. Returns, when it is on disk and in effect, how many connections it has closed.
     pub async fn revoke(&mut self, revocation: Revocation) -> Result<usize, RevokeError> {
         let now_ms = self.clock.unix_ms();
         let lifetime_max_ms = u64::try_from(self.lifetime_max.as_millis()).expect("about a year");
-        let mut revocations = self.verifier.revocations().as_ref().clone();
+        let mut revocations = self.revocations().as_ref().clone();
         revocations.forget(now_ms);
         revocations.add(revocation, now_ms, now_ms + lifetime_max_ms);
         let max = self.revocations_max;
@@ -81,21 +138,26 @@ impl Keeper {
         tokio::task::spawn_blocking(move || revocation_file::write(&directory, &text))
             .await
             .expect("it does not panic, and nobody cancels it")?;
-        self.verifier = self
-            .verifier
-            .clone()
-            .with_revocations(Arc::new(revocations));
+        self.authority = self.authority.with_revocations(Arc::new(revocations));
+        if let Some(webhook) = &self.webhook {
+            webhook.forget();
+        }
         Ok(self.spread().await)
     }
 
     fn renew(&mut self, verifier: Verifier) {
-        let revocations = Arc::clone(self.verifier.revocations());
-        self.verifier = verifier.with_revocations(revocations);
+        let verifier = verifier.with_revocations(Arc::clone(self.revocations()));
+        self.authority = Authority::Tokens(Arc::new(verifier));
+    }
+
+    fn revocations(&self) -> &Arc<Revocations> {
+        let revocations = self.authority.revocations();
+        revocations.expect("there is no keeper where nobody asks for tokens")
     }
 
     /// Returns when every shard has taken it: how many connections were closed because of it.
     async fn spread(&self) -> usize {
-        let authority = self.authority();
+        let authority = self.authority.clone();
         let put = |mailbox: &Mailbox| mailbox.put_authority(authority.clone());
         let taken: Vec<_> = self.mailboxes.iter().map(put).collect();
         let mut closed = 0;
@@ -108,7 +170,7 @@ impl Keeper {
 }
 
 /// Passes on new keys for as long as the process lives.
-pub async fn follow(mut key_set: KeySet, keeper: Arc<Mutex<Keeper>>) {
+async fn follow(mut key_set: KeySet, keeper: Arc<Mutex<Keeper>>) {
     loop {
         let verifier = key_set.next().await;
         let mut keeper = keeper.lock().await;

@@ -6,26 +6,25 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, unbounded};
 use glommio::{LocalExecutorBuilder, Placement};
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Notify, mpsc};
 
-use super::authority::{self, Keeper};
+use super::authority::Sources;
 use super::clock::Clock;
 use super::control::Control;
 use super::crowd::Crowd;
 use super::doorbell::Doorbell;
 use super::doors::{Addresses, Doors};
 use super::driver::{Driver, Parts};
-use super::keys::Keys;
 use super::lifecycle::{Lifecycle, Report};
 use super::listener::Listeners;
 use super::mailbox::{Mailbox, mailbox};
 use super::mesh::Mesh;
 use super::metrics::{Gauge, Observed};
 use super::preflight::allowed_cores;
-use super::{ServerError, keys, signal, supervisor};
+use super::{ServerError, signal, supervisor};
 use crate::config::{AuthMode, Budget, Config, Durability, bytes_text};
 use crate::engine::Census;
-use crate::engine::shard::{Authority, Settings};
+use crate::engine::shard::Settings;
 use crate::store::{self, CommitterHandle, Reader, ReplySink, TenantUsage, committer};
 
 /// Memory that an executor registers for files, which a shard never touches. The least that it takes.
@@ -42,24 +41,19 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     let clock = Clock::start();
     let control = Control::new()?;
     let keys_wanted = Arc::new(Notify::new());
-    let keys = keys::read(&config.auth, &control, clock, &keys_wanted)?;
+    let (questions, questions_out) = mpsc::unbounded_channel();
+    let sources = Sources::open(&config.auth, &control, clock, &keys_wanted)?;
     let doors = Doors::open(&config.listen, cores.len())?;
     let doorbells = doorbells(cores.len())?;
     let (mailboxes, inboxes): (Vec<_>, Vec<_>) = doorbells.iter().cloned().map(mailbox).unzip();
     let mailboxes: Arc<[Mailbox]> = mailboxes.into();
-    let (authority, keeper) = match keys {
-        None => (Authority::Anybody, None),
-        Some(Keys { verifier, key_set }) => {
-            let mailboxes = Arc::clone(&mailboxes);
-            let keeper = Keeper::new(verifier, &config.auth, &config.store.path, mailboxes, clock)?;
-            let authority = keeper.authority();
-            let keeper = Arc::new(Mutex::new(keeper));
-            if let Some(key_set) = key_set {
-                control.keep_doing(authority::follow(key_set, Arc::clone(&keeper)));
-            }
-            (authority, Some(keeper))
-        }
-    };
+    let (authority, keeper) = sources.keep(
+        &config,
+        &control,
+        clock,
+        Arc::clone(&mailboxes),
+        questions_out,
+    )?;
     let store = start_store(&config, &mailboxes)?;
     let gauges: Vec<_> = cores.iter().map(|_| Arc::new(Gauge::default())).collect();
     let lifecycle = Arc::new(Lifecycle::new(doorbells.clone()));
@@ -102,6 +96,7 @@ pub fn run(config: Config) -> Result<(), ServerError> {
             mesh: Arc::clone(&mesh),
             store: store.committer.queue(index),
             keys_wanted: Arc::clone(&keys_wanted),
+            questions: questions.clone(),
             lifecycle: Arc::clone(&lifecycle),
             reports: reports.clone(),
             gauge: Arc::clone(&gauges[index]),
@@ -224,7 +219,7 @@ fn announce(config: &Config, cores: &[usize], addresses: &Addresses) {
     if config.auth.mode == AuthMode::None {
         tracing::warn!(
             "THERE IS NO AUTHENTICATION: whoever reaches these addresses can read and change every document. \
-             Set auth.mode = \"jwt\" to ask for tokens"
+             Set auth.mode = \"jwt\" or \"webhook\" to ask for tokens"
         );
     }
     println!("listening {addresses}");

@@ -14,6 +14,7 @@ use crossbeam_channel::Sender;
 
 use rustix::io::Errno;
 use tokio::sync::Notify;
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::clock::Clock;
 use super::connections::Connections;
@@ -25,6 +26,7 @@ use super::mailbox::{Inbox, Mailbox, NewAuthority};
 use super::mesh::{LANES, Mesh};
 use super::metrics::{Counters, Gauge};
 use super::poller::Poller;
+use super::webhook::Question;
 use crate::config::Origins;
 use crate::engine::shard::{MeshMessage, Settings};
 use crate::engine::{Instant, Shard};
@@ -60,6 +62,8 @@ pub struct Driver {
     pub(super) held_request: Option<StoreRequest>,
     /// Whoever can read keys again is told to.
     pub(super) keys_wanted: Arc<Notify>,
+    /// Those for the operator's backend.
+    pub(super) questions: UnboundedSender<Question>,
     pub(super) lifecycle: Arc<Lifecycle>,
     pub(super) phase: Phase,
     pub(super) reports: Sender<Report>,
@@ -87,6 +91,7 @@ pub struct Parts {
     pub mesh: Arc<Mesh<MeshMessage>>,
     pub store: StoreQueue,
     pub keys_wanted: Arc<Notify>,
+    pub questions: UnboundedSender<Question>,
     pub lifecycle: Arc<Lifecycle>,
     pub reports: Sender<Report>,
     pub gauge: Arc<Gauge>,
@@ -116,6 +121,7 @@ impl Driver {
             store: parts.store,
             held_request: None,
             keys_wanted: parts.keys_wanted,
+            questions: parts.questions,
             lifecycle: parts.lifecycle,
             phase: Phase::Serving,
             reports: parts.reports,
@@ -262,6 +268,10 @@ impl Driver {
             let _ = taken.send(closed);
             count += 1;
         }
+        while let Some((connection, verdict)) = self.inbox.next_verdict() {
+            self.engine.handle_verdict(connection, verdict, now);
+            count += 1;
+        }
         while let Some(handoff) = self.inbox.next_handoff() {
             self.take_over(handoff, now);
             count += 1;
@@ -285,6 +295,11 @@ impl Driver {
                     break;
                 }
             }
+        }
+        while let Some(inquiry) = self.engine.poll_inquiry() {
+            // Nobody takes it only when the process ends.
+            let _ = self.questions.send((self.index, inquiry));
+            count += 1;
         }
         if self.engine.poll_keys_wanted() {
             self.keys_wanted.notify_one();

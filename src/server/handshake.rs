@@ -133,7 +133,7 @@ impl Answer {
 
     /// What a token that is not accepted is answered with.
     pub fn unauthorized(error: TokenError) -> Self {
-        if error == TokenError::KeysStale {
+        if error.is_retryable() {
             let words = format!("Not now: {error}.");
             return Self::refused("503 Service Unavailable", words)
                 .with_header("Retry-After: 1\r\n");

@@ -212,11 +212,11 @@ impl Driver {
         match read_head(bytes, self.limits.handshake_bytes_max, &self.origins) {
             Ok(Some((mut upgrade, length))) => {
                 let unread = &mut bytes[length..];
-                let token = upgrade.token.take();
-                let granted = token.map_or(Ok(None), |token| self.engine.authenticate(&token, now));
-                match granted {
-                    Ok(grant) => upgrade.grant = grant,
-                    Err(error) => return self.answer(key, &Answer::unauthorized(error), now),
+                if let Some(token) = upgrade.token.take_if(|_| !self.engine.asks_backend()) {
+                    match self.engine.authenticate(&token, now) {
+                        Ok(grant) => upgrade.grant = grant,
+                        Err(error) => return self.answer(key, &Answer::unauthorized(error), now),
+                    }
                 }
                 let document = upgrade.document.as_deref();
                 let home = document.map_or(self.index, |document| {
@@ -280,6 +280,7 @@ impl Driver {
             transport: Transport::WebSocket,
             document: upgrade.document.clone(),
             grant: upgrade.grant.clone(),
+            token: upgrade.token.clone(),
             dialect: upgrade.introduction.dialect,
             hello: upgrade.introduction.hello.clone(),
         };

@@ -14,7 +14,8 @@ use tokio::sync::oneshot;
 use super::crowd::ClientSocket;
 use super::doorbell::Doorbell;
 use super::handshake::Upgrade;
-use crate::engine::shard::Authority;
+use crate::auth::{Grant, TokenError};
+use crate::engine::shard::{Authority, ConnectionId};
 use crate::store::StoreReply;
 
 /// Sockets that wait to be taken over by one shard.
@@ -29,6 +30,9 @@ pub struct Handoff {
     pub unread: Vec<u8>,
 }
 
+/// What the backend says of the token that a connection has shown.
+pub type Verdict = (ConnectionId, Result<Arc<Grant>, TokenError>);
+
 /// How tokens are checked from now on.
 pub struct NewAuthority {
     pub authority: Authority,
@@ -42,6 +46,7 @@ pub struct Mailbox {
     replies: Sender<Vec<StoreReply>>,
     handoffs: Sender<Handoff>,
     authorities: Sender<NewAuthority>,
+    verdicts: Sender<Verdict>,
     doorbell: Arc<Doorbell>,
 }
 
@@ -50,22 +55,26 @@ pub struct Inbox {
     replies: Receiver<Vec<StoreReply>>,
     handoffs: Receiver<Handoff>,
     authorities: Receiver<NewAuthority>,
+    verdicts: Receiver<Verdict>,
 }
 
 pub fn mailbox(doorbell: Arc<Doorbell>) -> (Mailbox, Inbox) {
     let (replies, replies_out) = unbounded();
     let (handoffs, handoffs_out) = bounded(HANDOFFS_MAX);
     let (authorities, authorities_out) = unbounded();
+    let (verdicts, verdicts_out) = unbounded();
     let mailbox = Mailbox {
         replies,
         handoffs,
         authorities,
+        verdicts,
         doorbell,
     };
     let inbox = Inbox {
         replies: replies_out,
         handoffs: handoffs_out,
         authorities: authorities_out,
+        verdicts: verdicts_out,
     };
     (mailbox, inbox)
 }
@@ -84,6 +93,12 @@ impl Mailbox {
         let _ = self.authorities.send(NewAuthority { authority, taken });
         self.doorbell.ring();
         is_taken
+    }
+
+    /// The answer to an inquiry of the shard.
+    pub fn put_verdict(&self, connection: ConnectionId, verdict: Result<Arc<Grant>, TokenError>) {
+        let _ = self.verdicts.send((connection, verdict));
+        self.doorbell.ring();
     }
 
     /// Gives the handoff back if the shard has too many waiting, or has left.
@@ -111,7 +126,14 @@ impl Inbox {
         self.authorities.try_recv().ok()
     }
 
+    pub fn next_verdict(&self) -> Option<Verdict> {
+        self.verdicts.try_recv().ok()
+    }
+
     pub fn is_empty(&self) -> bool {
-        self.replies.is_empty() && self.handoffs.is_empty() && self.authorities.is_empty()
+        self.replies.is_empty()
+            && self.handoffs.is_empty()
+            && self.authorities.is_empty()
+            && self.verdicts.is_empty()
     }
 }

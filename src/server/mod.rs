@@ -4,7 +4,7 @@
 //! task, the `driver` of that core's [`Shard`](crate::engine::Shard), which takes turns over its `poller`,
 //! `listener`s and `connections` (`input`, `output`). Between the drivers are the `mesh` and each one's `mailbox`,
 //! and a `doorbell` that wakes one that sleeps. The committer's thread owns the store, the control thread speaks
-//! HTTP (`control`) and keeps what tokens are checked with (`authority`, `key_set`), and the main thread (`supervisor`) waits for signals and failures and leads the `lifecycle` to
+//! HTTP (`control`) and keeps what tokens are checked with (`authority`, `key_set`, `webhook`), and the main thread (`supervisor`) waits for signals and failures and leads the `lifecycle` to
 //! its end.
 //!
 //! Invariants: a driver awaits nothing but its park. A shard's state is touched by its own thread only. What
@@ -38,6 +38,8 @@ mod revocation_file;
 mod revoke;
 mod signal;
 mod supervisor;
+mod verdict_cache;
+mod webhook;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -76,6 +78,8 @@ pub enum ServerError {
          it when they have expired", path.display()
     )]
     Revocations { path: PathBuf, reason: String },
+    #[error("{url} (key auth.webhook_url) cannot be asked: {reason}")]
+    Webhook { url: String, reason: String },
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),
     #[error(

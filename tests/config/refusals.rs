@@ -231,6 +231,30 @@ fn each_relation_between_keys_is_checked() {
             "the keys of tokens need auth.mode = \"jwt\"",
         ),
         (
+            &["auth.mode=webhook"],
+            "auth.webhook_url and auth.mode = \"webhook\" need each other",
+        ),
+        (
+            &["auth.webhook_url=http://backend/"],
+            "auth.webhook_url and auth.mode = \"webhook\" need each other",
+        ),
+        (
+            &[
+                "auth.mode=webhook",
+                "auth.webhook_url=http://b/",
+                "auth.jwks_file=a",
+            ],
+            "the keys of tokens need auth.mode = \"jwt\"",
+        ),
+        (
+            &[
+                "auth.mode=webhook",
+                "auth.webhook_url=http://b/",
+                "auth.webhook_timeout=10 s",
+            ],
+            "with auth.mode = \"webhook\", connection.handshake_timeout must be more than auth.webhook_timeout",
+        ),
+        (
             &["auth.jwks_refresh=5 s"],
             "auth.jwks_refresh must be at least auth.jwks_refetch_after",
         ),

@@ -8,6 +8,7 @@ mod end;
 mod errors;
 mod fixture;
 mod flow;
+mod inquiries;
 mod join;
 mod life;
 mod mesh;

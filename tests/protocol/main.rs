@@ -19,4 +19,5 @@ mod refused;
 mod requests;
 mod scene;
 mod stop;
+mod streams;
 mod tokens;

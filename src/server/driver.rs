@@ -25,6 +25,7 @@ use super::mailbox::{Inbox, Mailbox, NewAuthority};
 use super::mesh::{LANES, Mesh};
 use super::metrics::{Counters, Gauge};
 use super::poller::Poller;
+use super::streams::Streams;
 use crate::config::Origins;
 use crate::engine::shard::{MeshMessage, Settings};
 use crate::engine::{Instant, Shard};
@@ -47,6 +48,7 @@ pub struct Driver {
     pub(super) doorbell: Arc<Doorbell>,
     pub(super) listeners: Listeners,
     pub(super) connections: Connections,
+    pub(super) streams: Streams,
     pub(super) limits: crate::config::Connection,
     /// `None`: addresses are not limited.
     pub(super) crowd: Option<Arc<Crowd>>,
@@ -108,6 +110,7 @@ impl Driver {
             doorbell: parts.doorbell,
             listeners: parts.listeners,
             connections: Connections::default(),
+            streams: Streams::default(),
             crowd: parts.crowd,
             origins: parts.origins,
             inbox: parts.inbox,
@@ -204,7 +207,7 @@ impl Driver {
         }
         if self.phase == Phase::Serving {
             self.listeners.close();
-            self.refuse_handshakes(now);
+            self.refuse_requests(now);
             self.engine.stop();
         }
         if self.phase < Phase::Closing {
@@ -301,7 +304,7 @@ impl Driver {
 
     fn expire(&mut self, now: Instant) -> usize {
         let mut count = 0;
-        while let Some(key) = self.connections.next_late_handshake(now) {
+        while let Some(key) = self.connections.next_late_request(now) {
             self.refuse_late(key, now);
             count += 1;
         }

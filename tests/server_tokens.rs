@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::client::connect;
+use common::client::{connect, stream};
+use common::events::{Events, uuid};
 use common::{Server, tokens};
 use corelay::codec::wire::event;
 use serde_json::json;
@@ -87,4 +88,46 @@ fn keys_that_cannot_be_read_are_named_and_nothing_is_served() {
         message.contains("auth.jwt_key_file") && message.contains("/nowhere/key.pem"),
         "{message}"
     );
+}
+
+#[test]
+fn an_event_stream_needs_a_token_and_what_is_posted_to_it_none() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = server(&directory);
+    let token = token("notes");
+    let path = format!("/events/documents/notes?client={}", uuid(1));
+    let open = |path: &str, header: &str| {
+        Events::open_over(stream(server.websocket), path, header)
+            .map_err(|status| status.to_string())
+    };
+    let refused = Some("401".to_owned());
+    assert_eq!(open(&path, "").err(), refused);
+    assert_eq!(
+        open(&path, &format!("Authorization: Bearer {token}x\r\n")).err(),
+        refused
+    );
+    assert_eq!(open(&format!("{path}&token={token}x"), "").err(), refused);
+
+    let header = format!("Authorization: Bearer {token}\r\n");
+    for (path, header) in [
+        (path.clone(), header),
+        (format!("{path}&token={token}"), String::new()),
+    ] {
+        let mut events = open(&path, &header).expect("the token is accepted");
+        events.expect_caught_up();
+        events.send(&json!({"type": "operations", "payload": {"clientSeq": 1, "operations": [1]}}));
+        events.expect("ack");
+        let other = json!({"type": "sync_request", "payload": {"documentId": "other"}});
+        events.send(&other);
+        assert_eq!(
+            events.next().expect("a refusal").json["payload"]["code"],
+            4003
+        );
+    }
+
+    // Or it comes by post, with the rest of Hello.
+    let mut events = open("/events", "").expect("a stream of nobody yet");
+    let hello = json!({"clientId": uuid(1), "token": token});
+    events.send(&json!({"type": "connect", "payload": hello}));
+    events.expect("connected");
 }

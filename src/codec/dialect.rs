@@ -5,7 +5,7 @@ use prost::Message;
 
 use super::frame;
 use super::json;
-use super::wire::{Event, event};
+use super::wire::{Event, RemoteOps, event};
 
 /// How a connection's messages are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -132,15 +132,69 @@ fn append_event(text: &[u8], id: Option<(u64, u64)>, out: &mut Vec<u8>) {
     });
 }
 
-/// The position in the document that a client has with this event.
+/// The position in the document that a client has with this event. What says something of the past alone has none: a
+/// client would go back to it.
 fn event_id(event: &Event, epoch: Option<u64>) -> Option<(u64, u64)> {
+    let last_of = |remote: &RemoteOps| remote.revision + remote.operations.len() as u64 - 1;
     let revision = match event.body.as_ref()? {
-        event::Body::RemoteOps(remote) => remote.revision + remote.operations.len() as u64 - 1,
-        event::Body::Ack(ack) if ack.first_revision > 0 => {
+        event::Body::RemoteOps(remote) => last_of(remote),
+        event::Body::Ack(ack) if ack.first_revision > 0 && !ack.duplicate => {
             ack.first_revision + u64::from(ack.count) - 1
         }
-        event::Body::SyncResponse(page) => page.position.as_ref()?.revision,
+        event::Body::SyncResponse(page) => match &page.position {
+            Some(position) => position.revision,
+            None => last_of(page.operations.last()?),
+        },
         _says_nothing_of_it => return None,
     };
     Some((epoch?, revision))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::wire::{Ack, Position, SyncResponse};
+    use super::*;
+
+    #[test]
+    fn an_event_has_the_position_that_a_client_has_with_it() {
+        let remote = |revision, count| RemoteOps {
+            revision,
+            operations: vec![Bytes::new(); count],
+            ..RemoteOps::default()
+        };
+        let ack = |first_revision, duplicate| {
+            event::Body::Ack(Ack {
+                first_revision,
+                count: 3,
+                duplicate,
+                ..Ack::default()
+            })
+        };
+        let page = |operations, position: Option<u64>| {
+            event::Body::SyncResponse(SyncResponse {
+                operations,
+                position: position.map(|revision| Position { epoch: 2, revision }),
+                ..SyncResponse::default()
+            })
+        };
+        let table = [
+            (event::Body::RemoteOps(remote(5, 2)), Some(6)),
+            (ack(5, false), Some(7)),
+            (ack(5, true), None),
+            (ack(0, false), None),
+            (page(vec![], None), None),
+            (page(vec![remote(1, 2), remote(3, 1)], None), Some(3)),
+            (page(vec![remote(1, 2)], Some(9)), Some(9)),
+            (event::Body::Pong(Default::default()), None),
+        ];
+        for (body, expected) in table {
+            let event = Event {
+                body: Some(body),
+                ..Event::default()
+            };
+            let expected = expected.map(|revision| (2, revision));
+            assert_eq!(event_id(&event, Some(2)), expected, "{event:?}");
+            assert_eq!(event_id(&event, None), None);
+        }
+    }
 }

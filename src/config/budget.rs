@@ -14,8 +14,9 @@ const CONNECTION_BYTES: usize = 4096;
 const REVOCATION_BYTES: usize = 2048;
 /// The most that is remembered of what a backend said of tokens.
 pub const VERDICT_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// WebSocket handshakes of one shard that may be going on at once; of more, the oldest is given up.
-pub const HANDSHAKES_MAX: usize = 1024;
+/// HTTP requests of one shard that may be going on at once, connections that are kept for another one included; of
+/// more, the one is given up that has the least time left.
+pub const REQUESTS_MAX: usize = 1024;
 
 /// One line of the budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,9 +69,14 @@ impl Budget {
                 config.connection.count_max.saturating_mul(CONNECTION_BYTES),
             ),
             per_shard(
-                "handshakes",
+                "requests",
                 "connection.handshake_bytes_max",
-                HANDSHAKES_MAX.saturating_mul(config.connection.handshake_bytes_max),
+                REQUESTS_MAX.saturating_mul(config.connection.handshake_bytes_max),
+            ),
+            per_shard(
+                "posts",
+                "connection.posted_bytes_max",
+                config.connection.posted_bytes_max,
             ),
             per_shard(
                 "frames arriving",

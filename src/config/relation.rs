@@ -134,6 +134,19 @@ pub static RELATIONS: &[Relation] = &[
     },
     relation!(auth.jwks_refresh at least auth.jwks_refetch_after,
         "nothing is asked for more often than that"),
+    Relation {
+        keys: &[
+            "connection.posted_bytes_max",
+            "connection.message_bytes_max",
+        ],
+        must: Must::Say(
+            "connection.posted_bytes_max must be at least twice connection.message_bytes_max",
+        ),
+        why: "the largest message must be able to be posted",
+        holds: |config| {
+            config.connection.posted_bytes_max / 2 >= config.connection.message_bytes_max
+        },
+    },
     relation!(connection.pong_timeout more than connection.ping_period,
         "a quiet client is asked before it is given up"),
     relation!(connection.inflight_bytes_max at least connection.message_bytes_max,

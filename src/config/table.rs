@@ -31,8 +31,9 @@ tables! {
         websocket: Option<SocketAddr> = Some(([0, 0, 0, 0], 7400).into()), Address;
         /// Plain TCP: the protocol's frames and nothing around them. Every shard listens here.
         tcp: Option<SocketAddr> = Some(([0, 0, 0, 0], 7401).into()), Address;
-        /// The web pages that may open a WebSocket, by their Origin, as in "https://app.example, https://beta.example". "*":
-        /// all of them. Pages of other origins are refused; clients that are no browsers send no Origin, and are not.
+        /// The web pages that may open a WebSocket or an event stream, by their Origin, as in "https://app.example,
+        /// https://beta.example". "*": all of them. Pages of other origins are refused; clients that are no browsers send
+        /// no Origin, and are not.
         origins: Origins = Origins::Any, OriginList;
         /// Health, metrics and administration. It asks for no credential: keep it on the loopback.
         admin: Option<SocketAddr> = Some(([127, 0, 0, 1], 7402).into()), Address;
@@ -82,10 +83,17 @@ tables! {
         batch_operations_max: usize = 1000, Count(1..=65_536);
         /// Documents that one connection may have open.
         documents_max: usize = 100, Count(1..=65_536);
-        /// From accept to Hello, the HTTP handshake included. A stranger can hold a connection for this long.
+        /// From accept to Hello, the HTTP handshake included. A stranger can hold a connection for this long. What is posted
+        /// to an event stream may take as long to arrive, and as long again to be taken.
         handshake_timeout: Duration = Duration::from_secs(10), Time(100..=HOUR_MS);
-        /// The largest HTTP request that starts a WebSocket.
+        /// The largest head of an HTTP request.
         handshake_bytes_max: usize = size(16 * KIB), Bytes(KIB..=MIB);
+        /// What is posted to event streams and has not arrived whole, or waits until the relay can take it. Further posts
+        /// are refused for the time being. Each counts twice its size.
+        posted_bytes_max: usize = size(32 * MIB), Bytes(8 * KIB..=64 * GIB);
+        /// How long a connection over which something was posted is kept for the next post. Longer saves clients who
+        /// post now and then a new connection each time.
+        keep_alive_timeout: Duration = Duration::from_secs(30), Time(100..=HOUR_MS);
         /// A connection that was quiet for this long is pinged. Shorter finds dead peers sooner and wakes idle ones more
         /// often; many proxies close what is quiet for a minute.
         ping_period: Duration = Duration::from_secs(54), Time(100..=DAY_MS);

@@ -4,13 +4,14 @@
 //! reports it once. A connection is in the queue of those to be read at most once, and is read at most once per
 //! turn, so that none starves the others. Deadlines of the engine's connections are the engine's.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use slotmap::{Key as _, KeyData, SlotMap, new_key_type};
 
 use super::crowd::ClientSocket;
+use super::http::Post;
 use super::poller::{Readiness, Token};
 use crate::engine::shard::ConnectionId;
 use crate::engine::{Instant, Shard};
@@ -34,12 +35,18 @@ pub struct Connection {
     /// It took less than it was given.
     pub full: bool,
     queued: bool,
+    /// When its request is given up.
+    deadline: Option<Instant>,
 }
 
 #[derive(Debug)]
 pub enum Stage {
     /// The head of its HTTP request has not arrived whole; this is what has.
     Handshake { head: Vec<u8> },
+    /// Its request has been answered, and another may follow.
+    Kept,
+    /// It posts to an event stream.
+    Posting(Box<Posting>),
     /// The engine has it.
     Open(ConnectionId),
     /// Everything is sent, and what still comes is thrown away: a socket that is closed with unread bytes in it
@@ -47,13 +54,41 @@ pub enum Stage {
     Lingering,
 }
 
+/// What a client posts: it arrives, and then it waits until the engine takes it.
+#[derive(Debug)]
+pub struct Posting {
+    pub post: Post,
+    pub stream: ConnectionId,
+    pub body: Vec<u8>,
+    /// What was in the body, once it has come whole.
+    pub frames: Option<Vec<u8>>,
+}
+
+impl Posting {
+    pub fn new(post: Post, stream: ConnectionId) -> Self {
+        Self {
+            post,
+            stream,
+            body: Vec::new(),
+            frames: None,
+        }
+    }
+
+    /// What it may hold: frames are up to twice as long as the body that they were in.
+    fn bytes_max(&self) -> usize {
+        2 * self.post.body_bytes
+    }
+}
+
 #[derive(Default)]
 pub struct Connections {
     slots: SlotMap<Key, Connection>,
     by_id: FxHashMap<ConnectionId, Key>,
     to_read: VecDeque<Key>,
-    handshakes: VecDeque<(Instant, Key)>,
-    handshakes_count: usize,
+    /// Those that have a deadline: requests, and what waits for one.
+    requests: BTreeSet<(Instant, Key)>,
+    /// What all posts together may hold.
+    posted_bytes: usize,
     lingering: VecDeque<(Instant, Key)>,
 }
 
@@ -67,13 +102,28 @@ impl Key {
     }
 }
 
+impl Connection {
+    /// What the engine calls it, if the engine has it.
+    pub fn opened(&self) -> Option<ConnectionId> {
+        match self.stage {
+            Stage::Open(id) => Some(id),
+            Stage::Handshake { .. } | Stage::Kept | Stage::Posting(_) | Stage::Lingering => None,
+        }
+    }
+}
+
 impl Connections {
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
 
-    pub fn handshakes_count(&self) -> usize {
-        self.handshakes_count
+    pub fn requests_count(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// Whether so much more can be posted.
+    pub fn has_room_for(&self, post: &Post, posted_bytes_max: usize) -> bool {
+        self.posted_bytes + 2 * post.body_bytes <= posted_bytes_max
     }
 
     /// Those that linger, about.
@@ -86,9 +136,9 @@ impl Connections {
     }
 
     pub fn insert_handshake(&mut self, socket: ClientSocket, deadline: Instant) -> Key {
-        let key = self.insert(socket, Stage::Handshake { head: Vec::new() });
-        self.handshakes.push_back((deadline, key));
-        self.handshakes_count += 1;
+        let stage = Stage::Handshake { head: Vec::new() };
+        let key = self.insert(socket, Stage::Lingering);
+        self.wait(key, stage, deadline);
         key
     }
 
@@ -106,6 +156,7 @@ impl Connections {
             hung_up: false,
             full: false,
             queued: false,
+            deadline: None,
         })
     }
 
@@ -122,6 +173,22 @@ impl Connections {
         Some((key, &mut self.slots[key]))
     }
 
+    /// The connection is at a stage of its request that ends at the deadline.
+    pub fn wait(&mut self, key: Key, stage: Stage, deadline: Instant) {
+        if let Stage::Posting(posting) = &stage {
+            self.posted_bytes += posting.bytes_max();
+        }
+        self.set_stage(key, stage);
+        self.set_deadline(key, deadline);
+    }
+
+    pub fn set_deadline(&mut self, key: Key, deadline: Instant) {
+        if let Some(before) = self.slots[key].deadline.replace(deadline) {
+            self.requests.remove(&(before, key));
+        }
+        self.requests.insert((deadline, key));
+    }
+
     /// The handshake is done and the engine has taken the connection.
     pub fn open(&mut self, key: Key, id: ConnectionId) {
         self.set_stage(key, Stage::Open(id));
@@ -136,24 +203,29 @@ impl Connections {
     }
 
     fn set_stage(&mut self, key: Key, stage: Stage) {
-        let before = std::mem::replace(&mut self.slots[key].stage, stage);
-        self.forget(&before);
+        let connection = &mut self.slots[key];
+        let before = std::mem::replace(&mut connection.stage, stage);
+        let deadline = connection.deadline.take();
+        self.forget(key, &before, deadline);
     }
 
     /// The connection is gone; its socket is the caller's.
     pub fn remove(&mut self, key: Key) -> Option<ClientSocket> {
         let connection = self.slots.remove(key)?;
-        self.forget(&connection.stage);
+        self.forget(key, &connection.stage, connection.deadline);
         Some(connection.socket)
     }
 
-    fn forget(&mut self, stage: &Stage) {
+    fn forget(&mut self, key: Key, stage: &Stage, deadline: Option<Instant>) {
+        if let Some(deadline) = deadline {
+            self.requests.remove(&(deadline, key));
+        }
         match stage {
-            Stage::Handshake { .. } => self.handshakes_count -= 1,
             Stage::Open(id) => {
                 self.by_id.remove(id);
             }
-            Stage::Lingering => {}
+            Stage::Posting(posting) => self.posted_bytes -= posting.bytes_max(),
+            Stage::Handshake { .. } | Stage::Kept | Stage::Lingering => {}
         }
     }
 
@@ -183,7 +255,11 @@ impl Connections {
     /// After a read: there may be more. A connection that is not to be read is left out until it is again.
     pub fn queue_again(&mut self, key: Key, engine: &mut Shard) {
         if let Some(connection) = self.slots.get(key)
-            && !matches!(connection.stage, Stage::Open(id) if !engine.wants_bytes(id))
+            && match &connection.stage {
+                Stage::Open(id) => engine.wants_bytes(*id),
+                Stage::Posting(posting) => posting.frames.is_none(),
+                Stage::Handshake { .. } | Stage::Kept | Stage::Lingering => true,
+            }
         {
             self.queue(key);
         }
@@ -201,18 +277,20 @@ impl Connections {
         Some(key)
     }
 
-    /// A handshake that is over its time, or the oldest one.
-    pub fn next_late_handshake(&mut self, now: Instant) -> Option<Key> {
-        self.trim();
-        let (_, key) = self
-            .handshakes
-            .pop_front_if(|(deadline, _)| *deadline <= now)?;
-        Some(key)
+    /// A request that is over its time.
+    pub fn next_late_request(&mut self, now: Instant) -> Option<Key> {
+        let (deadline, _) = *self.requests.first()?;
+        if deadline > now {
+            return None;
+        }
+        self.next_request()
     }
 
-    pub fn oldest_handshake(&mut self) -> Option<Key> {
-        self.trim();
-        self.handshakes.pop_front().map(|(_, key)| key)
+    /// The request that has the least time left. It has none from here on.
+    pub fn next_request(&mut self) -> Option<Key> {
+        let (_, key) = self.requests.pop_first()?;
+        self.slots[key].deadline = None;
+        Some(key)
     }
 
     /// A connection that has lingered long enough.
@@ -224,34 +302,14 @@ impl Connections {
     }
 
     pub fn next_deadline(&mut self) -> Option<Instant> {
-        self.trim();
-        let deadlines = [self.handshakes.front(), self.lingering.front()];
-        deadlines.into_iter().flatten().map(|(at, _)| *at).min()
-    }
-
-    /// Drops the deadlines of those that are past that stage. All deadlines of a queue are equally far away, so
-    /// that each queue is in their order.
-    fn trim(&mut self) {
         let slots = &self.slots;
-        let is_over = |key: Key| {
-            !matches!(
-                slots.get(key),
-                Some(Connection {
-                    stage: Stage::Handshake { .. },
-                    ..
-                })
-            )
-        };
-        while self
-            .handshakes
-            .pop_front_if(|(_, key)| is_over(*key))
-            .is_some()
-        {}
         while self
             .lingering
             .pop_front_if(|(_, key)| !slots.contains_key(*key))
             .is_some()
         {}
+        let deadlines = [self.requests.first(), self.lingering.front()];
+        deadlines.into_iter().flatten().map(|(at, _)| *at).min()
     }
 }
 
@@ -305,18 +363,20 @@ mod tests {
     }
 
     #[test]
-    fn only_handshakes_that_are_still_going_on_run_late() {
+    fn only_requests_that_are_still_going_on_run_late() {
         let mut connections = Connections::default();
         let keys = [10, 20, 30].map(|ms| connections.insert_handshake(socket(), at(ms)));
-        assert_eq!(connections.handshakes_count(), 3);
+        assert_eq!(connections.requests_count(), 3);
         connections.open(keys[0], ConnectionId(1));
         assert_eq!(connections.next_deadline(), Some(at(20)));
-        assert_eq!(connections.next_late_handshake(at(19)), None);
-        assert_eq!(connections.next_late_handshake(at(20)), Some(keys[1]));
+        assert_eq!(connections.next_late_request(at(19)), None);
+        assert_eq!(connections.next_late_request(at(20)), Some(keys[1]));
         connections.linger(keys[1], at(20));
         assert_eq!(connections.next_deadline(), Some(at(30)));
+        connections.wait(keys[2], Stage::Kept, at(50));
+        assert_eq!(connections.next_late_request(at(40)), None);
         connections.remove(keys[2]);
-        assert_eq!(connections.handshakes_count(), 0);
+        assert_eq!(connections.requests_count(), 0);
         assert_eq!(connections.next_deadline(), Some(at(20) + LINGER));
         assert_eq!(connections.next_lingered(at(20) + LINGER), Some(keys[1]));
         connections.remove(keys[1]);

@@ -26,6 +26,7 @@ use super::mailbox::{Inbox, Mailbox, NewAuthority};
 use super::mesh::{LANES, Mesh};
 use super::metrics::{Counters, Gauge};
 use super::poller::Poller;
+use super::streams::Streams;
 use super::webhook::Question;
 use crate::config::Origins;
 use crate::engine::shard::{MeshMessage, Settings};
@@ -49,6 +50,7 @@ pub struct Driver {
     pub(super) doorbell: Arc<Doorbell>,
     pub(super) listeners: Listeners,
     pub(super) connections: Connections,
+    pub(super) streams: Streams,
     pub(super) limits: crate::config::Connection,
     /// `None`: addresses are not limited.
     pub(super) crowd: Option<Arc<Crowd>>,
@@ -113,6 +115,7 @@ impl Driver {
             doorbell: parts.doorbell,
             listeners: parts.listeners,
             connections: Connections::default(),
+            streams: Streams::default(),
             crowd: parts.crowd,
             origins: parts.origins,
             inbox: parts.inbox,
@@ -210,7 +213,7 @@ impl Driver {
         }
         if self.phase == Phase::Serving {
             self.listeners.close();
-            self.refuse_handshakes(now);
+            self.refuse_requests(now);
             self.engine.stop();
         }
         if self.phase < Phase::Closing {
@@ -316,7 +319,7 @@ impl Driver {
 
     fn expire(&mut self, now: Instant) -> usize {
         let mut count = 0;
-        while let Some(key) = self.connections.next_late_handshake(now) {
+        while let Some(key) = self.connections.next_late_request(now) {
             self.refuse_late(key, now);
             count += 1;
         }

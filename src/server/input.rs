@@ -1,4 +1,4 @@
-//! The driver's input: sockets are accepted, their handshakes read, their bytes given to the engine.
+//! The driver's input: sockets are accepted, their requests read, their bytes given to the engine.
 
 use std::net::IpAddr;
 
@@ -8,10 +8,12 @@ use rustix::net::{RecvFlags, recv};
 use super::connections::{Key, Stage};
 use super::crowd::{ClientSocket, Place};
 use super::driver::Driver;
-use super::handshake::{Answer, Upgrade, read_head};
+use super::http::{self, Answer, Caller, Head, Opening, Rules, SessionName, Upgrade, read_head};
 use super::lifecycle::Phase;
 use super::mailbox::Handoff;
-use crate::config::HANDSHAKES_MAX;
+use crate::auth::TokenError;
+use crate::codec::frame;
+use crate::config::REQUESTS_MAX;
 use crate::engine::shard::{Arrival, Transport};
 use crate::engine::{Instant, Refusal};
 
@@ -48,6 +50,9 @@ impl Driver {
             }
         }
         while let Some(id) = self.engine.poll_wants_bytes() {
+            if self.streams.contains(id) {
+                self.take_posts(id, now);
+            }
             if let Some((key, _)) = self.connections.find(id) {
                 self.connections.queue(key);
             }
@@ -97,7 +102,7 @@ impl Driver {
         refusal: &Refusal,
         now: Instant,
     ) {
-        if self.connections.lingering_count() >= HANDSHAKES_MAX {
+        if self.connections.lingering_count() >= REQUESTS_MAX {
             // So many have been told of late that the rest is only closed.
             self.counters.refused += 1;
             return;
@@ -124,11 +129,11 @@ impl Driver {
     }
 
     fn begin_handshake(&mut self, socket: ClientSocket, now: Instant) {
-        if self.connections.handshakes_count() >= HANDSHAKES_MAX
-            && let Some(oldest) = self.connections.oldest_handshake()
+        if self.connections.requests_count() >= REQUESTS_MAX
+            && let Some(last) = self.connections.next_request()
         {
             self.counters.refused += 1;
-            self.connections.remove(oldest);
+            self.lose(last, now);
         }
         let deadline = now + self.limits.handshake_timeout;
         let key = self.connections.insert_handshake(socket, deadline);
@@ -168,9 +173,12 @@ impl Driver {
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
-        if let Stage::Open(id) = connection.stage
-            && !self.engine.wants_bytes(id)
-        {
+        let is_wanted = match &connection.stage {
+            Stage::Open(id) => self.engine.wants_bytes(*id),
+            Stage::Posting(posting) => posting.frames.is_none(),
+            Stage::Handshake { .. } | Stage::Kept | Stage::Lingering => true,
+        };
+        if !is_wanted {
             return;
         }
         let length = match recv(&connection.socket, &mut *scratch, RecvFlags::DONTWAIT) {
@@ -193,8 +201,17 @@ impl Driver {
         self.counters.bytes_in += length as u64;
         let bytes = &mut scratch[..length];
         match &mut connection.stage {
+            // After its request a stream has nothing to say there.
+            Stage::Open(id) if self.streams.contains(*id) => {}
             Stage::Open(id) => self.engine.handle_bytes(*id, bytes, now),
             Stage::Lingering => {}
+            Stage::Kept => {
+                let stage = Stage::Handshake { head: Vec::new() };
+                let deadline = now + self.limits.handshake_timeout;
+                self.connections.wait(key, stage, deadline);
+                self.handshake(key, bytes, now);
+            }
+            Stage::Posting(_) => self.continue_post(key, bytes, now),
             Stage::Handshake { head } => {
                 let mut head = std::mem::take(head);
                 if head.is_empty() {
@@ -207,27 +224,15 @@ impl Driver {
         }
     }
 
-    /// Goes on with a handshake of which these bytes have arrived.
+    /// Goes on with a request of whose head these bytes have arrived.
     fn handshake(&mut self, key: Key, bytes: &mut [u8], now: Instant) {
-        match read_head(bytes, self.limits.handshake_bytes_max, &self.origins) {
-            Ok(Some((mut upgrade, length))) => {
-                let unread = &mut bytes[length..];
-                if let Some(token) = upgrade.token.take_if(|_| !self.engine.asks_backend()) {
-                    match self.engine.authenticate(&token, now) {
-                        Ok(grant) => upgrade.grant = grant,
-                        Err(error) => return self.answer(key, &Answer::unauthorized(error), now),
-                    }
-                }
-                let document = upgrade.document.as_deref();
-                let home = document.map_or(self.index, |document| {
-                    self.engine.home_of(document, upgrade.grant.as_deref())
-                });
-                if home == self.index {
-                    self.open_websocket(key, &upgrade, unread, now);
-                } else {
-                    self.hand_off(key, home, upgrade, unread, now);
-                }
-            }
+        let rules = Rules {
+            head_bytes_max: self.limits.handshake_bytes_max,
+            body_bytes_max: self.limits.message_bytes_max,
+            origins: &self.origins,
+        };
+        match read_head(bytes, &rules) {
+            Ok(Some((head, length))) => self.follow(key, head, &mut bytes[length..], now),
             Ok(None) => {
                 if let Some(connection) = self.connections.get_mut(key)
                     && let Stage::Handshake { head } = &mut connection.stage
@@ -239,7 +244,46 @@ impl Driver {
         }
     }
 
-    fn hand_off(&mut self, key: Key, home: usize, upgrade: Upgrade, unread: &[u8], now: Instant) {
+    /// Sees to a request where it belongs, here or on another shard.
+    fn follow(&mut self, key: Key, mut head: Head, unread: &mut [u8], now: Instant) {
+        let home = match &mut head {
+            Head::Upgrade(upgrade) => self.home_of(&mut upgrade.caller, now),
+            Head::Stream(opening) => {
+                let caller = &mut opening.caller;
+                if caller.introduction.hello.is_some() {
+                    // No other token can come before it is needed.
+                    caller.token.get_or_insert_default();
+                }
+                self.home_of(caller, now)
+            }
+            Head::Post(post) => Ok(usize::from(post.session.shard)),
+            Head::Answered(answer) => {
+                return self.conclude(key, answer, unread.is_empty(), now);
+            }
+        };
+        match home {
+            Ok(home) if home == self.index => self.fulfil(key, &head, unread, now),
+            Ok(home) if home < self.mailboxes.len() => {
+                self.hand_off(key, home, head, unread, now);
+            }
+            Ok(_nowhere) => self.answer(key, &head.refused(http::no_session()), now),
+            Err(error) => {
+                self.answer(key, &head.refused(Answer::unauthorized(error)), now);
+            }
+        }
+    }
+
+    /// The shard where somebody is to be connected. Looks at the token, if there is one or has to be.
+    fn home_of(&mut self, caller: &mut Caller, now: Instant) -> Result<usize, TokenError> {
+        // A backend is asked when the client says Hello.
+        let token = caller.token.take_if(|_| !self.engine.asks_backend());
+        caller.grant = token.map_or(Ok(None), |token| self.engine.authenticate(&token, now))?;
+        Ok(caller.document.as_deref().map_or(self.index, |document| {
+            self.engine.home_of(document, caller.grant.as_deref())
+        }))
+    }
+
+    fn hand_off(&mut self, key: Key, home: usize, head: Head, unread: &[u8], now: Instant) {
         let Some(connection) = self.connections.get(key) else {
             return;
         };
@@ -249,14 +293,15 @@ impl Driver {
         };
         let handoff = Handoff {
             socket,
-            upgrade: Box::new(upgrade),
+            head: Box::new(head),
             unread: unread.to_vec(),
         };
         match self.mailboxes[home].hand_off(handoff) {
             Ok(()) => self.counters.handed_off += 1,
             Err(handoff) => {
                 let key = self.connections.insert_handshake(handoff.socket, now);
-                self.answer(key, &Answer::too_many_connections(), now);
+                let answer = handoff.head.refused(Answer::too_many_connections());
+                self.answer(key, &answer, now);
                 self.watch(key, now);
             }
         }
@@ -266,24 +311,27 @@ impl Driver {
     pub(super) fn take_over(&mut self, mut handoff: Handoff, now: Instant) {
         let key = self.connections.insert_handshake(handoff.socket, now);
         self.watch(key, now);
-        self.open_websocket(key, &handoff.upgrade, &mut handoff.unread, now);
+        self.fulfil(key, &handoff.head, &mut handoff.unread, now);
     }
 
-    fn open_websocket(&mut self, key: Key, upgrade: &Upgrade, unread: &mut [u8], now: Instant) {
+    /// Does what was asked for, on the shard where it belongs.
+    fn fulfil(&mut self, key: Key, head: &Head, unread: &mut [u8], now: Instant) {
         if self.connections.get(key).is_none() {
             return;
         }
         if self.phase != Phase::Serving {
-            return self.answer(key, &Answer::stopping(), now);
+            return self.answer(key, &head.refused(Answer::stopping()), now);
         }
-        let arrival = Arrival {
-            transport: Transport::WebSocket,
-            document: upgrade.document.clone(),
-            grant: upgrade.grant.clone(),
-            token: upgrade.token.clone(),
-            dialect: upgrade.introduction.dialect,
-            hello: upgrade.introduction.hello.clone(),
-        };
+        match head {
+            Head::Upgrade(upgrade) => self.open_websocket(key, upgrade, unread, now),
+            Head::Stream(opening) => self.open_stream(key, opening, now),
+            Head::Post(post) => self.begin_post(key, post, unread, now),
+            Head::Answered(_) => unreachable!("that was done with its head"),
+        }
+    }
+
+    fn open_websocket(&mut self, key: Key, upgrade: &Upgrade, unread: &mut [u8], now: Instant) {
+        let arrival = arrival(Transport::WebSocket, &upgrade.caller);
         let Some(id) = self.engine.connect(arrival, now) else {
             return self.answer(key, &Answer::too_many_connections(), now);
         };
@@ -295,5 +343,40 @@ impl Driver {
         if !unread.is_empty() {
             self.engine.handle_bytes(id, unread, now);
         }
+    }
+
+    fn open_stream(&mut self, key: Key, opening: &Opening, now: Instant) {
+        let arrival = arrival(Transport::EventStream, &opening.caller);
+        let Some(id) = self.engine.connect(arrival, now) else {
+            let answer = opening.cors.on(Answer::too_many_connections());
+            return self.answer(key, &answer, now);
+        };
+        self.connections.open(key, id);
+        let session = SessionName {
+            shard: u16::try_from(self.index).expect("no machine has so many cores"),
+            secret: self.streams.insert(id),
+        };
+        if !self.send_all(key, opening.response(session).as_bytes()) {
+            return self.lose(key, now);
+        }
+        self.counters.streams += 1;
+        if let Some(message) = opening.sync_request() {
+            let mut bytes = Vec::new();
+            frame::append_with(&mut bytes, |bytes| {
+                bytes.extend_from_slice(message.as_bytes())
+            });
+            self.engine.handle_bytes(id, &mut bytes, now);
+        }
+    }
+}
+
+fn arrival(transport: Transport, caller: &Caller) -> Arrival {
+    Arrival {
+        transport,
+        document: caller.document.clone(),
+        grant: caller.grant.clone(),
+        token: caller.token.clone(),
+        dialect: caller.introduction.dialect,
+        hello: caller.introduction.hello.clone(),
     }
 }

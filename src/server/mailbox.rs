@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::crowd::ClientSocket;
 use super::doorbell::Doorbell;
-use super::handshake::Upgrade;
+use super::http::Head;
 use crate::auth::{Grant, TokenError};
 use crate::engine::shard::{Authority, ConnectionId};
 use crate::store::StoreReply;
@@ -21,11 +21,12 @@ use crate::store::StoreReply;
 /// Sockets that wait to be taken over by one shard.
 const HANDOFFS_MAX: usize = 1024;
 
-/// A connection on its way to the shard of the document that its URL names. Its 101 has not been sent.
+/// A connection on its way to the shard of the document or of the event stream that its URL names. Its request has not
+/// been answered.
 #[derive(Debug)]
 pub struct Handoff {
     pub socket: ClientSocket,
-    pub upgrade: Box<Upgrade>,
+    pub head: Box<Head>,
     /// What came after the head.
     pub unread: Vec<u8>,
 }

@@ -15,6 +15,10 @@ pub struct Counters {
     pub refused: u64,
     /// WebSockets opened.
     pub upgraded: u64,
+    /// Event streams opened.
+    pub streams: u64,
+    /// What was posted to them and handled.
+    pub posts: u64,
     /// Connections given to the shard of their document.
     pub handed_off: u64,
     pub bytes_in: u64,
@@ -90,6 +94,8 @@ impl Reading {
             accepted,
             refused,
             upgraded,
+            streams,
+            posts,
             handed_off,
             bytes_in,
             bytes_out,
@@ -128,6 +134,8 @@ impl Reading {
             counter("accepted", "Connections accepted.", accepted),
             counter("refused", "Connections refused by the shell.", refused),
             counter("upgraded", "WebSockets opened.", upgraded),
+            counter("streams", "Event streams opened.", streams),
+            counter("posts", "Posts to event streams.", posts),
             counter("handed_off", "Connections moved to their core.", handed_off),
             counter("received_bytes", "Bytes read.", bytes_in),
             counter("sent_bytes", "Bytes written.", bytes_out),

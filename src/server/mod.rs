@@ -2,7 +2,7 @@
 //!
 //! [`run`] builds everything (`boot`) and then waits for the end. Each configured core gets one executor with one
 //! task, the `driver` of that core's [`Shard`](crate::engine::Shard), which takes turns over its `poller`,
-//! `listener`s and `connections` (`input`, `output`). Between the drivers are the `mesh` and each one's `mailbox`,
+//! `listener`s and `connections` (`input`, `output`), and over the `streams` and who `posts` to them. Between the drivers are the `mesh` and each one's `mailbox`,
 //! and a `doorbell` that wakes one that sleeps. The committer's thread owns the store, the control thread speaks
 //! HTTP (`control`) and keeps what tokens are checked with (`authority`, `key_set`, `webhook`), and the main thread (`supervisor`) waits for signals and failures and leads the `lifecycle` to
 //! its end.
@@ -19,9 +19,8 @@ mod crowd;
 mod doorbell;
 mod doors;
 mod driver;
-pub mod handshake;
+pub mod http;
 mod input;
-mod introduction;
 mod key_set;
 mod keys;
 mod lifecycle;
@@ -31,12 +30,13 @@ mod mesh;
 mod metrics;
 mod outbound;
 mod output;
-mod percent;
 mod poller;
+mod posts;
 pub mod preflight;
 mod revocation_file;
 mod revoke;
 mod signal;
+mod streams;
 mod supervisor;
 mod verdict_cache;
 mod webhook;

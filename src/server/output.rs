@@ -5,7 +5,7 @@ use rustix::net::{SendFlags, Shutdown, send, shutdown};
 
 use super::connections::{Key, Stage};
 use super::driver::Driver;
-use super::handshake::Answer;
+use super::http::{self, Answer};
 use crate::engine::Instant;
 use crate::engine::shard::ConnectionId;
 
@@ -85,25 +85,39 @@ impl Driver {
         let Some(connection) = self.connections.get(key) else {
             return;
         };
+        let opened = connection.opened();
         match shutdown(&connection.socket, Shutdown::Write) {
             Ok(()) => self.connections.linger(key, now),
             Err(_) => drop(self.connections.remove(key)),
+        }
+        if let Some(id) = opened {
+            self.forget_stream(id, now);
         }
     }
 
     /// The socket is at its end or broken.
     pub(super) fn lose(&mut self, key: Key, now: Instant) {
-        if let Some(connection) = self.connections.get(key)
-            && let Stage::Open(id) = connection.stage
-        {
-            self.engine.handle_eof(id, now);
-        }
+        let Some(connection) = self.connections.get(key) else {
+            return;
+        };
+        let opened = connection.opened();
         self.connections.remove(key);
+        if let Some(id) = opened {
+            self.engine.handle_eof(id, now);
+            self.forget_stream(id, now);
+        }
+    }
+
+    /// If it was a stream, nobody takes what is posted to it any more.
+    fn forget_stream(&mut self, id: ConnectionId, now: Instant) {
+        for key in self.streams.remove(id) {
+            self.refuse_request(key, http::no_session(), now);
+        }
     }
 
     /// Answers a handshake in plain HTTP, and ends the connection.
     pub(super) fn answer(&mut self, key: Key, answer: &Answer, now: Instant) {
-        self.say_last(key, answer.response().as_bytes(), now);
+        self.say_last(key, answer.response(true).as_bytes(), now);
     }
 
     /// Sends the first and last bytes of a connection that is refused.
@@ -116,15 +130,56 @@ impl Driver {
         }
     }
 
+    /// Answers a request, after which another may come if the client `keeps` the connection.
+    pub(super) fn conclude(&mut self, key: Key, answer: &Answer, keeps: bool, now: Instant) {
+        if !self.send_all(key, answer.response(!keeps).as_bytes()) {
+            self.lose(key, now);
+        } else if keeps {
+            let deadline = now + self.limits.keep_alive_timeout;
+            self.connections.wait(key, Stage::Kept, deadline);
+            self.connections.queue(key);
+        } else {
+            self.end_sending(key, now);
+        }
+    }
+
+    /// Gives a request up that has not been answered.
+    fn refuse_request(&mut self, key: Key, answer: Answer, now: Instant) {
+        match self
+            .connections
+            .get(key)
+            .map(|connection| &connection.stage)
+        {
+            Some(Stage::Kept) => self.end_sending(key, now),
+            Some(Stage::Posting(posting)) => {
+                let answer = posting.post.cors.on(answer);
+                self.streams.remove_post(posting.stream, key);
+                self.answer(key, &answer, now);
+            }
+            Some(Stage::Handshake { .. }) => self.answer(key, &answer, now),
+            Some(Stage::Open(_) | Stage::Lingering) | None => {}
+        }
+    }
+
     pub(super) fn refuse_late(&mut self, key: Key, now: Instant) {
-        let seconds = self.limits.handshake_timeout.as_secs();
-        self.answer(key, &Answer::too_late(seconds), now);
+        let stage = self
+            .connections
+            .get(key)
+            .map(|connection| &connection.stage);
+        let has_arrived =
+            matches!(stage, Some(Stage::Posting(posting)) if posting.frames.is_some());
+        let answer = if has_arrived {
+            Answer::busy()
+        } else {
+            Answer::too_late(self.limits.handshake_timeout.as_secs())
+        };
+        self.refuse_request(key, answer, now);
     }
 
     /// The process is stopping, and nobody new is taken.
-    pub(super) fn refuse_handshakes(&mut self, now: Instant) {
-        while let Some(key) = self.connections.oldest_handshake() {
-            self.answer(key, &Answer::stopping(), now);
+    pub(super) fn refuse_requests(&mut self, now: Instant) {
+        while let Some(key) = self.connections.next_request() {
+            self.refuse_request(key, Answer::stopping(), now);
         }
     }
 
@@ -136,8 +191,8 @@ impl Driver {
                 .get(key)
                 .map(|connection| &connection.stage)
             {
-                Some(Stage::Handshake { .. } | Stage::Open(_)) => self.end_sending(key, now),
                 Some(Stage::Lingering) | None => {}
+                Some(_request_or_open) => self.end_sending(key, now),
             }
         }
     }

@@ -35,6 +35,20 @@ pub fn stream(address: SocketAddr) -> TcpStream {
     stream
 }
 
+/// A socket with a kernel that takes little at a time.
+pub fn narrow(address: SocketAddr) -> TcpStream {
+    use socket2::{Domain, Type};
+    let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket
+        .set_recv_buffer_size(4096)
+        .expect("an option of sockets");
+    socket.connect(&address.into()).expect("the relay listens");
+    socket
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a time that is not zero");
+    socket.into()
+}
+
 impl Client {
     pub fn tcp(server: &Server) -> Self {
         Self::over(Socket::Tcp(stream(server.tcp)))
@@ -53,18 +67,7 @@ impl Client {
 
     /// Over TCP, with a kernel that takes little at a time.
     pub fn narrow(server: &Server) -> Self {
-        use socket2::{Domain, Socket, Type};
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-        socket
-            .set_recv_buffer_size(4096)
-            .expect("an option of sockets");
-        socket
-            .connect(&server.tcp.into())
-            .expect("the relay listens");
-        socket
-            .set_read_timeout(Some(PATIENCE))
-            .expect("a time that is not zero");
-        Self::over(self::Socket::Tcp(socket.into()))
+        Self::over(Socket::Tcp(narrow(server.tcp)))
     }
 
     pub fn over(socket: Socket) -> Self {

@@ -3,6 +3,7 @@
 
 pub mod backend;
 pub mod client;
+pub mod events;
 pub mod tokens;
 
 use std::fs::File;

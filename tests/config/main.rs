@@ -248,6 +248,7 @@ fn the_budget_is_the_sum_of_the_limits() {
         "connection.count_max=1024",
         "auth.revocations_max=1024",
         "connection.handshake_bytes_max=2 KiB",
+        "connection.posted_bytes_max=3 MiB",
         "memory.input_bytes_max=4 MiB",
         "memory.output_bytes_max=8 MiB",
         "memory.document_bytes_max=100 MiB",
@@ -260,8 +261,8 @@ fn the_budget_is_the_sum_of_the_limits() {
     ])
     .expect("every value is right");
     let mib = 1 << 20;
-    // 1024 connections of 4 KiB, 1024 handshakes of 2 KiB, the pools, the pages.
-    let per_shard = (4 + 2) * mib + (4 + 8 + 100 + 16) * mib + 10 * 100 * 1024;
+    // 1024 connections of 4 KiB, 1024 requests of 2 KiB, the pools, the pages.
+    let per_shard = (4 + 2) * mib + (3 + 4 + 8 + 100 + 16) * mib + 10 * 100 * 1024;
     for shards in [1, 3] {
         let budget = Budget::new(&config, shards);
         assert_eq!(budget.bytes(), shards as u64 * per_shard + 100 * mib);

@@ -8,9 +8,10 @@ use corelay::codec::websocket::{self, Reader};
 use corelay::codec::{frame, record, request};
 use corelay::config::Origins;
 use corelay::load::trace::History;
-use corelay::server::handshake;
+use corelay::server::http::{self, Head, Rules};
 use corelay::text::{Operation, Side, Text, transform};
 use prost::Message;
+use serde::de::IgnoredAny;
 
 use crate::allocation::measured;
 use crate::corpus::{self, Shown};
@@ -212,6 +213,28 @@ fn bytes_in_json() {
 }
 
 #[test]
+fn posted_bodies() {
+    fuzz("posted", inputs(1), json_mutation::mutated, |_, input| {
+        let (frames, most, _) = measured(|| json::frames(input));
+        assert!(
+            most <= 4 * input.len() + FREE_BYTES,
+            "{most} bytes for {}",
+            input.len()
+        );
+        let Ok(frames) = frames else { return };
+        assert!(frames.len() <= 2 * input.len() + frame::PREFIX_BYTES);
+        let mut messages = Vec::new();
+        for message in frame::messages(&frames) {
+            messages.push(serde_json::from_slice::<IgnoredAny>(message).expect("JSON"));
+        }
+        match serde_json::from_slice::<Vec<IgnoredAny>>(input) {
+            Ok(array) => assert_eq!(array.len(), messages.len()),
+            Err(_one) => assert_eq!(messages.len(), 1),
+        }
+    });
+}
+
+#[test]
 fn operations_records() {
     fuzz(
         "operations_record",
@@ -307,26 +330,47 @@ fn text_operations() {
 #[test]
 fn handshakes() {
     const LENGTH_MAX: usize = 16 * 1024;
+    let limits = Limits {
+        operations_max: 0,
+        vector_entries_max: 0,
+    };
+    let rules = Rules {
+        head_bytes_max: LENGTH_MAX,
+        body_bytes_max: 1000,
+        origins: &Origins::Any,
+    };
     fuzz(
         "handshake",
         inputs(1),
         mutation::mutated,
         |random, input| {
-            let (head, most, _) =
-                measured(|| handshake::read_head(input, LENGTH_MAX, &Origins::Any));
+            let (head, most, _) = measured(|| http::read_head(input, &rules));
             assert!(
                 most <= 8 * input.len().min(LENGTH_MAX) + 2 * FREE_BYTES,
                 "{most} bytes"
             );
             match head {
-                Ok(Some((upgrade, length))) => {
+                Ok(Some((head, length))) => {
                     assert!(length <= input.len().min(LENGTH_MAX));
-                    if let Some(document) = upgrade.document {
-                        assert!(corelay::engine::is_document_id(&document));
+                    let caller = match &head {
+                        Head::Upgrade(upgrade) => Some(&upgrade.caller),
+                        Head::Stream(opening) => {
+                            if let Some(request) = opening.sync_request() {
+                                json::decode(request.as_bytes(), &limits).expect("a message");
+                            }
+                            Some(&opening.caller)
+                        }
+                        Head::Post(post) => {
+                            assert!(post.body_bytes <= rules.body_bytes_max);
+                            None
+                        }
+                        Head::Answered(_) => None,
+                    };
+                    if let Some(document) = caller.and_then(|caller| caller.document.as_ref()) {
+                        assert!(corelay::engine::is_document_id(document));
                     }
                     let more = random.below(input.len() - length + 1);
-                    let shorter =
-                        handshake::read_head(&input[..length + more], LENGTH_MAX, &Origins::Any);
+                    let shorter = http::read_head(&input[..length + more], &rules);
                     assert!(matches!(shorter, Ok(Some((_, same))) if same == length));
                 }
                 Ok(None) => assert!(input.len() < LENGTH_MAX, "it must be refused some time"),

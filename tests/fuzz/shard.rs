@@ -12,11 +12,12 @@ use corelay::engine::shard::{Arrival, Authority, ConnectionId, Settings, Transpo
 use corelay::engine::{Instant, Shard};
 use corelay::store::{Backend, MemoryStore, StoreRequest};
 use prost::Message;
+use serde_json::json;
 
 use crate::allocation::measured;
 use crate::corpus::{self, Shown};
 use crate::random::Random;
-use crate::{inputs, mutation, protobuf};
+use crate::{inputs, json as json_mutation, mutation, protobuf};
 
 const HOSTILE: usize = 4;
 const INPUTS_PER_SHARD: u64 = 2000;
@@ -47,6 +48,7 @@ struct Hostile {
 #[test]
 fn a_shard_among_hostile_connections() {
     let corpus = corpus::read("request");
+    let json = corpus::read("json");
     let websocket = corpus::read("websocket");
     let rounds = inputs(2).div_ceil(INPUTS_PER_SHARD);
     for round in 0..rounds {
@@ -58,6 +60,7 @@ fn a_shard_among_hostile_connections() {
             let bytes = match random.below(20) {
                 0 => mutation::mutated(&mut random, &websocket),
                 1 => mutation::mutated(&mut random, &corpus),
+                _frame if hostile.transport == Transport::EventStream => posted(&mut random, &json),
                 _frame => framed(&mut random, hostile.transport, &corpus),
             };
             let _shown = Shown("request", &bytes);
@@ -86,9 +89,19 @@ fn framed(random: &mut Random, transport: Transport, corpus: &[Vec<u8>]) -> Vec<
         frames.extend_from_slice(&message);
     }
     match transport {
-        Transport::Tcp | Transport::EventStream => frames,
         Transport::WebSocket => masked(&frames),
+        Transport::Tcp | Transport::EventStream => frames,
     }
+}
+
+/// One or a few messages in JSON as frames.
+fn posted(random: &mut Random, corpus: &[Vec<u8>]) -> Vec<u8> {
+    let mut frames = Vec::new();
+    for _ in 0..=random.below(3) {
+        let message = json_mutation::mutated(random, corpus);
+        frame::append_with(&mut frames, |frame| frame.extend_from_slice(&message));
+    }
+    frames
 }
 
 fn masked(payload: &[u8]) -> Vec<u8> {
@@ -112,6 +125,22 @@ fn hello(uuid: u8) -> Vec<u8> {
         client_uuid: vec![uuid; 16].into(),
         ..Default::default()
     }))
+}
+
+/// Hello and Open in JSON.
+fn posted_start(uuid: u8, document: &str, kind: &str) -> Vec<u8> {
+    let uuid = format!("{uuid:032x}");
+    let mut frames = Vec::new();
+    for message in [
+        json!({"type": "connect", "payload": {"clientId": uuid}}),
+        json!({"type": "sync_request", "payload": {"documentId": document, "kind": kind}}),
+    ] {
+        let text = message.to_string();
+        frame::append_with(&mut frames, |frame| {
+            frame.extend_from_slice(text.as_bytes())
+        });
+    }
+    frames
 }
 
 fn open(document: &str, kind: &str) -> Vec<u8> {
@@ -187,7 +216,8 @@ impl Scene {
         if let Some(hostile) = self.hostile[index] {
             return hostile;
         }
-        let transport = *random.pick(&[Transport::Tcp, Transport::WebSocket]);
+        let transport =
+            *random.pick(&[Transport::Tcp, Transport::WebSocket, Transport::EventStream]);
         let url = random.one_in(2).then(|| "notes".into());
         let arrival = Arrival {
             document: url,
@@ -203,11 +233,13 @@ impl Scene {
         if !random.one_in(5) {
             let kind = *random.pick(&["log", "text"]);
             let name = *random.pick(&["notes", "text", "healthy"]);
-            let mut start = hello(1 + random.below(3) as u8);
-            start.extend(open(name, kind));
-            if transport == Transport::WebSocket {
-                start = masked(&start);
-            }
+            let uuid = 1 + random.below(3) as u8;
+            let start = [hello(uuid), open(name, kind)].concat();
+            let start = match transport {
+                Transport::Tcp => start,
+                Transport::WebSocket => masked(&start),
+                Transport::EventStream => posted_start(uuid, name, kind),
+            };
             self.say(hostile.connection, start);
         }
         hostile

@@ -184,6 +184,21 @@ impl Relay {
         }
     }
 
+    /// Sends a message of the JSON dialect.
+    pub fn say(&mut self, client: Client, message: &serde_json::Value) {
+        let text = message.to_string();
+        let mut frame = Vec::new();
+        let bytes = match self.ends[client].transport {
+            Transport::EventStream => {
+                frame::append_with(&mut frame, |frame| frame.extend_from_slice(text.as_bytes()));
+                frame
+            }
+            Transport::WebSocket => masked(OpCode::Data(Data::Text), true, text.as_bytes()),
+            Transport::Tcp => panic!("JSON is not spoken there"),
+        };
+        self.send_bytes(client, &bytes);
+    }
+
     pub fn send_bytes(&mut self, client: Client, bytes: &[u8]) {
         self.push_bytes(client, &mut bytes.to_vec());
         self.settle();
@@ -250,10 +265,16 @@ impl Relay {
         self.ends[client].events.drain(..).collect()
     }
 
+    /// The next message in JSON, with the id of its server-sent event or "".
+    pub fn next_text(&mut self, client: Client) -> Option<(String, serde_json::Value)> {
+        self.ends[client].texts.pop_front()
+    }
+
     #[track_caller]
     pub fn assert_quiet(&self, client: Client) {
-        let events = &self.ends[client].events;
+        let End { events, texts, .. } = &self.ends[client];
         assert!(events.is_empty(), "{events:#?}");
+        assert!(texts.is_empty(), "{texts:#?}");
     }
 
     /// WebSocket pings and pongs that came since the last call.

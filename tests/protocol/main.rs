@@ -22,4 +22,5 @@ mod refused;
 mod requests;
 mod scene;
 mod stop;
+mod streams;
 mod tokens;

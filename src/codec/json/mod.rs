@@ -7,6 +7,7 @@ mod decode;
 mod encode;
 mod object;
 mod payload;
+mod posted;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -21,6 +22,7 @@ use super::wire;
 pub use decode::{client_uuid, decode};
 pub use encode::encode;
 pub use payload::Payload;
+pub use posted::frames;
 
 /// What a client asks.
 #[derive(Debug, Clone)]

@@ -1,0 +1,116 @@
+//! What a client gets in plain HTTP.
+
+use crate::auth::TokenError;
+use crate::engine::Refusal;
+
+/// A response, in words where something was wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    status: &'static str,
+    /// Whole lines.
+    headers: String,
+    body: String,
+}
+
+impl Answer {
+    pub fn new(status: &'static str, body: impl Into<String>) -> Self {
+        Self {
+            status,
+            headers: String::new(),
+            body: body.into(),
+        }
+    }
+
+    pub fn refused(status: &'static str, words: impl Into<String>) -> Self {
+        let mut body = words.into();
+        body.push('\n');
+        Self::new(status, body)
+    }
+
+    pub fn bad(words: impl Into<String>) -> Self {
+        Self::refused("400 Bad Request", words)
+    }
+
+    pub fn not_found(words: impl Into<String>) -> Self {
+        Self::refused("404 Not Found", words)
+    }
+
+    /// Done, and there is nothing to say.
+    pub fn nothing() -> Self {
+        Self::new("204 No Content", "")
+    }
+
+    /// Adds header lines, each with its end.
+    pub fn with_headers(mut self, lines: &str) -> Self {
+        self.headers += lines;
+        self
+    }
+
+    pub fn too_late(seconds: u64) -> Self {
+        Self::refused(
+            "408 Request Timeout",
+            format!("The request did not arrive within {seconds} s."),
+        )
+    }
+
+    pub fn too_many_connections() -> Self {
+        Self::refused(
+            "503 Service Unavailable",
+            "The relay has as many connections as it may. Try again later.",
+        )
+        .with_headers("Retry-After: 5\r\n")
+    }
+
+    pub fn too_many(refusal: &Refusal) -> Self {
+        Self::refused(
+            "429 Too Many Requests",
+            format!("Try again later: {refusal}."),
+        )
+        .with_headers("Retry-After: 5\r\n")
+    }
+
+    /// What was posted cannot be taken now.
+    pub fn busy() -> Self {
+        Self::refused(
+            "503 Service Unavailable",
+            "The relay has as much of this to do as it may. Nothing was taken. Try again soon.",
+        )
+        .with_headers("Retry-After: 1\r\n")
+    }
+
+    /// What a token that is not accepted is answered with.
+    pub fn unauthorized(error: TokenError) -> Self {
+        if error.is_retryable() {
+            let words = format!("Not now: {error}.");
+            return Self::refused("503 Service Unavailable", words)
+                .with_headers("Retry-After: 1\r\n");
+        }
+        let words = format!("The token is not accepted: {error}.");
+        Self::refused("401 Unauthorized", words).with_headers("WWW-Authenticate: Bearer\r\n")
+    }
+
+    pub fn stopping() -> Self {
+        Self::refused(
+            "503 Service Unavailable",
+            "The relay is stopping. Try again soon.",
+        )
+        .with_headers("Retry-After: 1\r\n")
+    }
+
+    /// After the last response of a connection the relay closes it.
+    pub fn response(&self, is_last: bool) -> String {
+        let Self {
+            status,
+            headers,
+            body,
+        } = self;
+        let about_body = if body.is_empty() {
+            String::new()
+        } else {
+            let length = body.len();
+            format!("Content-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n")
+        };
+        let close = if is_last { "Connection: close\r\n" } else { "" };
+        format!("HTTP/1.1 {status}\r\n{about_body}{headers}{close}\r\n{body}")
+    }
+}

@@ -1,0 +1,219 @@
+//! The HTTP heads that the relay answers, as pure functions of their bytes.
+//!
+//! A head opens a WebSocket or an event stream, or posts to an event stream; or it leads to an [`Answer`]. No other HTTP
+//! is spoken. Answers say in words what was wrong.
+
+mod answer;
+mod events;
+mod headers;
+mod introduction;
+mod percent;
+mod upgrade;
+
+use std::sync::Arc;
+
+pub use answer::Answer;
+pub use events::{Cors, Opening, Post, SessionName, no_session};
+pub use introduction::Introduction;
+pub use upgrade::Upgrade;
+
+use crate::auth::Grant;
+use crate::config::Origins;
+use crate::engine::{DOCUMENT_ID_BYTES_MAX, is_document_id};
+use headers::Headers;
+
+/// More headers than a browser behind several proxies sends.
+const HEADERS_MAX: usize = 64;
+
+const ABOUT: &str = "This is a corelay relay. Open a WebSocket at /ws or at /ws/documents/{id}, or where that is \
+                     blocked an event stream at /events or at /events/documents/{id}.\n";
+
+/// What a request is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Head {
+    Upgrade(Upgrade),
+    Stream(Opening),
+    Post(Post),
+    /// Nothing is left to be done.
+    Answered(Answer),
+}
+
+/// What is taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'a> {
+    pub head_bytes_max: usize,
+    pub body_bytes_max: usize,
+    pub origins: &'a Origins,
+}
+
+/// Who asks for a connection, and for what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The document that the URL names.
+    pub document: Option<Arc<str>>,
+    /// From `Authorization: Bearer …`, from a subprotocol `bearer.…`, or from `?token=…`, in this order.
+    pub token: Option<String>,
+    /// What the token grants, once somebody has looked.
+    pub grant: Option<Arc<Grant>>,
+    pub introduction: Introduction,
+}
+
+/// A request's head, in its parts.
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    method: &'a str,
+    path: &'a str,
+    query: &'a str,
+    is_http_1_1: bool,
+    headers: Headers<'a>,
+}
+
+/// Reads a head from the start of `bytes`. `Ok(None)`: it has not arrived whole. Otherwise the second value is
+/// how many bytes the head has.
+///
+/// # Errors
+///
+/// The answer after which the connection ends.
+pub fn read_head(bytes: &[u8], rules: &Rules<'_>) -> Result<Option<(Head, usize)>, Answer> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut request = httparse::Request::new(&mut headers);
+    let too_large =
+        |words: String| Answer::refused("431 Request Header Fields Too Large", words + ".");
+    match request.parse(bytes) {
+        Ok(httparse::Status::Complete(length)) if length <= rules.head_bytes_max => {
+            let target = request.path.unwrap_or_default();
+            let (path, query) = target.split_once('?').unwrap_or((target, ""));
+            let request = Request {
+                method: request.method.unwrap_or_default(),
+                path,
+                query,
+                is_http_1_1: request.version == Some(1),
+                headers: Headers(request.headers),
+            };
+            request.read(rules).map(|head| Some((head, length)))
+        }
+        Ok(httparse::Status::Partial) if bytes.len() < rules.head_bytes_max => Ok(None),
+        Ok(_) => Err(too_large(format!(
+            "The request's head is longer than {} bytes",
+            rules.head_bytes_max
+        ))),
+        Err(httparse::Error::TooManyHeaders) => Err(too_large(format!(
+            "The request has more than {HEADERS_MAX} headers"
+        ))),
+        Err(error) => Err(Answer::bad(format!(
+            "This is no HTTP/1.1 request: {error}."
+        ))),
+    }
+}
+
+impl Head {
+    /// An answer to this request that its sender can read.
+    pub fn refused(&self, answer: Answer) -> Answer {
+        match self {
+            Self::Stream(opening) => opening.cors.on(answer),
+            Self::Post(post) => post.cors.on(answer),
+            Self::Upgrade(_) | Self::Answered(_) => answer,
+        }
+    }
+}
+
+impl Request<'_> {
+    fn read(&self, rules: &Rules<'_>) -> Result<Head, Answer> {
+        if let Some(place) = self.place("/ws") {
+            return upgrade::read(self, place, rules).map(Head::Upgrade);
+        }
+        if let Some(place) = self.place("/events") {
+            return events::read(self, place, rules);
+        }
+        match (self.method, self.path) {
+            ("GET", "/") => Err(Answer::new("200 OK", ABOUT)),
+            (_, "/") => Err(only("GET")),
+            _elsewhere => Err(Answer::not_found(format!("There is nothing here. {ABOUT}"))),
+        }
+    }
+
+    /// What follows `root` in the path, if that is where it leads.
+    fn place(&self, root: &str) -> Option<&str> {
+        let place = self.path.strip_prefix(root)?;
+        (place.is_empty() || place.starts_with('/')).then_some(place)
+    }
+
+    /// Who wants a connection at this place, which names a document or none.
+    fn caller(&self, place: &str) -> Result<Caller, Answer> {
+        let introduction = Introduction::read(|name| self.headers.text(name), self.query);
+        Ok(Caller {
+            document: document_of(place)?,
+            token: self.token(),
+            grant: None,
+            introduction: introduction.map_err(Answer::bad)?,
+        })
+    }
+
+    /// The credential that came along.
+    fn token(&self) -> Option<String> {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
+        let mut authorization = self.headers.values("Authorization");
+        let bearer = authorization.find_map(|value| {
+            let (scheme, token) = value.split_at_checked(b"Bearer ".len())?;
+            scheme
+                .eq_ignore_ascii_case(b"Bearer ")
+                .then(|| text(token.trim_ascii()))?
+        });
+        let mut protocols = self.headers.items("Sec-WebSocket-Protocol");
+        bearer
+            .or_else(|| protocols.find_map(|item| text(item.strip_prefix(b"bearer.")?)))
+            .or_else(|| percent::parameter(self.query, "token"))
+            .filter(|token| !token.is_empty())
+    }
+
+    fn has_body(&self) -> bool {
+        self.headers.count("Transfer-Encoding") > 0
+            || self
+                .headers
+                .values("Content-Length")
+                .any(|length| length != b"0")
+    }
+
+    /// Whether pages of the request's origin may connect.
+    fn check_origin(&self, origins: &Origins) -> Result<(), Answer> {
+        let mut named = self.headers.values("Origin");
+        if named.all(|origin| origins.allow(origin)) {
+            return Ok(());
+        }
+        Err(Answer::refused(
+            "403 Forbidden",
+            "Pages of this origin may not connect (listen.origins).",
+        ))
+    }
+}
+
+fn only(methods: &str) -> Answer {
+    let words = format!("Only {methods} is answered here.");
+    Answer::refused("405 Method Not Allowed", words).with_headers(&format!("Allow: {methods}\r\n"))
+}
+
+/// The document that `/documents/{id}` names, or none.
+fn document_of(place: &str) -> Result<Option<Arc<str>>, Answer> {
+    if place.is_empty() {
+        return Ok(None);
+    }
+    let Some(segment) = place.strip_prefix("/documents/") else {
+        return Err(Answer::not_found(format!("There is nothing here. {ABOUT}")));
+    };
+    if segment.contains('/') {
+        return Err(Answer::not_found(
+            "There is nothing here. A slash in a document id is written as %2F.",
+        ));
+    }
+    let bytes = percent::decode(segment).ok_or_else(|| {
+        Answer::bad("The document id has a % that two hexadecimal digits do not follow.")
+    })?;
+    let id = String::from_utf8(bytes).map_err(|_| Answer::bad("The document id is not UTF-8."))?;
+    if !is_document_id(&id) {
+        return Err(Answer::bad(format!(
+            "A document id has 1 to {DOCUMENT_ID_BYTES_MAX} bytes and no control characters; this one has {} bytes.",
+            id.len()
+        )));
+    }
+    Ok(Some(id.into()))
+}

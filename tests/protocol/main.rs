@@ -24,3 +24,4 @@ mod scene;
 mod stop;
 mod streams;
 mod tokens;
+mod transports;

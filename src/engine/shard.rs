@@ -178,6 +178,7 @@ impl Shard {
 
     /// A client has connected. `None`: the shard has as many connections as it may, or is stopping.
     pub fn connect(&mut self, arrival: Arrival, now: Instant) -> Option<ConnectionId> {
+        self.now = now;
         if self.is_stopping || self.connections() >= self.settings.connection.count_max {
             self.metrics.refused_connections += 1;
             return None;

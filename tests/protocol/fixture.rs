@@ -6,12 +6,14 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use corelay::codec::dialect::Dialect;
 use corelay::codec::frame;
-use corelay::codec::wire::{self, Request, event, request};
+use corelay::codec::wire::{self, Event, Request, event, request};
 use corelay::config::{Config, Durability};
 use corelay::engine::shard::{Arrival, Authority, ConnectionId, Lane, Settings, Transport};
 use corelay::engine::{Instant, Shard};
 use corelay::store::{Backend, MemoryStore, StoreReply, StoreRequest};
+use serde_json::Value;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use crate::end::{End, masked};
@@ -144,6 +146,25 @@ impl Relay {
         self.greeted_over(name, Transport::Tcp)
     }
 
+    /// Connects a WebSocket with the client's Hello in its headers. What it is told comes in JSON.
+    pub fn greeted_in_json(&mut self, name: &str, shard: usize, document: Option<&str>) -> Client {
+        let request::Body::Hello(hello) = hello(name) else {
+            unreachable!("that is what it makes")
+        };
+        let arrival = Arrival {
+            document: document.map(Into::into),
+            dialect: Some(Dialect::Json),
+            hello: Some(wire::Hello {
+                protocol_version: 1,
+                ..hello
+            }),
+            ..Arrival::new(Transport::WebSocket)
+        };
+        let client = self.arrive(shard, arrival).expect("it takes connections");
+        self.settle();
+        client
+    }
+
     pub fn greeted_over(&mut self, name: &str, transport: Transport) -> Client {
         let client = self.connect(transport);
         self.send(client, hello(name));
@@ -167,6 +188,25 @@ impl Relay {
     pub fn send(&mut self, client: Client, body: request::Body) {
         self.push(client, body);
         self.settle();
+    }
+
+    /// Sends a request that has an id.
+    pub fn ask(&mut self, client: Client, id: &str, body: request::Body) {
+        let request = Request {
+            id: id.to_owned(),
+            body: Some(body),
+        };
+        let bytes = self.wrap(client, &frame::encode(&request));
+        self.send_bytes(client, &bytes);
+    }
+
+    /// Sends a message in JSON.
+    pub fn say(&mut self, client: Client, message: &Value) {
+        let text = message.to_string();
+        self.send_bytes(
+            client,
+            &masked(OpCode::Data(Data::Text), true, text.as_bytes()),
+        );
     }
 
     /// Hands the request over, and lets nothing else happen.
@@ -243,17 +283,48 @@ impl Relay {
     // ---- what clients see
 
     pub fn next(&mut self, client: Client) -> Option<event::Body> {
+        self.next_event(client)?.body
+    }
+
+    /// The next event with all that stands beside it.
+    pub fn next_event(&mut self, client: Client) -> Option<Event> {
         self.ends[client].events.pop_front()
     }
 
     pub fn drain(&mut self, client: Client) -> Vec<event::Body> {
-        self.ends[client].events.drain(..).collect()
+        let events = self.ends[client].events.drain(..);
+        events.filter_map(|event| event.body).collect()
+    }
+
+    /// The next message in JSON.
+    pub fn next_text(&mut self, client: Client) -> Option<Value> {
+        Some(self.ends[client].texts.pop_front()?.1)
+    }
+
+    /// The payload of the next message in JSON, which must be of that type and answer the request with that id ("":
+    /// none).
+    #[track_caller]
+    pub fn text(&mut self, client: Client, kind: &str, id: &str) -> Value {
+        let mut message = self.next_text(client).unwrap_or_default();
+        let found = (message["type"].as_str(), message["id"].as_str());
+        let id = (!id.is_empty()).then_some(id);
+        assert_eq!(found, (Some(kind), id), "{message:#}");
+        assert!(message["timestamp"].is_u64(), "{message:#}");
+        message["payload"].take()
+    }
+
+    pub fn drain_texts(&mut self, client: Client) -> Vec<Value> {
+        let texts = self.ends[client].texts.drain(..);
+        texts.map(|(_, message)| message).collect()
     }
 
     #[track_caller]
     pub fn assert_quiet(&self, client: Client) {
-        let events = &self.ends[client].events;
-        assert!(events.is_empty(), "{events:#?}");
+        let End { events, texts, .. } = &self.ends[client];
+        assert!(
+            events.is_empty() && texts.is_empty(),
+            "{events:#?} {texts:#?}"
+        );
     }
 
     /// WebSocket pings and pongs that came since the last call.

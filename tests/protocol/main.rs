@@ -10,6 +10,7 @@ mod fixture;
 mod flow;
 mod inquiries;
 mod join;
+mod json;
 mod life;
 mod mesh;
 mod offers;

@@ -381,6 +381,13 @@ impl Relay {
         self.settle();
     }
 
+    /// The store, which is held, serves one request. False: there is none.
+    pub fn serve_one(&mut self) -> bool {
+        let is_served = self.serve_next();
+        self.settle();
+        is_served
+    }
+
     /// Answers in place of the store.
     pub fn reply(&mut self, shard: usize, reply: StoreReply) {
         self.shards[shard].handle_store(reply, self.now);
@@ -428,17 +435,22 @@ impl Relay {
                 moved = true;
             }
         }
-        while !self.is_store_held
-            && let Some((index, request)) = self.held.pop_front()
-        {
-            self.served.push(request.clone());
-            let now_ms = STARTED_AT_MS + self.now.as_millis();
-            let reply = self.store.handle(request, now_ms);
-            self.store.sync().expect("memory does not fail");
-            self.shards[index].handle_store(reply, self.now);
+        while !self.is_store_held && self.serve_next() {
             moved = true;
         }
         moved
+    }
+
+    fn serve_next(&mut self) -> bool {
+        let Some((index, request)) = self.held.pop_front() else {
+            return false;
+        };
+        self.served.push(request.clone());
+        let now_ms = STARTED_AT_MS + self.now.as_millis();
+        let reply = self.store.handle(request, now_ms);
+        self.store.sync().expect("memory does not fail");
+        self.shards[index].handle_store(reply, self.now);
+        true
     }
 
     fn turn_mesh(&mut self) -> bool {

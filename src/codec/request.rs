@@ -6,6 +6,8 @@ use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_f
 
 use super::wire::Request;
 
+/// The one field of a request that has a length and is no message: `id`.
+const ID_TAG: u32 = 15;
 /// Fields of a request beside its operations.
 const OTHER_FIELDS_MAX: usize = 1000;
 
@@ -56,7 +58,7 @@ fn count_fields(
             return Err(RequestError::TooManyFields { fields_max });
         }
         let (tag, wire_type) = decode_key(bytes)?;
-        if is_outer && wire_type == WireType::LengthDelimited {
+        if is_outer && wire_type == WireType::LengthDelimited && tag != ID_TAG {
             let length = decode_varint(bytes)?;
             let Some((mut inner, rest)) = usize::try_from(length)
                 .ok()

@@ -199,9 +199,10 @@ impl Shard {
         let dialect = self.sessions[key].manner.dialect();
         let request = Request::decode(dialect, message.clone(), &self.settings)?;
         self.sessions[key].asked = Asked::new(&request.id, now);
-        let handled = self.handle_decoded(key, request, message, now);
+        // A refusal that ends the connection is an answer, too.
+        self.handle_decoded(key, request, message, now)?;
         self.forget_asked(key);
-        handled
+        Ok(())
     }
 
     fn handle_decoded(

@@ -433,7 +433,10 @@ impl Shard {
                 ..subscription
             };
         } else {
-            self.subscribe(key, document_key, subscription, now);
+            self.subscribe(key, document_key, subscription);
+        }
+        if joiner.wants.is_subscribing {
+            self.seat(key, document_key, now);
         }
         if joiner.is_told {
             self.answer(key, &joiner.asked, event::Body::Opened(opened));
@@ -448,11 +451,8 @@ impl Shard {
         key: SessionKey,
         document_key: DocumentKey,
         subscription: Subscription,
-        now: Instant,
     ) {
         let session = &mut self.sessions[key];
-        let client_id = session.client_id();
-        let is_once = subscription.is_once;
         let is_json = is_json(session.manner);
         session.subscriptions.push(subscription);
         let open = self.documents[document_key].open_mut();
@@ -463,11 +463,15 @@ impl Shard {
             open.json_subscribers += 1;
             open.presence.is_json_spoken = true;
         }
-        if is_once {
-            return;
-        }
+    }
+
+    /// The session is where its client is in the document from here on.
+    fn seat(&mut self, key: SessionKey, document_key: DocumentKey, now: Instant) {
+        let client_id = self.sessions[key].client_id();
+        let open = self.documents[document_key].open_mut();
+        let open = open.expect("the caller knows that it is open");
         let older = open.members.insert(client_id, key);
-        if let Some(older) = older {
+        if let Some(older) = older.filter(|older| *older != key) {
             self.replace(older, document_key, now);
         }
     }

@@ -279,7 +279,9 @@ impl Shard {
             client_seq: repeated.client_seq,
             first_revision: repeated.first_revision,
             count: repeated.count,
-            clock: open.dedupe.next_clock(identity.client_id).saturating_sub(1),
+            clock: open
+                .durable_next_clock(identity.client_id)
+                .saturating_sub(1),
             persisted_at_ms,
             durability: durability_on_wire(self.settings.durability).into(),
             duplicate: true,
@@ -387,6 +389,15 @@ impl Open {
         self.kind.replay(record)?;
         self.place_record(record);
         Ok(())
+    }
+
+    /// The clock after the highest durable one of a client.
+    fn durable_next_clock(&self, client_id: u64) -> u64 {
+        let pending = self.pending.iter().find(|batch| batch.origin == client_id);
+        pending.map_or_else(
+            || self.dedupe.next_clock(client_id),
+            |batch| batch.first_clock,
+        )
     }
 
     /// Whether as much is on its way to the disk as the ring can take at once: more would lap subscribers that

@@ -36,6 +36,10 @@ impl Shard {
         now: Instant,
     ) -> Result<(), Refusal> {
         let document_key = self.subscribed(key, presence.document)?;
+        let subscription = self.sessions[key].subscription(document_key);
+        if subscription.is_some_and(|subscription| subscription.is_once) {
+            return Err(Refusal::Forbidden("presence to who only reads"));
+        }
         let is_full = self.ledger.document_bytes >= self.settings.memory.document_bytes_max;
         if is_full && !presence.leave {
             return Err(Refusal::Unavailable(
@@ -88,7 +92,7 @@ impl Shard {
         for subscription in &mut session.subscriptions {
             let name = &self.documents[subscription.document].name;
             let permissions = identity.permissions_for(name);
-            subscription.can_write = permissions.write;
+            subscription.can_write = permissions.write && !subscription.is_once;
             if !permissions.read {
                 forbidden.push(subscription.document);
             }

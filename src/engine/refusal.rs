@@ -43,7 +43,7 @@ pub enum Refusal {
     Backpressure { seconds: u64 },
 
     // The client is at fault with one request.
-    #[error("the token does not grant {0}")]
+    #[error("{0} is not granted")]
     Forbidden(&'static str),
     #[error("a document id has 1 to 256 bytes and no control characters")]
     DocumentIdInvalid,

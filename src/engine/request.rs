@@ -52,9 +52,10 @@ impl Request {
         let malformed = |reason: String| Refusal::MalformedFrame(reason);
         let operations_max = settings.connection.batch_operations_max;
         let vector_entries_max = settings.document.clients_max;
+        // A batch that is only a little too large is refused by itself.
+        let elements_max = operations_max.max(vector_entries_max);
         let request = match dialect {
             Dialect::Protobuf => {
-                let elements_max = operations_max.max(vector_entries_max);
                 let request = request::decode(message, elements_max)
                     .map_err(|error| malformed(error.to_string()))?;
                 let body = request.body.expect("a request without one is not decoded");
@@ -66,7 +67,7 @@ impl Request {
             }
             Dialect::Json | Dialect::EventStream => {
                 let limits = json::Limits {
-                    operations_max,
+                    operations_max: elements_max,
                     vector_entries_max,
                 };
                 let message = json::decode(&message, &limits)

@@ -7,7 +7,6 @@ use bytes::Bytes;
 
 use crate::auth::Grant;
 use crate::codec::dialect::Dialect;
-use crate::codec::record::OperationsRecord;
 use crate::codec::{websocket, wire};
 
 use super::bucket::Bucket;
@@ -255,11 +254,17 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether the client has all of the record. Of a record that it has in part it gets the whole.
-    pub fn has(&self, record: &OperationsRecord) -> bool {
-        let last_clock = record.first_clock + record.operations.len() as u64 - 1;
-        let highest = self.vector.get(&record.origin);
-        highest.is_some_and(|highest| last_clock <= *highest)
+    /// What of a batch the client lacks: nothing, all, or its end.
+    pub fn lacking(&self, mut batch: wire::RemoteOps) -> Option<wire::RemoteOps> {
+        let next_clock = self.vector.get(&batch.origin).map_or(0, |clock| clock + 1);
+        let had = next_clock.saturating_sub(batch.first_clock);
+        if had >= batch.operations.len() as u64 {
+            return None;
+        }
+        batch.operations.drain(..had as usize);
+        batch.first_clock += had;
+        batch.revision += had;
+        Some(batch)
     }
 }
 

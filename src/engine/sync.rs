@@ -72,14 +72,24 @@ impl Shard {
         let open = document.open_mut().expect("subscribed to");
         let session = &mut self.sessions[key];
         let client_id = session.client_id();
-        let pages = Pages::new(session.asked.clone(), wants, start.sync);
+        let mut pages = Pages::new(session.asked.clone(), wants, start.sync);
         let subscription = session
             .subscription(document_key)
             .expect("the caller has seen it");
+        // Who was overtaken on the way still waits for what it asked for.
+        if reason == ResyncReason::Lapped
+            && let Some(interrupted) = subscription.pages.take()
+        {
+            pages = Pages {
+                sync: start.sync,
+                ..interrupted
+            };
+        }
         subscription.stage = start.stage;
         // The last page is the answer even where there is nothing to send.
         subscription.pages = Some(pages);
         subscription.is_once |= !wants.is_subscribing;
+        subscription.can_write &= wants.is_subscribing;
         subscription.takes_snapshots = wants.takes_snapshots;
         subscription.placed_revision = open.durable_revision;
         subscription.is_warned = false;
@@ -252,12 +262,11 @@ impl Shard {
         for bytes in &records {
             let record =
                 record::decode_operations(bytes).map_err(|error| unavailable(error.to_string()))?;
-            let is_had = filter.as_ref().is_some_and(|filter| filter.has(&record));
-            if let Some(missed) = missed(record, document.handle, next_revision)
-                && !is_had
-            {
-                operations.push(missed);
-            }
+            let missed = missed(record, document.handle, next_revision);
+            operations.extend(match filter {
+                Some(filter) => missed.and_then(|batch| filter.lacking(batch)),
+                None => missed,
+            });
         }
         if *next_revision == first_revision {
             return Err(unavailable(format!(

@@ -111,7 +111,9 @@ impl<'a> Voice<'a> {
         let open = self.document.and_then(Document::open);
         let queue_depth = open.map_or(0, |open| open.pending.len());
         let mut vector_delta = BTreeMap::new();
-        if let event::Body::Ack(ack) = body {
+        if let event::Body::Ack(ack) = body
+            && !ack.duplicate
+        {
             vector_delta.insert(self.client_id, ack.clock);
         }
         wire::Debug {

@@ -20,7 +20,7 @@ pub struct End {
     /// The socket takes so much more.
     pub room: usize,
     pub received: Vec<u8>,
-    pub events: VecDeque<event::Body>,
+    pub events: VecDeque<Event>,
     /// What came in JSON, with the id of the server-sent event or "".
     pub texts: VecDeque<(String, serde_json::Value)>,
     pub controls: Vec<OpCode>,
@@ -91,9 +91,10 @@ impl End {
     fn read_frames(&mut self, rest: &mut &[u8]) {
         while let Some(message) = frame::split(rest, usize::MAX).expect("frames") {
             let event = Event::decode(message).expect("the relay sends events");
-            match event.body.expect("the relay sends events that it knows") {
-                event::Body::Ping(ping) if !self.is_mute => self.owed.push(ping),
-                body => self.events.push_back(body),
+            match event.body {
+                Some(event::Body::Ping(ping)) if !self.is_mute => self.owed.push(ping),
+                Some(_) => self.events.push_back(event),
+                None => panic!("the relay sends events that it knows"),
             }
         }
     }

@@ -6,12 +6,14 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use corelay::codec::dialect::Dialect;
 use corelay::codec::frame;
-use corelay::codec::wire::{self, Request, event, request};
+use corelay::codec::wire::{self, Event, Request, event, request};
 use corelay::config::{Config, Durability};
 use corelay::engine::shard::{Arrival, Authority, ConnectionId, Lane, Settings, Transport};
 use corelay::engine::{Instant, Shard};
 use corelay::store::{Backend, MemoryStore, StoreReply, StoreRequest};
+use serde_json::Value;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use crate::end::{End, masked};
@@ -144,6 +146,25 @@ impl Relay {
         self.greeted_over(name, Transport::Tcp)
     }
 
+    /// Connects a WebSocket with the client's Hello in its headers. What it is told comes in JSON.
+    pub fn greeted_in_json(&mut self, name: &str, shard: usize, document: Option<&str>) -> Client {
+        let request::Body::Hello(hello) = hello(name) else {
+            unreachable!("that is what it makes")
+        };
+        let arrival = Arrival {
+            document: document.map(Into::into),
+            dialect: Some(Dialect::Json),
+            hello: Some(wire::Hello {
+                protocol_version: 1,
+                ..hello
+            }),
+            ..Arrival::new(Transport::WebSocket)
+        };
+        let client = self.arrive(shard, arrival).expect("it takes connections");
+        self.settle();
+        client
+    }
+
     pub fn greeted_over(&mut self, name: &str, transport: Transport) -> Client {
         let client = self.connect(transport);
         self.send(client, hello(name));
@@ -169,6 +190,16 @@ impl Relay {
         self.settle();
     }
 
+    /// Sends a request that has an id.
+    pub fn ask(&mut self, client: Client, id: &str, body: request::Body) {
+        let request = Request {
+            id: id.to_owned(),
+            body: Some(body),
+        };
+        let bytes = self.wrap(client, &frame::encode(&request));
+        self.send_bytes(client, &bytes);
+    }
+
     /// Hands the request over, and lets nothing else happen.
     pub fn push(&mut self, client: Client, body: request::Body) {
         let frame = frame::encode(&Request::from(body));
@@ -185,7 +216,7 @@ impl Relay {
     }
 
     /// Sends a message of the JSON dialect.
-    pub fn say(&mut self, client: Client, message: &serde_json::Value) {
+    pub fn say(&mut self, client: Client, message: &Value) {
         let text = message.to_string();
         let mut frame = Vec::new();
         let bytes = match self.ends[client].transport {
@@ -258,15 +289,43 @@ impl Relay {
     // ---- what clients see
 
     pub fn next(&mut self, client: Client) -> Option<event::Body> {
+        self.next_event(client)?.body
+    }
+
+    /// The next event with all that stands beside it.
+    pub fn next_event(&mut self, client: Client) -> Option<Event> {
         self.ends[client].events.pop_front()
     }
 
     pub fn drain(&mut self, client: Client) -> Vec<event::Body> {
-        self.ends[client].events.drain(..).collect()
+        let events = self.ends[client].events.drain(..);
+        events.filter_map(|event| event.body).collect()
+    }
+
+    /// The next message in JSON.
+    pub fn next_text(&mut self, client: Client) -> Option<Value> {
+        Some(self.ends[client].texts.pop_front()?.1)
+    }
+
+    /// The payload of the next message in JSON, which must be of that type and answer the request with that id ("":
+    /// none).
+    #[track_caller]
+    pub fn text(&mut self, client: Client, kind: &str, id: &str) -> Value {
+        let mut message = self.next_text(client).unwrap_or_default();
+        let found = (message["type"].as_str(), message["id"].as_str());
+        let id = (!id.is_empty()).then_some(id);
+        assert_eq!(found, (Some(kind), id), "{message:#}");
+        assert!(message["timestamp"].is_u64(), "{message:#}");
+        message["payload"].take()
+    }
+
+    pub fn drain_texts(&mut self, client: Client) -> Vec<Value> {
+        let texts = self.ends[client].texts.drain(..);
+        texts.map(|(_, message)| message).collect()
     }
 
     /// The next message in JSON, with the id of its server-sent event or "".
-    pub fn next_text(&mut self, client: Client) -> Option<(String, serde_json::Value)> {
+    pub fn next_message(&mut self, client: Client) -> Option<(String, Value)> {
         self.ends[client].texts.pop_front()
     }
 
@@ -331,6 +390,13 @@ impl Relay {
         self.settle();
     }
 
+    /// The store, which is held, serves one request. False: there is none.
+    pub fn serve_one(&mut self) -> bool {
+        let is_served = self.serve_next();
+        self.settle();
+        is_served
+    }
+
     /// Answers in place of the store.
     pub fn reply(&mut self, shard: usize, reply: StoreReply) {
         self.shards[shard].handle_store(reply, self.now);
@@ -378,17 +444,22 @@ impl Relay {
                 moved = true;
             }
         }
-        while !self.is_store_held
-            && let Some((index, request)) = self.held.pop_front()
-        {
-            self.served.push(request.clone());
-            let now_ms = STARTED_AT_MS + self.now.as_millis();
-            let reply = self.store.handle(request, now_ms);
-            self.store.sync().expect("memory does not fail");
-            self.shards[index].handle_store(reply, self.now);
+        while !self.is_store_held && self.serve_next() {
             moved = true;
         }
         moved
+    }
+
+    fn serve_next(&mut self) -> bool {
+        let Some((index, request)) = self.held.pop_front() else {
+            return false;
+        };
+        self.served.push(request.clone());
+        let now_ms = STARTED_AT_MS + self.now.as_millis();
+        let reply = self.store.handle(request, now_ms);
+        self.store.sync().expect("memory does not fail");
+        self.shards[index].handle_store(reply, self.now);
+        true
     }
 
     fn turn_mesh(&mut self) -> bool {

@@ -13,7 +13,7 @@ use crate::join::{pages, text_of};
 use crate::requests::{close, hello, log_batch, open, text_batch};
 
 /// A name of a document that lives on that shard.
-fn name_on(shard: usize) -> String {
+pub fn name_on(shard: usize) -> String {
     (0..)
         .map(|number| format!("document-{number}"))
         .find(|name| route::shard_of(name, 2) == shard)

@@ -24,7 +24,7 @@ fn stream(relay: &mut Relay, shard: usize, uuid: u32) -> Client {
 /// The id and the payload of the next message, which must be of that type.
 #[track_caller]
 fn told(relay: &mut Relay, client: Client, kind: &str) -> (String, Value) {
-    let (id, mut message) = relay.next_text(client).expect("a message");
+    let (id, mut message) = relay.next_message(client).expect("a message");
     assert_eq!(message["type"], kind, "{message}");
     (id, message["payload"].take())
 }

@@ -43,7 +43,7 @@ impl Speaker {
     fn told(&mut self, relay: &mut Relay) -> Vec<String> {
         if self.is_json {
             let mut told = Vec::new();
-            while let Some((_, message)) = relay.next_text(self.client) {
+            while let Some((_, message)) = relay.next_message(self.client) {
                 told.push(of_json(&message));
             }
             told
@@ -402,7 +402,7 @@ fn hello_is_the_same_however_it_is_said() {
     };
     let client = relay.arrive(0, arrival).expect("it is taken");
     relay.settle();
-    let (_, connected) = relay.next_text(client).expect("at once");
+    let (_, connected) = relay.next_message(client).expect("at once");
     assert_eq!(connected["type"], "connected");
     assert_eq!(connected["payload"]["clientId"], by_message.client_id);
 }

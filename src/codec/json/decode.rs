@@ -31,7 +31,7 @@ pub fn decode(text: &[u8], limits: &Limits) -> Result<Message, JsonError> {
     let envelope: Envelope<'_> = object(text)?;
     let payload = envelope.payload.map_or("{}", RawValue::get);
     let (document_id, body) = match &*envelope.kind {
-        "connect" => hello(object(payload)?)?,
+        "connect" => hello(object(payload)?),
         "disconnect" => (None, request::Body::Close(wire::Close::default()).into()),
         "open" => open(object(payload)?, limits)?,
         "operations" => operations(object(payload)?, limits)?,
@@ -126,14 +126,10 @@ struct Hello {
     debug: Option<bool>,
 }
 
-fn hello(hello: Hello) -> Result<Decoded, JsonError> {
-    let client_uuid = match hello.client_id {
-        Some(text) => {
-            let uuid = client_uuid(&text).ok_or(JsonError::ClientIdInvalid)?;
-            Bytes::copy_from_slice(&uuid)
-        }
-        None => Bytes::new(),
-    };
+fn hello(hello: Hello) -> Decoded {
+    // What is no UUID is as good as none, which Hello is refused for.
+    let client_uuid = hello.client_id.as_deref().and_then(client_uuid);
+    let client_uuid = client_uuid.map_or_else(Bytes::new, Bytes::from_owner);
     let hello = wire::Hello {
         protocol_version: hello.protocol_version.unwrap_or(PROTOCOL_VERSION_DEFAULT),
         client_uuid,
@@ -142,7 +138,7 @@ fn hello(hello: Hello) -> Result<Decoded, JsonError> {
         user_name: hello.user_name.unwrap_or_default(),
         debug: hello.debug.unwrap_or_default(),
     };
-    Ok((None, request::Body::Hello(hello).into()))
+    (None, request::Body::Hello(hello).into())
 }
 
 #[derive(Deserialize)]

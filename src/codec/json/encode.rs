@@ -107,8 +107,8 @@ fn write_body(body: &event::Body, context: &Context<'_>, out: &mut Members<'_>) 
         }
         event::Body::SyncRequest(request) => {
             write_document(context, out);
-            let own = (context.client_id, request.next_clock.checked_sub(1));
-            write_vector("stateVector", &request.state_vector, Some(own), out);
+            let own = Some(context.client_id);
+            write_vector("stateVector", &request.state_vector, own, out);
             out.value("nextClock", request.next_clock);
         }
         event::Body::SnapshotAccepted(accepted) => {
@@ -214,7 +214,7 @@ fn write_sync_response(page: &wire::SyncResponse, context: &Context<'_>, out: &m
     }
     batches.close();
     // Only the last page has a vector.
-    let own = (!page.has_more).then_some((context.client_id, None));
+    let own = (!page.has_more).then_some(context.client_id);
     write_vector("serverVector", &page.server_vector, own, out);
     out.value("hasMore", page.has_more);
     if !page.resume_token.is_empty() {
@@ -352,25 +352,16 @@ fn write_operations<'a>(
     array.close();
 }
 
-/// A state vector. `own`: a client that has an entry in any case, and its clock where the vector has none; -1 where it
-/// has no operation.
-fn write_vector(
-    name: &str,
-    vector: &BTreeMap<u64, u64>,
-    own: Option<(u64, Option<u64>)>,
-    out: &mut Members<'_>,
-) {
+/// A state vector. `own`: a client that has an entry in any case, -1 where it has no operation.
+fn write_vector(name: &str, vector: &BTreeMap<u64, u64>, own: Option<u64>, out: &mut Members<'_>) {
     let mut members = Members::open(out.member(name));
     for (client, clock) in vector {
         members.numbered(*client, clock);
     }
-    if let Some((client, clock)) = own
-        && !vector.contains_key(&client)
+    if let Some(own) = own
+        && !vector.contains_key(&own)
     {
-        match clock {
-            Some(clock) => members.numbered(client, clock),
-            None => members.numbered(client, -1),
-        }
+        members.numbered(own, -1);
     }
     members.close();
 }

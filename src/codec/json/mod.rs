@@ -81,8 +81,6 @@ pub enum JsonError {
     Malformed(String),
     #[error("there is no request of the type {0:?}")]
     TypeUnknown(String),
-    #[error("the client id is no UUID")]
-    ClientIdInvalid,
     #[error("it has more than {operations_max} operations")]
     TooManyOperations { operations_max: usize },
     #[error("a state vector has more than {entries_max} entries")]

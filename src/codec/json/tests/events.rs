@@ -253,7 +253,7 @@ fn every_event_has_its_members() {
                 next_clock: 8,
                 ..wire::SyncRequest::default()
             }),
-            r#"{"documentId":"doc","stateVector":{"42":7},"nextClock":8}"#,
+            r#"{"documentId":"doc","stateVector":{"42":-1},"nextClock":8}"#,
         ),
         (
             event::Body::SnapshotAccepted(wire::SnapshotAccepted {

@@ -1,13 +1,14 @@
-//! Documents that are deleted, and deletions that are taken back.
+//! Documents that are deleted, deletions that are taken back, and what was deleted for long enough.
 //!
 //! From the request on nothing more is written to the document, so that the store's deletion is the last that it is
 //! asked for. Subscribers are told when the deletion is durable; then the document leaves memory.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::auth::split_global_id;
 use crate::codec::wire::{self, event};
-use crate::store::StoreRequest;
+use crate::store::{StoreRequest, Swept};
 
 use super::document::{Joiner, State};
 use super::key::{DocumentKey, SessionKey};
@@ -15,6 +16,7 @@ use super::refusal::Refusal;
 use super::request::Asked;
 use super::shard::Shard;
 use super::time::Instant;
+use super::timer::Owner;
 
 /// A client's Delete request.
 #[derive(Debug)]
@@ -25,6 +27,9 @@ pub struct Deletion {
     /// Take it back.
     undo: bool,
 }
+
+/// How often documents that were deleted are looked at.
+const SWEEP_PERIOD: Duration = Duration::from_secs(60);
 
 impl Shard {
     /// A client asks that a document of this shard be deleted, or brought back.
@@ -224,5 +229,36 @@ impl Shard {
             let error = refusal.error(deletion.request_id, 0);
             self.answer(deletion.session, &deletion.asked, error);
         }
+    }
+
+    /// Lets go for good of what was deleted for long enough. The first shard does it for all.
+    pub(super) fn ring_sweep(&mut self, at: Instant, now: Instant) {
+        if self.sweep_alarm.rings(at) {
+            self.sweep(now);
+            self.set_sweep_alarm(now);
+        }
+    }
+
+    pub(super) fn set_sweep_alarm(&mut self, now: Instant) {
+        if self.settings.index == 0 {
+            let at = now + SWEEP_PERIOD;
+            self.timers.set(Owner::Sweep, &mut self.sweep_alarm, at);
+        }
+    }
+
+    pub(super) fn continue_sweep(&mut self, swept: Swept, now: Instant) {
+        if swept.has_more {
+            self.sweep(now);
+        }
+    }
+
+    fn sweep(&mut self, now: Instant) {
+        let grace_ms = u64::try_from(self.settings.document.delete_grace.as_millis());
+        let grace_ms = grace_ms.unwrap_or(u64::MAX);
+        self.tickets += 1;
+        self.store.push_back(StoreRequest::Sweep {
+            ticket: self.tickets,
+            deleted_before_ms: self.unix_ms(now).saturating_sub(grace_ms),
+        });
     }
 }

@@ -1,29 +1,21 @@
-//! From a connection's bytes to its requests: frames, Hello, and who handles what.
+//! From a connection's bytes to its requests, and who handles them.
 
 use bytes::Bytes;
 
-use std::sync::Arc;
-
-use crate::auth::Grant;
 use crate::codec::dialect::Dialect;
 use crate::codec::frame;
 use crate::codec::json;
 use crate::codec::websocket::{self, Incoming};
 use crate::codec::wire::{self, event, request::Body};
 
-use super::identity::{self, Identity, REVOKED};
 use super::key::SessionKey;
-use super::refusal::{PROTOCOL_VERSIONS, Refusal};
+use super::refusal::Refusal;
 use super::request::{Asked, Request};
+use super::session::Phase;
 use super::session::Transport;
-use super::session::{Carrier, Phase};
-use super::settings::Authority;
 use super::shard::Shard;
 use super::time::Instant;
 
-const FEATURES: [&str; 5] = ["log", "text", "presence", "resume", "paging"];
-/// Requests that the store has not taken, past which no connection is read.
-const STORE_REQUESTS_MAX: usize = 4096;
 /// A partial frame of this size is never the reason that its connection is closed.
 const INPUT_BYTES_FREE: usize = 4096;
 
@@ -294,199 +286,11 @@ impl Shard {
         }
     }
 
-    /// The first Hello says who a client is. Where tokens are asked for, a later one brings a fresh token.
-    fn may_greet(&self, key: SessionKey) -> bool {
-        let is_known = !matches!(self.sessions[key].phase, Phase::Greeting);
-        match self.settings.authority {
-            Authority::Anybody => !is_known,
-            Authority::Tokens(_) | Authority::Backend(_) => true,
-        }
-    }
-
-    /// Version, then fields, then the token; a client for whom all are good is welcome. An error ends the connection.
-    pub(super) fn greet(
-        &mut self,
-        key: SessionKey,
-        hello: wire::Hello,
-        now: Instant,
-    ) -> Result<(), Refusal> {
-        self.version_for(key, &hello)?;
-        if let Err(refusal) = identity::check(&hello) {
-            self.reply(key, refusal.error(0, 0));
-            return Ok(());
-        }
-        let asked = match &self.settings.authority {
-            Authority::Anybody | Authority::Tokens(_) => self
-                .grant_of(key, &hello.token, now)
-                .and_then(|grant| self.welcome(key, hello, grant, now)),
-            Authority::Backend(backend) => {
-                let backend = backend.clone();
-                self.inquire(key, hello, &backend)
-            }
-        };
-        if let Err(refusal) = asked {
-            self.refuse_hello(key, refusal, now);
-        }
-        Ok(())
-    }
-
-    /// The highest version of the protocol that both speak.
-    fn version_for(&self, key: SessionKey, hello: &wire::Hello) -> Result<u32, Refusal> {
-        let offered = hello.protocol_version;
-        let spoken = versions_of(self.sessions[key].manner.dialect());
-        let version = spoken.iter().filter(|version| **version <= offered).max();
-        version
-            .copied()
-            .ok_or(Refusal::VersionMismatch { offered, spoken })
-    }
-
-    /// What the client's token grants: the one in Hello, or else the one with which the connection was made.
-    fn grant_of(
-        &mut self,
-        key: SessionKey,
-        token: &str,
-        now: Instant,
-    ) -> Result<Option<Arc<Grant>>, Refusal> {
-        let unix_ms = self.unix_ms(now);
-        let arrived_with = self
-            .socket_of(key)
-            .and_then(|socket| socket.grant.take())
-            .filter(|grant| token.is_empty() && unix_ms < grant.expires_at_ms);
-        match arrived_with {
-            Some(grant) if self.settings.authority.revokes(&grant) => Err(REVOKED),
-            Some(grant) => Ok(Some(grant)),
-            None => Ok(self.authenticate(token, now)?),
-        }
-    }
-
-    /// A Hello is not accepted: the connection ends, unless it has said one before and this one may still be good.
-    pub(super) fn refuse_hello(&mut self, key: SessionKey, refusal: Refusal, now: Instant) {
-        let is_ready = matches!(self.sessions[key].phase, Phase::Ready(_));
-        if is_ready && refusal.is_retryable() {
-            self.reply(key, refusal.error(0, 0));
-        } else {
-            self.refuse_connection(key, &refusal, now);
-        }
-    }
-
-    /// The client is who it says, and is told so, unless there are too many of its kind.
-    pub(super) fn welcome(
-        &mut self,
-        key: SessionKey,
-        hello: wire::Hello,
-        grant: Option<Arc<Grant>>,
-        now: Instant,
-    ) -> Result<(), Refusal> {
-        let protocol_version = self.version_for(key, &hello)?;
-        let is_debug = hello.debug;
-        let identity = Identity::new(&self.settings, hello, grant);
-        let known = self.sessions[key].identity();
-        if known.is_some_and(|known| known.client_id != identity.client_id) {
-            let refusal = Refusal::HelloInvalid("it is somebody else's");
-            self.reply(key, refusal.error(0, 0));
-            return Ok(());
-        }
-        if let Some(socket) = self.sessions[key].socket_mut()
-            && socket.attendance.is_none()
-        {
-            socket.attendance = Some(self.settings.census.enter(&identity)?);
-        }
-        let connection = &self.settings.connection;
-        let connected = wire::Connected {
-            client_id: identity.client_id,
-            server_time_ms: self.unix_ms(now),
-            protocol_version,
-            features: FEATURES.map(str::to_owned).into(),
-            message_bytes_max: limit_on_wire(connection.message_bytes_max),
-            batch_operations_max: limit_on_wire(connection.batch_operations_max),
-            ping_period_ms: limit_on_wire(connection.ping_period.as_millis()),
-            presence_ttl_ms: limit_on_wire(self.settings.presence.ttl.as_millis()),
-        };
-        let manner = &mut self.sessions[key].manner;
-        manner.version = protocol_version;
-        manner.is_debug = is_debug;
-        self.reply(key, event::Body::Connected(connected));
-        self.identify(key, Arc::new(identity), now);
-        self.set_session_alarm(key);
-        Ok(())
-    }
-
     /// Whether requests of the session are still handled.
-    fn is_open(&self, key: SessionKey) -> bool {
+    pub(super) fn is_open(&self, key: SessionKey) -> bool {
         self.sessions
             .get(key)
             .is_some_and(|session| !session.is_closing())
-    }
-
-    /// Stops or goes on reading the session, as its demands on the shard say.
-    pub(super) fn check_pause(&mut self, key: SessionKey) {
-        let must_wait = self.must_wait(key);
-        if let Some(session) = self.sessions.get_mut(key)
-            && !session.is_paused
-            && must_wait
-        {
-            session.is_paused = true;
-            self.paused.push(key);
-        }
-    }
-
-    /// Goes on reading whoever need no longer wait.
-    pub(super) fn resume_paused(&mut self) {
-        if self.paused.is_empty() {
-            return;
-        }
-        let paused = std::mem::take(&mut self.paused);
-        for key in paused {
-            if !self.sessions.contains_key(key) {
-                continue;
-            }
-            if self.must_wait(key) {
-                self.paused.push(key);
-                continue;
-            }
-            let session = &mut self.sessions[key];
-            session.is_paused = false;
-            match &session.carrier {
-                Carrier::Socket(_) => {
-                    self.receive(key, &mut [], self.now);
-                    if self.is_open(key) && !self.sessions[key].is_paused {
-                        self.resumed.push_back(key);
-                    }
-                }
-                Carrier::Link(_) => self.handle_deferred(key),
-            }
-        }
-    }
-
-    /// Whether what the client has asked for is as much as the shard may have in hand for it.
-    pub(super) fn must_wait(&self, key: SessionKey) -> bool {
-        let memory = &self.settings.memory;
-        let Some(session) = self.sessions.get(key) else {
-            return false;
-        };
-        let is_forwarding_too_much = session.socket().is_some_and(|socket| {
-            socket
-                .forwards
-                .iter()
-                .any(|forward| forward.unprocessed_bytes > memory.lane_window_bytes)
-        });
-        let is_unjudged = session
-            .socket()
-            .is_some_and(|socket| socket.unjudged.is_some());
-        let unread =
-            session.replies.len() + session.socket().map_or(0, |socket| socket.control.len());
-        let is_document_full = session.subscriptions.iter().any(|subscription| {
-            self.documents[subscription.document]
-                .open()
-                .is_some_and(|open| open.is_pending_full(&self.settings.fanout))
-        });
-        self.ledger.pending_bytes > memory.pending_bytes_max
-            || self.store.len() > STORE_REQUESTS_MAX
-            || session.inflight_bytes > self.settings.connection.inflight_bytes_max
-            || unread > memory.catch_up_page_bytes
-            || is_forwarding_too_much
-            || is_document_full
-            || is_unjudged
     }
 }
 
@@ -498,14 +302,6 @@ fn last_bytes(mut bytes: Vec<u8>, count: usize) -> Vec<u8> {
         bytes.shrink_to_fit();
     }
     bytes
-}
-
-/// The versions of the protocol that there are in a dialect.
-fn versions_of(dialect: Dialect) -> &'static [u32] {
-    match dialect {
-        Dialect::Protobuf => &PROTOCOL_VERSIONS[1..],
-        Dialect::Json | Dialect::EventStream => &PROTOCOL_VERSIONS,
-    }
 }
 
 /// Whether the connection's rate of requests is for it. Operations have rates of their own, and presence is coalesced;
@@ -528,8 +324,4 @@ fn counts(body: &json::Body) -> bool {
             | Body::Close(_) => false,
         },
     }
-}
-
-fn limit_on_wire(limit: impl TryInto<u32>) -> u32 {
-    limit.try_into().unwrap_or(u32::MAX)
 }

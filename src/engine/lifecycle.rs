@@ -1,12 +1,8 @@
 //! How sessions and documents end, what is looked at when time passes, and the planned stop.
 
-use std::time::Duration;
-
 use crate::auth::TokenError;
 use crate::codec::dialect;
-use crate::codec::record::{self, SnapshotRecord};
 use crate::codec::wire::{self, event};
-use crate::store::{StoreRequest, Swept};
 
 use super::document::Open;
 use super::identity::{EXPIRED, REVOKED};
@@ -21,8 +17,6 @@ use super::timer::Owner;
 
 const RECONNECT_AFTER_MS: u32 = 500;
 const RECONNECT_JITTER_MS: u32 = 4500;
-/// How often documents that were deleted are looked at.
-const SWEEP_PERIOD: Duration = Duration::from_secs(60);
 /// The WebSocket close code for an endpoint that goes away.
 const GOING_AWAY: u16 = 1001;
 
@@ -282,87 +276,6 @@ impl Shard {
         self.ledger.document_bytes < bytes_max
     }
 
-    /// Takes a snapshot if enough has happened since the last one, and it costs no more than that did.
-    pub(super) fn consider_snapshot(&mut self, document_key: DocumentKey, now: Instant) {
-        let limits = self.settings.document.clone();
-        let Some(open) = self.open_of(document_key) else {
-            return;
-        };
-        let operations = open.head_revision - open.snapshot.revision;
-        let is_time = now >= open.snapshot.considered_at + limits.snapshot_period;
-        let is_due = operations >= limits.snapshot_operations || (is_time && operations > 0);
-        if is_time {
-            open.snapshot.considered_at = now;
-        }
-        let is_affordable = open.snapshot.operation_bytes_since >= open.snapshot_bytes();
-        if (is_due && is_affordable) || open.snapshot.promise.is_some() {
-            self.take_snapshot(document_key, now);
-        }
-    }
-
-    /// Stores a snapshot, unless one is on its way or there is no room for it among what is. One that is larger
-    /// than that room goes when no other does.
-    fn take_snapshot(&mut self, document_key: DocumentKey, now: Instant) {
-        let document = &mut self.documents[document_key];
-        let reference = document.reference(document_key);
-        let open = document.open_mut().expect("its caller has seen it");
-        let pending_bytes = self.ledger.pending_bytes + open.snapshot_bytes();
-        let has_room = pending_bytes <= self.settings.memory.pending_bytes_max
-            || self.ledger.snapshot_bytes == 0;
-        if open.snapshot.storing_bytes > 0 || open.is_deleting || !has_room {
-            return;
-        }
-        let snapshot = record::encode_snapshot(&SnapshotRecord {
-            revision: open.head_revision,
-            state: open.kind.state(),
-            operation_bytes_total: open.operation_bytes_total,
-            clients: open.dedupe.records(),
-        });
-        open.snapshot.revision = open.head_revision;
-        open.snapshot.operation_bytes_since = 0;
-        open.snapshot.considered_at = now;
-        open.snapshot.storing_bytes = snapshot.len();
-        open.snapshot.storing_promise = open.snapshot.promise.take();
-        let promise = open.snapshot.storing_promise.as_ref();
-        let compacts = self.settings.document.log_compaction;
-        let compact_to_revision = promise.filter(|_| compacts).map(|it| it.revision);
-        self.ledger.pending_bytes += snapshot.len();
-        self.ledger.snapshot_bytes += snapshot.len();
-        self.store.push_back(StoreRequest::PutSnapshot {
-            document: reference,
-            revision: open.head_revision,
-            snapshot,
-            compact_to_revision,
-        });
-    }
-
-    /// The store has the snapshot. `stored_bytes`: what it has of the whole document now.
-    pub(super) fn finish_snapshot(
-        &mut self,
-        document_key: DocumentKey,
-        stored_bytes: u64,
-        now: Instant,
-    ) {
-        self.metrics.snapshots += 1;
-        let compacts = self.settings.document.log_compaction;
-        let Some(open) = self.open_of(document_key) else {
-            return;
-        };
-        let snapshot_bytes = std::mem::take(&mut open.snapshot.storing_bytes);
-        let promise = open.snapshot.storing_promise.take();
-        if let Some(promise) = promise.as_ref().filter(|_| compacts) {
-            open.horizon_revision = open.horizon_revision.max(promise.revision);
-        }
-        open.count_stored(stored_bytes);
-        self.ledger.pending_bytes -= snapshot_bytes;
-        self.ledger.snapshot_bytes -= snapshot_bytes;
-        if let Some(promise) = promise {
-            self.keep_promise(document_key, &promise);
-        }
-        self.consider_snapshot(document_key, now);
-        self.check_idle(document_key, now);
-    }
-
     /// Sees to it that the document is looked at when its next deadline comes.
     pub(super) fn set_document_alarm(&mut self, document_key: DocumentKey) {
         let limits = &self.settings.document;
@@ -412,42 +325,8 @@ impl Shard {
         }
     }
 
-    fn open_of(&mut self, document_key: DocumentKey) -> Option<&mut Open> {
+    pub(super) fn open_of(&mut self, document_key: DocumentKey) -> Option<&mut Open> {
         self.documents.get_mut(document_key)?.open_mut()
-    }
-}
-
-/// Documents that were deleted.
-impl Shard {
-    /// Lets go for good of what was deleted for long enough. The first shard does it for all.
-    pub(super) fn ring_sweep(&mut self, at: Instant, now: Instant) {
-        if self.sweep_alarm.rings(at) {
-            self.sweep(now);
-            self.set_sweep_alarm(now);
-        }
-    }
-
-    pub(super) fn set_sweep_alarm(&mut self, now: Instant) {
-        if self.settings.index == 0 {
-            let at = now + SWEEP_PERIOD;
-            self.timers.set(Owner::Sweep, &mut self.sweep_alarm, at);
-        }
-    }
-
-    pub(super) fn continue_sweep(&mut self, swept: Swept, now: Instant) {
-        if swept.has_more {
-            self.sweep(now);
-        }
-    }
-
-    fn sweep(&mut self, now: Instant) {
-        let grace_ms = u64::try_from(self.settings.document.delete_grace.as_millis());
-        let grace_ms = grace_ms.unwrap_or(u64::MAX);
-        self.tickets += 1;
-        self.store.push_back(StoreRequest::Sweep {
-            ticket: self.tickets,
-            deleted_before_ms: self.unix_ms(now).saturating_sub(grace_ms),
-        });
     }
 }
 

@@ -1,29 +1,18 @@
-//! Documents come into memory, and clients join them.
+//! Clients open documents and join them.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::auth::{Permissions, global_id};
-use crate::codec::record::{self, SnapshotRecord};
 use crate::codec::wire::{self, SyncMode, event};
-use crate::store::{Loaded, LoadedDocument, ReadError, StoreRequest};
 
-use super::dedupe::Dedupe;
-use super::document::{Document, Joiner, Open, SnapshotPolicy, State};
+use super::document::{Joiner, State};
 use super::key::DocumentKey;
 use super::key::SessionKey;
-use super::kind::{self, Kind, StateError};
-use super::presence::Presence;
-use super::rate::Meter;
+use super::kind;
 use super::refusal::Refusal;
-use super::ring::Ring;
-use super::route;
 use super::session::{Pages, Subscription};
-use super::settings::Settings;
 use super::shard::Shard;
 use super::time::Instant;
-use super::timer::Alarm;
-use super::version::Versions;
 use super::voice::is_json;
 use super::wants::Wants;
 
@@ -139,224 +128,8 @@ impl Shard {
         self.answer(joiner.session, &joiner.asked, error);
     }
 
-    /// Asks the store for a document that is not in memory.
-    pub(super) fn load(&mut self, name: Arc<str>) -> Result<DocumentKey, Refusal> {
-        if !self.make_room() {
-            return Err(Refusal::Unavailable(
-                "no memory for another document".to_owned(),
-            ));
-        }
-        self.opened += 1;
-        let document = Document {
-            name: name.clone(),
-            handle: route::handle_of(self.opened, self.settings.index, self.settings.shards),
-            state: State::Loading {
-                waiting: Vec::new(),
-                deletions: Vec::new(),
-                is_restored: false,
-            },
-            alarm: Alarm::default(),
-            counted_bytes: 0,
-        };
-        let handle = document.handle;
-        let document_key = self.documents.insert(document);
-        self.names.insert(name, document_key);
-        self.handles.insert(handle, document_key);
-        self.count_document(document_key);
-        let document = self.documents[document_key].reference(document_key);
-        self.store.push_back(StoreRequest::Load { document });
-        Ok(document_key)
-    }
-
-    pub(super) fn finish_load(
-        &mut self,
-        document_key: DocumentKey,
-        result: Result<Loaded, ReadError>,
-        now: Instant,
-    ) {
-        let Some(document) = self.documents.get_mut(document_key) else {
-            return;
-        };
-        let State::Loading {
-            waiting,
-            deletions,
-            is_restored,
-        } = &mut document.state
-        else {
-            return;
-        };
-        let mut waiting = std::mem::take(waiting);
-        let deletions = std::mem::take(deletions);
-        let is_restored = *is_restored;
-        let (name, handle) = (document.name.clone(), document.handle);
-        waiting.retain(|joiner| {
-            let session = self.sessions.get(joiner.session);
-            session.is_some_and(|session| !session.is_closing())
-        });
-        for joiner in &waiting {
-            self.sessions[joiner.session].joining -= 1;
-        }
-        let opened = match result {
-            Ok(Loaded::Live(loaded)) => self
-                .open_loaded(name, handle, loaded, now)
-                .map_err(|error| Refusal::Unavailable(error.to_string())),
-            Ok(Loaded::Unknown) => self.open_created(name, handle, 0, &waiting, now),
-            Ok(Loaded::Gone { revision }) => {
-                self.open_created(name, handle, revision, &waiting, now)
-            }
-            Ok(Loaded::Deleted { .. }) => {
-                return self.restore_or_refuse(document_key, waiting, deletions);
-            }
-            Err(error) => Err(Refusal::Unavailable(error.to_string())),
-        };
-        match opened {
-            Ok(open) => {
-                let kind = open.kind_name.clone();
-                let document = &mut self.documents[document_key];
-                document.state = State::Open(Box::new(open));
-                let name = document.name.clone();
-                if is_restored {
-                    self.announce(name, kind, false);
-                }
-                for joiner in waiting {
-                    self.admit(document_key, joiner, now);
-                }
-                self.count_document(document_key);
-                self.begin_deletions(document_key, deletions, now);
-                self.check_idle(document_key, now);
-            }
-            Err(refusal) => {
-                self.metrics.load_failures += u64::from(refusal.is_retryable());
-                self.forget_document(document_key);
-                for deletion in deletions {
-                    self.refuse_deletion(&deletion, &refusal);
-                }
-                for joiner in waiting {
-                    let refusal = match &refusal {
-                        Refusal::DocumentNotFound => &joiner.why_not_found(),
-                        other => other,
-                    };
-                    self.refuse_joiner(&joiner, refusal);
-                }
-            }
-        }
-    }
-
-    fn open_loaded(
-        &self,
-        name: Arc<str>,
-        handle: u64,
-        loaded: LoadedDocument,
-        now: Instant,
-    ) -> Result<Open, StateError> {
-        let broken = |error: record::RecordError| StateError(error.to_string());
-        let limits = &self.settings.document;
-        let origin_revision = loaded.first_revision - 1;
-        let (kind, snapshot) = match loaded.snapshot {
-            Some((_, bytes)) => {
-                let snapshot = record::decode_snapshot(&bytes).map_err(broken)?;
-                let kind = kind::restore(&loaded.kind, &snapshot.state, limits)?;
-                (kind, snapshot)
-            }
-            None => (
-                kind::empty(&loaded.kind, limits),
-                unwritten(origin_revision),
-            ),
-        };
-        let unknown = || StateError(format!("there is no kind {:?}", loaded.kind));
-        let mut open = self.open_with(name, handle, kind.ok_or_else(unknown)?, snapshot, now);
-        open.origin_revision = origin_revision;
-        open.stored_bytes = loaded.stored_bytes;
-        open.horizon_revision = loaded.history_from_revision - 1;
-        for bytes in &loaded.records {
-            let record = record::decode_operations(bytes).map_err(broken)?;
-            open.replay(&record)?;
-        }
-        open.durable_revision = open.head_revision;
-        let fanout = &self.settings.fanout;
-        open.ring = Ring::new(
-            open.head_revision + 1,
-            fanout.ring_slots,
-            fanout.ring_bytes_max,
-        );
-        Ok(open)
-    }
-
-    /// An unknown document, if the first who may create it says of what kind. `revision`: of its earlier life.
-    fn open_created(
-        &self,
-        name: Arc<str>,
-        handle: u64,
-        revision: u64,
-        waiting: &[Joiner],
-        now: Instant,
-    ) -> Result<Open, Refusal> {
-        let creator = waiting.iter().find(|joiner| joiner.creates());
-        let kind = creator
-            .and_then(|creator| kind::empty(creator.kind_to_create(), &self.settings.document))
-            .ok_or(Refusal::DocumentNotFound)?;
-        Ok(self.open_with(name, handle, kind, unwritten(revision), now))
-    }
-
-    fn open_with(
-        &self,
-        name: Arc<str>,
-        handle: u64,
-        kind: Box<dyn Kind>,
-        snapshot: SnapshotRecord,
-        now: Instant,
-    ) -> Open {
-        let Settings {
-            fanout,
-            presence,
-            started_at_ms,
-            ..
-        } = &self.settings;
-        Open {
-            kind_name: kind.name().into(),
-            head_revision: snapshot.revision,
-            durable_revision: snapshot.revision,
-            pending: VecDeque::new(),
-            pending_bytes: 0,
-            repeated: Vec::new(),
-            ring: Ring::new(
-                snapshot.revision + 1,
-                fanout.ring_slots,
-                fanout.ring_bytes_max,
-            ),
-            meter: Meter::default(),
-            tenant: None,
-            stored_bytes: 0,
-            presence: Presence::new(
-                name,
-                handle,
-                presence.clone(),
-                fanout.presence_ring_slots,
-                *started_at_ms,
-            ),
-            subscribers: Vec::new(),
-            json_subscribers: 0,
-            members: BTreeMap::new(),
-            idle_since: None,
-            is_deleting: false,
-            is_deleted: false,
-            deletion: None,
-            versions: Versions::default(),
-            origin_revision: snapshot.revision,
-            horizon_revision: snapshot.revision,
-            snapshot: SnapshotPolicy {
-                revision: snapshot.revision,
-                considered_at: now,
-                ..SnapshotPolicy::default()
-            },
-            operation_bytes_total: snapshot.operation_bytes_total,
-            dedupe: Dedupe::restore(snapshot.clients),
-            kind,
-        }
-    }
-
     /// Joins a client to an open document, in one step.
-    fn admit(&mut self, document_key: DocumentKey, joiner: Joiner, now: Instant) {
+    pub(super) fn admit(&mut self, document_key: DocumentKey, joiner: Joiner, now: Instant) {
         if let Err(refusal) = self.try_admit(document_key, &joiner, now) {
             self.refuse_joiner(&joiner, &refusal);
         }
@@ -493,12 +266,12 @@ impl Shard {
 
 impl Joiner {
     /// Whether it brings an unknown document into being.
-    fn creates(&self) -> bool {
+    pub(super) fn creates(&self) -> bool {
         self.create && self.permissions.create && !self.kind_to_create().is_empty()
     }
 
     /// Of which kind it makes it. Who only asks to be brought up to date makes a log.
-    fn kind_to_create(&self) -> &str {
+    pub(super) fn kind_to_create(&self) -> &str {
         match self.kind.is_empty() && !self.is_told {
             true => "log",
             false => &self.kind,
@@ -506,20 +279,12 @@ impl Joiner {
     }
 
     /// Why it does not get a document that does not exist.
-    fn why_not_found(&self) -> Refusal {
+    pub(super) fn why_not_found(&self) -> Refusal {
         if self.create && !self.permissions.create {
             Refusal::Forbidden("creating the document")
         } else {
             Refusal::DocumentNotFound
         }
-    }
-}
-
-/// What a document is before its first operation.
-fn unwritten(revision: u64) -> SnapshotRecord {
-    SnapshotRecord {
-        revision,
-        ..SnapshotRecord::default()
     }
 }
 

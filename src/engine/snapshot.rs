@@ -1,0 +1,91 @@
+//! When a document's state is stored, so that it opens again without its whole history.
+
+use crate::codec::record::{self, SnapshotRecord};
+use crate::store::StoreRequest;
+
+use super::key::DocumentKey;
+use super::shard::Shard;
+use super::time::Instant;
+
+impl Shard {
+    /// Takes a snapshot if enough has happened since the last one, and it costs no more than that did.
+    pub(super) fn consider_snapshot(&mut self, document_key: DocumentKey, now: Instant) {
+        let limits = self.settings.document.clone();
+        let Some(open) = self.open_of(document_key) else {
+            return;
+        };
+        let operations = open.head_revision - open.snapshot.revision;
+        let is_time = now >= open.snapshot.considered_at + limits.snapshot_period;
+        let is_due = operations >= limits.snapshot_operations || (is_time && operations > 0);
+        if is_time {
+            open.snapshot.considered_at = now;
+        }
+        let is_affordable = open.snapshot.operation_bytes_since >= open.snapshot_bytes();
+        if (is_due && is_affordable) || open.snapshot.promise.is_some() {
+            self.take_snapshot(document_key, now);
+        }
+    }
+
+    /// Stores a snapshot, unless one is on its way or there is no room for it among what is. One that is larger
+    /// than that room goes when no other does.
+    pub(super) fn take_snapshot(&mut self, document_key: DocumentKey, now: Instant) {
+        let document = &mut self.documents[document_key];
+        let reference = document.reference(document_key);
+        let open = document.open_mut().expect("its caller has seen it");
+        let pending_bytes = self.ledger.pending_bytes + open.snapshot_bytes();
+        let has_room = pending_bytes <= self.settings.memory.pending_bytes_max
+            || self.ledger.snapshot_bytes == 0;
+        if open.snapshot.storing_bytes > 0 || open.is_deleting || !has_room {
+            return;
+        }
+        let snapshot = record::encode_snapshot(&SnapshotRecord {
+            revision: open.head_revision,
+            state: open.kind.state(),
+            operation_bytes_total: open.operation_bytes_total,
+            clients: open.dedupe.records(),
+        });
+        open.snapshot.revision = open.head_revision;
+        open.snapshot.operation_bytes_since = 0;
+        open.snapshot.considered_at = now;
+        open.snapshot.storing_bytes = snapshot.len();
+        open.snapshot.storing_promise = open.snapshot.promise.take();
+        let promise = open.snapshot.storing_promise.as_ref();
+        let compacts = self.settings.document.log_compaction;
+        let compact_to_revision = promise.filter(|_| compacts).map(|it| it.revision);
+        self.ledger.pending_bytes += snapshot.len();
+        self.ledger.snapshot_bytes += snapshot.len();
+        self.store.push_back(StoreRequest::PutSnapshot {
+            document: reference,
+            revision: open.head_revision,
+            snapshot,
+            compact_to_revision,
+        });
+    }
+
+    /// The store has the snapshot. `stored_bytes`: what it has of the whole document now.
+    pub(super) fn finish_snapshot(
+        &mut self,
+        document_key: DocumentKey,
+        stored_bytes: u64,
+        now: Instant,
+    ) {
+        self.metrics.snapshots += 1;
+        let compacts = self.settings.document.log_compaction;
+        let Some(open) = self.open_of(document_key) else {
+            return;
+        };
+        let snapshot_bytes = std::mem::take(&mut open.snapshot.storing_bytes);
+        let promise = open.snapshot.storing_promise.take();
+        if let Some(promise) = promise.as_ref().filter(|_| compacts) {
+            open.horizon_revision = open.horizon_revision.max(promise.revision);
+        }
+        open.count_stored(stored_bytes);
+        self.ledger.pending_bytes -= snapshot_bytes;
+        self.ledger.snapshot_bytes -= snapshot_bytes;
+        if let Some(promise) = promise {
+            self.keep_promise(document_key, &promise);
+        }
+        self.consider_snapshot(document_key, now);
+        self.check_idle(document_key, now);
+    }
+}

@@ -62,7 +62,7 @@ impl Speaker {
 fn of_wire(body: &event::Body) -> String {
     let texts = |remote: &wire::RemoteOps| -> Vec<String> {
         let operations = remote.operations.iter();
-        operations.map(|bytes| components(bytes)).collect()
+        operations.map(components).collect()
     };
     match body {
         event::Body::Connected(connected) => format!("connected v{}", connected.protocol_version),

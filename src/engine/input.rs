@@ -21,7 +21,15 @@ use super::settings::Authority;
 use super::shard::Shard;
 use super::time::Instant;
 
-const FEATURES: [&str; 5] = ["log", "text", "presence", "resume", "paging"];
+/// What there is, and since which version of the protocol.
+const FEATURES: [(u32, &str); 6] = [
+    (1, "log"),
+    (1, "text"),
+    (1, "presence"),
+    (1, "resume"),
+    (2, "protobuf"),
+    (3, "paging"),
+];
 /// Requests that the store has not taken, past which no connection is read.
 const STORE_REQUESTS_MAX: usize = 4096;
 /// A partial frame of this size is never the reason that its connection is closed.
@@ -396,7 +404,7 @@ impl Shard {
             client_id: identity.client_id,
             server_time_ms: self.unix_ms(now),
             protocol_version,
-            features: FEATURES.map(str::to_owned).into(),
+            features: features_of(protocol_version),
             message_bytes_max: limit_on_wire(connection.message_bytes_max),
             batch_operations_max: limit_on_wire(connection.batch_operations_max),
             ping_period_ms: limit_on_wire(connection.ping_period.as_millis()),
@@ -498,6 +506,11 @@ fn last_bytes(mut bytes: Vec<u8>, count: usize) -> Vec<u8> {
         bytes.shrink_to_fit();
     }
     bytes
+}
+
+fn features_of(version: u32) -> Vec<String> {
+    let there = FEATURES.iter().filter(|(since, _)| *since <= version);
+    there.map(|(_, name)| (*name).to_owned()).collect()
 }
 
 /// The versions of the protocol that there are in a dialect.

@@ -3,6 +3,7 @@
 mod catch_up;
 mod connection;
 mod crowd;
+mod debug;
 mod documents;
 mod end;
 mod errors;
@@ -29,3 +30,4 @@ mod stop;
 mod sync;
 mod tokens;
 mod vectors;
+mod versions;

@@ -14,7 +14,18 @@ use super::settings::Authority;
 use super::shard::Shard;
 use super::time::Instant;
 
-const FEATURES: [&str; 5] = ["log", "text", "presence", "resume", "paging"];
+/// What there is, and since which version of the protocol.
+const FEATURES: [(u32, &str); 9] = [
+    (1, "log"),
+    (1, "text"),
+    (1, "presence"),
+    (1, "resume"),
+    (1, "snapshot_offers"),
+    (1, "deletion"),
+    (1, "directory"),
+    (2, "protobuf"),
+    (3, "paging"),
+];
 
 impl Shard {
     /// The first Hello says who a client is. Where tokens are asked for, a later one brings a fresh token.
@@ -119,7 +130,7 @@ impl Shard {
             client_id: identity.client_id,
             server_time_ms: self.unix_ms(now),
             protocol_version,
-            features: FEATURES.map(str::to_owned).into(),
+            features: features_of(protocol_version),
             message_bytes_max: limit_on_wire(connection.message_bytes_max),
             batch_operations_max: limit_on_wire(connection.batch_operations_max),
             ping_period_ms: limit_on_wire(connection.ping_period.as_millis()),
@@ -141,6 +152,11 @@ fn versions_of(dialect: Dialect) -> &'static [u32] {
         Dialect::Protobuf => &PROTOCOL_VERSIONS[1..],
         Dialect::Json | Dialect::EventStream => &PROTOCOL_VERSIONS,
     }
+}
+
+fn features_of(version: u32) -> Vec<String> {
+    let there = FEATURES.iter().filter(|(since, _)| *since <= version);
+    there.map(|(_, name)| (*name).to_owned()).collect()
 }
 
 fn limit_on_wire(limit: impl TryInto<u32>) -> u32 {

@@ -168,6 +168,9 @@ impl Open {
                 let version = self.version(0, terms);
                 let (version, next_clock) = version
                     .filter(|(version, _)| version.revision == revision)
+                    .filter(|(version, _)| {
+                        version.snapshot.bytes_total() <= terms.snapshot_bytes_max
+                    })
                     .ok_or(Refusal::SnapshotRequired)?;
                 let offset = usize::try_from(offset)
                     .ok()

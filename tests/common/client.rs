@@ -21,6 +21,8 @@ pub enum Socket {
 
 pub struct Client {
     pub socket: Socket,
+    /// What has come, over TCP with all that is around it.
+    pub bytes_received: usize,
     received: Vec<u8>,
     events: VecDeque<Event>,
 }
@@ -73,6 +75,7 @@ impl Client {
     pub fn over(socket: Socket) -> Self {
         Self {
             socket,
+            bytes_received: 0,
             received: Vec::new(),
             events: VecDeque::new(),
         }
@@ -112,7 +115,10 @@ impl Client {
     fn receive(&mut self) -> bool {
         match &mut self.socket {
             Socket::WebSocket(socket) => match socket.read() {
-                Ok(Message::Binary(bytes)) => self.received.extend_from_slice(&bytes),
+                Ok(Message::Binary(bytes)) => {
+                    self.bytes_received += bytes.len();
+                    self.received.extend_from_slice(&bytes);
+                }
                 Ok(Message::Close(_)) => {}
                 Ok(Message::Ping(_) | Message::Pong(_)) => {}
                 Ok(other) => panic!("the relay does not send this: {other:?}"),
@@ -125,7 +131,10 @@ impl Client {
                 let mut buffer = [0; 64 * 1024];
                 match socket.read(&mut buffer) {
                     Ok(0) => return false,
-                    Ok(length) => self.received.extend_from_slice(&buffer[..length]),
+                    Ok(length) => {
+                        self.bytes_received += length;
+                        self.received.extend_from_slice(&buffer[..length]);
+                    }
                     Err(error) if error.kind() == ErrorKind::ConnectionReset => return false,
                     Err(error) => panic!("the connection breaks: {error}"),
                 }

@@ -3,6 +3,7 @@
 mod catch_up;
 mod connection;
 mod crowd;
+mod debug;
 mod documents;
 mod end;
 mod errors;
@@ -31,3 +32,4 @@ mod sync;
 mod tokens;
 mod transports;
 mod vectors;
+mod versions;

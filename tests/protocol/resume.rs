@@ -250,7 +250,7 @@ fn a_token_that_is_not_of_this_document_and_epoch_is_refused() {
 }
 
 /// Lets the store forget the history of "notes" up to a revision, and starts the relay anew.
-fn compact(relay: &mut Relay, revision: u64) {
+pub fn compact(relay: &mut Relay, revision: u64) {
     let document = || DocumentRef {
         name: "notes".into(),
         token: 0,

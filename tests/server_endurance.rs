@@ -79,6 +79,7 @@ fn a_thousand_idle_connections_cost_little_and_all_answer() {
         })
         .collect();
     let each = server.resident_bytes().saturating_sub(before) / clients.len();
+    println!("{each} bytes for each idle connection");
     assert!(each < 16 * 1024, "{each} bytes for each idle connection");
     for client in &mut clients {
         client.open("everybody");

@@ -4,6 +4,7 @@ mod catch_up;
 mod connection;
 mod crowd;
 mod debug;
+mod defaults;
 mod documents;
 mod end;
 mod errors;

@@ -14,6 +14,8 @@ mod history;
 mod inquiries;
 mod join;
 mod json;
+mod json_documents;
+mod json_refused;
 mod life;
 mod mesh;
 mod offers;

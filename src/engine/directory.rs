@@ -63,9 +63,11 @@ impl Shard {
             return self.reply(key, refusal.error(request.request_id, 0));
         }
         let session = &mut self.sessions[key];
-        session.watch = request.watch.then(|| Watch {
-            prefix: request.prefix.clone(),
-            seen: self.announcements.count,
+        session.watch = request.watch.then(|| {
+            Box::new(Watch {
+                prefix: request.prefix.clone(),
+                seen: self.announcements.count,
+            })
         });
         let watchers = &mut self.announcements.watchers;
         watchers.retain(|watcher| *watcher != key);

@@ -123,7 +123,8 @@ impl Shard {
         if let Some(socket) = self.sessions[key].socket_mut()
             && socket.attendance.is_none()
         {
-            socket.attendance = Some(self.settings.census.enter(&identity)?);
+            let attendance = self.settings.census.enter(&identity)?;
+            socket.attendance = Some(Box::new(attendance));
         }
         let connection = &self.settings.connection;
         let connected = wire::Connected {

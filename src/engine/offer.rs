@@ -75,7 +75,7 @@ impl Shard {
                     bytes_total,
                     data: Vec::new(),
                 };
-                let before = subscription.upload.replace(upload);
+                let before = subscription.upload.replace(Box::new(upload));
                 self.ledger.input_bytes -= before.map_or(0, |before| before.held_bytes());
                 subscription.upload.as_mut().expect("just put there")
             }
@@ -158,7 +158,7 @@ impl Shard {
             .upload
             .take()?;
         self.ledger.input_bytes -= upload.held_bytes();
-        Some(upload)
+        Some(*upload)
     }
 
     /// The snapshot with the offer in it is stored.

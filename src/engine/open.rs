@@ -191,7 +191,7 @@ impl Shard {
             index: open.subscribers.len(),
             stage: start.stage,
             placed_revision: open.durable_revision,
-            pages: is_due.then_some(pages),
+            pages: is_due.then(|| Box::new(pages)),
             upload: None,
             is_once: !joiner.wants.is_subscribing,
             takes_snapshots: joiner.wants.takes_snapshots,

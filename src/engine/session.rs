@@ -34,7 +34,7 @@ pub struct Session {
     /// What is being handled of it.
     pub asked: Asked,
     /// It wants to be told of documents that come and go.
-    pub watch: Option<Watch>,
+    pub watch: Option<Box<Watch>>,
     /// The user that it is counted for, where users have a rate.
     pub user: Option<UserId>,
     pub meter: Meter,
@@ -169,7 +169,7 @@ pub struct Socket {
     /// Requests that count.
     pub requests: Bucket,
     /// It is counted in the census from Hello on.
-    pub attendance: Option<Attendance>,
+    pub attendance: Option<Box<Attendance>>,
     /// The other shards that have documents of this connection.
     pub forwards: Vec<Forward>,
 }
@@ -211,11 +211,11 @@ pub struct Subscription {
     /// anybody's: it asked for them, or their acknowledgement has been passed over.
     pub placed_revision: u64,
     /// Its client waits for the page that says that it has caught up.
-    pub pages: Option<Pages>,
+    pub pages: Option<Box<Pages>>,
     /// It ends with that page.
     pub is_once: bool,
     /// What has come of a snapshot that its client offers.
-    pub upload: Option<Upload>,
+    pub upload: Option<Box<Upload>>,
     pub takes_snapshots: bool,
     pub can_write: bool,
     /// Up to where it has seen who is present. `None`: nobody yet.

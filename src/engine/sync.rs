@@ -82,12 +82,12 @@ impl Shard {
         {
             pages = Pages {
                 sync: start.sync,
-                ..interrupted
+                ..*interrupted
             };
         }
         subscription.stage = start.stage;
         // The last page is the answer even where there is nothing to send.
-        subscription.pages = Some(pages);
+        subscription.pages = Some(Box::new(pages));
         subscription.is_once |= !wants.is_subscribing;
         subscription.can_write &= wants.is_subscribing;
         subscription.takes_snapshots = wants.takes_snapshots;

@@ -335,6 +335,10 @@ impl Shard {
     pub(super) fn begin_stop(&mut self) {
         self.is_stopping = true;
         for key in self.socket_keys() {
+            // Who has said nothing yet may speak any dialect.
+            if self.sessions[key].manner.dialect.is_none() {
+                continue;
+            }
             let goaway = wire::Goaway {
                 reason: "the relay is stopping".to_owned(),
                 reconnect_after_ms: RECONNECT_AFTER_MS,

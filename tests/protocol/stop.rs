@@ -4,6 +4,7 @@ use corelay::codec::wire;
 use corelay::codec::wire::{ErrorCode, request};
 use corelay::engine::shard::Transport;
 use corelay::store::StoreRequest;
+use serde_json::json;
 
 use crate::expect;
 use crate::fixture::{Relay, TRANSPORTS};
@@ -133,4 +134,15 @@ fn two_shards_drain_what_they_do_for_each_other() {
     relay.settle();
     expect!(relay, ann, Close);
     assert!(relay.shards.iter().all(corelay::engine::Shard::is_stopped));
+}
+
+#[test]
+fn who_has_said_nothing_when_the_relay_stops_is_answered_in_its_dialect() {
+    let mut relay = Relay::new();
+    let client = relay.connect(Transport::WebSocket);
+    relay.shards[0].stop();
+    let payload = json!({"clientId": "00000000-0000-0000-0000-000000000001"});
+    relay.say(client, &json!({"type": "connect", "payload": payload}));
+    let greeting = relay.next_text(client).expect("a text message");
+    assert_eq!(greeting["type"], "connected");
 }

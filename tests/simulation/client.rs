@@ -5,21 +5,22 @@
 
 use std::sync::Arc;
 
+use corelay::codec::dialect::Dialect;
 use corelay::codec::wire::{self, request::Body};
-use corelay::engine::shard::Transport;
+use corelay::engine::shard::Arrival;
 
 use super::judge::{Judge, broken};
 use super::network::Link;
 use super::random::Random;
 use super::replica::{PRESENCE_FIELD, Replica};
 use super::scenario::{Flaw, Rates, Scenario};
-use super::session::Session;
+use super::session::{Manner, Session};
 use super::trace::Trace;
 
 /// A client asks for nothing more while so much of what it sent is not on the network.
 const UNSENT_BYTES_MAX: usize = 8 * 1024;
 /// Edits between two batches: composed, they are to fit into one message.
-const EDITS_MAX: usize = 30;
+const EDITS_MAX: usize = 8;
 /// Edits that wait behind what is on its way.
 const PENDING_OPERATIONS_MAX: usize = 20;
 
@@ -30,6 +31,8 @@ pub struct Client {
     pub(super) documents: Vec<(Arc<str>, &'static str)>,
     pub session: Option<Session>,
     pub replicas: Vec<Replica>,
+    /// A document has a snapshot that only the newest version of the protocol can carry.
+    pub(super) must_be_new: bool,
     /// Counts everything that must be unlike anything before.
     number: u64,
 }
@@ -69,6 +72,7 @@ impl Client {
             documents,
             session: None,
             replicas: Vec::new(),
+            must_be_new: false,
             number: 0,
         }
     }
@@ -77,18 +81,38 @@ impl Client {
         self.client_id
     }
 
-    pub fn document(&self, index: usize) -> &Arc<str> {
-        &self.documents[index % self.documents.len()].0
+    /// How it connects next.
+    pub fn any_manner(&self, random: &mut Random) -> Manner {
+        Manner::any(&self.documents, self.must_be_new, random)
     }
 
-    pub fn connected(
-        &mut self,
-        link: u64,
-        transport: Transport,
-        document: Option<Arc<str>>,
-        is_of_calm: bool,
-    ) {
-        self.session = Some(Session::new(link, transport, document, is_of_calm));
+    /// What the relay is told with the handshake.
+    pub fn arrival(&self, manner: &Manner) -> Arrival {
+        let dialect = match manner.is_json {
+            true => Dialect::Json,
+            false => Dialect::Protobuf,
+        };
+        Arrival {
+            document: manner.document.clone(),
+            dialect: manner.is_introduced.then_some(dialect),
+            hello: manner.is_introduced.then(|| self.hello(manner)),
+            ..Arrival::new(manner.transport)
+        }
+    }
+
+    fn hello(&self, manner: &Manner) -> wire::Hello {
+        wire::Hello {
+            protocol_version: manner.version,
+            client_uuid: self.uuid.clone().into(),
+            user_id: "somebody".to_owned(),
+            user_name: self.name.clone(),
+            ..Default::default()
+        }
+    }
+
+    pub fn connected(&mut self, link: u64, manner: Manner, is_of_calm: bool) {
+        let session = Session::new(link, manner, &self.documents, is_of_calm);
+        self.session = Some(session);
     }
 
     pub fn disconnected(&mut self) {
@@ -140,7 +164,7 @@ impl Client {
             self.receive(incoming, around);
         }
         let session = self.session.as_mut().expect("as before");
-        if link.down.is_at_end() {
+        if link.down.is_at_end() || session.is_outdated {
             return Outcome::Closed;
         }
         if !session.is_closing && session.connection.unsent_bytes() < UNSENT_BYTES_MAX {
@@ -165,13 +189,10 @@ impl Client {
             }
             if around.is_calm || around.random.happens(3000) {
                 session.has_said_hello = true;
-                session.connection.send(Body::Hello(wire::Hello {
-                    protocol_version: around.random.pick(&[3, 3, 4]),
-                    client_uuid: self.uuid.clone().into(),
-                    user_id: "somebody".to_owned(),
-                    user_name: self.name.clone(),
-                    ..Default::default()
-                }));
+                let manner = session.manner.clone();
+                let hello = self.hello(&manner);
+                let session = self.session.as_mut().expect("as before");
+                session.connection.send(Body::Hello(hello));
             }
             return;
         }
@@ -197,6 +218,9 @@ impl Client {
             payload.extend(self.number.to_be_bytes());
             let length = random.up_to(around.scenario.payload_bytes_max);
             payload.extend(std::iter::repeat_n(b'.', length));
+            if random.happens(5000) {
+                payload = format!("{:?}", payload.escape_ascii().to_string()).into_bytes();
+            }
             let text_bytes = around.scenario.text_bytes;
             replica.content.edit(payload.into(), text_bytes, random);
         }

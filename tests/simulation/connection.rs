@@ -1,12 +1,14 @@
-//! A client's end of the wire: requests to bytes and bytes to events, over TCP and WebSocket.
+//! A client's end of the wire: requests to bytes and bytes to events, over TCP, WebSocket and event streams.
 //!
-//! Written from the protocol's specification and RFC 6455, and not with the relay's codec, so that the two judge
-//! each other.
+//! Written from the protocol's specification, RFC 6455 and the specification of server-sent events, and not with the
+//! relay's codec, so that the two judge each other.
 
-use corelay::codec::wire::{Event, Request, event, request};
+use corelay::codec::wire::{Event, Request, request};
 use corelay::engine::shard::Transport;
 use prost::Message;
 
+use super::json::Names;
+use super::judge::Position;
 use super::random::Random;
 
 const TEXT: u8 = 1;
@@ -19,18 +21,25 @@ const PONG: u8 = 10;
 #[derive(Debug)]
 pub struct Connection {
     transport: Transport,
-    /// Frames that no WebSocket message has been made of.
-    frames: Vec<Vec<u8>>,
+    /// Of a client that speaks JSON.
+    names: Option<Names>,
+    /// Of one: the relay has answered in it.
+    is_dialect_known: bool,
+    /// Messages that are not among `output`.
+    messages: Vec<Vec<u8>>,
     /// Bytes for the network.
     pub output: Vec<u8>,
     input: Vec<u8>,
+    /// Of an event stream: the newest id.
+    pub last_event_id: Option<Position>,
 }
 
 /// What came from the relay.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Incoming {
+    /// JSON for who speaks protobuf.
     Text(serde_json::Value),
-    Event(event::Body),
+    Event(Event),
     /// A WebSocket ping.
     Ping(Vec<u8>),
     Pong,
@@ -39,12 +48,16 @@ pub enum Incoming {
 }
 
 impl Connection {
-    pub fn new(transport: Transport) -> Self {
+    /// `names`: the client speaks JSON.
+    pub fn new(transport: Transport, names: Option<Names>) -> Self {
         Self {
             transport,
-            frames: Vec::new(),
+            names,
+            is_dialect_known: false,
+            messages: Vec::new(),
             output: Vec::new(),
             input: Vec::new(),
+            last_event_id: None,
         }
     }
 
@@ -54,40 +67,57 @@ impl Connection {
 
     /// What has not gone to the network.
     pub fn unsent_bytes(&self) -> usize {
-        self.frames.iter().map(Vec::len).sum::<usize>() + self.output.len()
+        self.messages.iter().map(Vec::len).sum::<usize>() + self.output.len()
     }
 
     pub fn send(&mut self, body: request::Body) {
-        let message = Request::from(body).encode_to_vec();
-        let mut frame = (message.len() as u32).to_be_bytes().to_vec();
-        frame.extend(message);
-        self.frames.push(frame);
+        self.ask(String::new(), body);
     }
 
-    /// What was sent since the last flush becomes bytes: over a WebSocket messages of as many frames as the relay
-    /// takes in one.
+    /// A request whose answers have `id`.
+    pub fn ask(&mut self, id: String, body: request::Body) {
+        let request = Request {
+            id,
+            body: Some(body),
+        };
+        self.messages.push(match &self.names {
+            Some(names) => names.request(&request).into_bytes(),
+            None => request.encode_to_vec(),
+        });
+    }
+
+    /// What was sent since the last flush becomes bytes: over a WebSocket text messages, or binary ones of as many frames
+    /// as the relay takes in one.
     pub fn flush(&mut self, frame_bytes_max: usize, random: &mut Random) {
-        let frames = std::mem::take(&mut self.frames);
-        if self.transport == Transport::Tcp {
-            return self.output.extend(frames.into_iter().flatten());
-        }
-        let mut message = Vec::new();
-        for frame in frames {
-            if message.len() + frame.len() > frame_bytes_max || random.happens(2000) {
-                self.append_message(&std::mem::take(&mut message), random);
+        let messages = std::mem::take(&mut self.messages);
+        match self.transport {
+            Transport::Tcp | Transport::EventStream => {
+                self.output.extend(messages.iter().flat_map(frame));
             }
-            message.extend(frame);
+            Transport::WebSocket if self.names.is_some() => {
+                for message in messages {
+                    self.append_message(TEXT, &message, random);
+                }
+            }
+            Transport::WebSocket => {
+                let mut joined = Vec::new();
+                for message in messages {
+                    if joined.len() + message.len() > frame_bytes_max || random.happens(2000) {
+                        self.append_message(BINARY, &std::mem::take(&mut joined), random);
+                    }
+                    joined.extend(frame(&message));
+                }
+                self.append_message(BINARY, &joined, random);
+            }
         }
-        self.append_message(&message, random);
     }
 
     /// A message in up to three fragments with control frames between them.
-    fn append_message(&mut self, message: &[u8], random: &mut Random) {
+    fn append_message(&mut self, mut opcode: u8, message: &[u8], random: &mut Random) {
         if message.is_empty() {
             return;
         }
         let mut rest = message;
-        let mut opcode = BINARY;
         for _ in 0..random.below(3) {
             let (fragment, after) = rest.split_at(random.up_to(rest.len()));
             self.append_frame(opcode, false, fragment, random);
@@ -141,12 +171,59 @@ impl Connection {
         let mut rest = &input[..];
         let mut incoming = Vec::new();
         match self.transport {
-            Transport::Tcp | Transport::EventStream => split_frames(&mut rest, &mut incoming)?,
-            Transport::WebSocket => split_messages(&mut rest, &mut incoming)?,
+            Transport::Tcp => split_frames(&mut rest, &mut incoming)?,
+            Transport::WebSocket => {
+                let is_known = &mut self.is_dialect_known;
+                split_messages(self.names.as_ref(), is_known, &mut rest, &mut incoming)?;
+            }
+            Transport::EventStream => self.split_events(&mut rest, &mut incoming)?,
         }
         self.input = rest.to_vec();
         Ok(incoming)
     }
+
+    /// Server-sent events, each up to an empty line.
+    fn split_events(
+        &mut self,
+        bytes: &mut &[u8],
+        incoming: &mut Vec<Incoming>,
+    ) -> Result<(), String> {
+        while let Some(length) = bytes.windows(2).position(|two| two == b"\n\n") {
+            let (event, rest) = bytes.split_at(length + 2);
+            *bytes = rest;
+            let mut data: Vec<&[u8]> = Vec::new();
+            for line in event.split(|byte| *byte == b'\n') {
+                if let Some(line) = line.strip_prefix(b"data: ") {
+                    data.push(line);
+                } else if let Some(id) = line.strip_prefix(b"id: ") {
+                    self.last_event_id = Some(event_id(id).ok_or("an id that is no position")?);
+                } else if !line.is_empty() && line != b":" {
+                    return Err(format!("a line {:?}", String::from_utf8_lossy(line)));
+                }
+            }
+            if !data.is_empty() {
+                let names = self.names.as_ref().ok_or("events for who reads none")?;
+                let event = names.event(&data.join(&b"\n"[..]))?;
+                incoming.push(Incoming::Event(event));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn frame(message: &Vec<u8>) -> Vec<u8> {
+    let mut frame = (message.len() as u32).to_be_bytes().to_vec();
+    frame.extend(message);
+    frame
+}
+
+/// `epoch.revision`.
+fn event_id(id: &[u8]) -> Option<Position> {
+    let (epoch, revision) = std::str::from_utf8(id).ok()?.split_once('.')?;
+    Some(Position {
+        epoch: epoch.parse().ok()?,
+        revision: revision.parse().ok()?,
+    })
 }
 
 fn split_frames(bytes: &mut &[u8], incoming: &mut Vec<Incoming>) -> Result<(), String> {
@@ -156,21 +233,33 @@ fn split_frames(bytes: &mut &[u8], incoming: &mut Vec<Incoming>) -> Result<(), S
             break;
         };
         let event = Event::decode(message).map_err(|error| error.to_string())?;
-        let body = event.body.ok_or("an event without a body")?;
-        incoming.push(Incoming::Event(body));
+        if event.body.is_none() {
+            return Err("an event without a body".to_owned());
+        }
+        incoming.push(Incoming::Event(event));
         *bytes = rest;
     }
     Ok(())
 }
 
-fn split_messages(bytes: &mut &[u8], incoming: &mut Vec<Incoming>) -> Result<(), String> {
+fn split_messages(
+    names: Option<&Names>,
+    is_known: &mut bool,
+    bytes: &mut &[u8],
+    incoming: &mut Vec<Incoming>,
+) -> Result<(), String> {
     while let Some((opcode, mut payload, rest)) = split_message(bytes)? {
         match opcode {
-            BINARY => {
+            // To who has said nothing yet the relay speaks protobuf, if it must.
+            BINARY if names.is_none() || !*is_known => {
                 split_frames(&mut payload, incoming)?;
                 if !payload.is_empty() {
                     return Err("a WebSocket message ends inside a frame".to_owned());
                 }
+            }
+            TEXT if let Some(names) = names => {
+                *is_known = true;
+                incoming.push(Incoming::Event(names.event(payload)?));
             }
             TEXT => {
                 let message = serde_json::from_slice(payload).map_err(|error| error.to_string())?;

@@ -11,7 +11,8 @@ use super::random::Random;
 
 /// Batches of a log that may be on their way at once.
 const LOG_BATCHES_MAX: usize = 3;
-const BATCH_BYTES_MAX: usize = 3000;
+/// In JSON it is several times as long.
+const BATCH_BYTES_MAX: usize = 1000;
 
 #[derive(Debug)]
 pub enum Content {

@@ -17,12 +17,14 @@ impl Client {
             .note(format_args!("{} < {incoming:?}", self.name));
         let session = self.session.as_mut().expect("the caller has it");
         let body = match incoming {
-            Incoming::Event(body) => body,
+            Incoming::Event(event) => event.body.expect("it was checked"),
             Incoming::Ping(payload) => {
                 return session.connection.pong(&payload, around.random);
             }
             Incoming::Pong | Incoming::Close(_) => return,
-            Incoming::Text(message) => panic!("JSON for who speaks protobuf: {message}"),
+            Incoming::Text(message) => {
+                broken!("S8", "JSON for who speaks protobuf: {message}");
+            }
         };
         if session.is_closing {
             broken!("S8", "{}: {body:?} after Close", self.name);
@@ -95,8 +97,15 @@ impl Client {
                     let index = self.index(close.document);
                     let session = self.session.as_mut().expect("as before");
                     session.handles.remove(&close.document);
+                    if session.manner.is_json && session.asked_to_sync.remove(&index) {
+                        // By its name, the request opens the document again.
+                        session.left.insert(close.document);
+                    }
                     self.replicas[index].closed();
                     self.replicas[index].retry_at_us = around.retry_at_us();
+                    if close.code() == ErrorCode::SnapshotRequired {
+                        self.outdated();
+                    }
                 }
             }
             event::Body::Ping(ping) => session.connection.send(Body::Pong(wire::Pong {
@@ -153,6 +162,16 @@ impl Client {
         session.handles[&handle]
     }
 
+    /// A snapshot does not fit into one message, and goes in pages.
+    fn outdated(&mut self) {
+        let session = self.session.as_mut().expect("the caller has it");
+        if session.manner.version >= 3 {
+            broken!("L1", "{}: no snapshot in pages", self.name);
+        }
+        session.is_outdated = true;
+        self.must_be_new = true;
+    }
+
     fn refused(&mut self, nack: &wire::Nack, around: &mut Surroundings<'_>) {
         let session = self.session.as_mut().expect("the caller has it");
         let Some((index, batch)) = session.sent.get_mut(&nack.client_seq) else {
@@ -189,6 +208,7 @@ impl Client {
             ErrorCode::ServiceUnavailable
             | ErrorCode::DocumentNotOpen
             | ErrorCode::DocumentNotFound => (),
+            ErrorCode::SnapshotRequired => self.outdated(),
             ErrorCode::HandshakeTimeout | ErrorCode::PongTimeout | ErrorCode::Backpressure
                 if !session.is_of_calm => {}
             _wrong => broken!("L1", "{}: {error:?}", self.name),

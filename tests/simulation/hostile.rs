@@ -44,7 +44,7 @@ impl Hostile {
     pub fn new(link: u64, transport: Transport, document: Arc<str>, random: &mut Random) -> Self {
         Self {
             link,
-            connection: Connection::new(transport),
+            connection: Connection::new(transport, None),
             manner: random.pick(&[
                 Manner::Silence,
                 Manner::Noise,
@@ -186,7 +186,7 @@ impl Hostile {
 
     fn check(&mut self, incoming: Incoming) {
         let body = match incoming {
-            Incoming::Event(body) => body,
+            Incoming::Event(event) => event.body.expect("it was checked"),
             Incoming::Text(message) => {
                 // Its text messages are no JSON.
                 if message["type"] != "error" && message["type"] != "disconnect" {

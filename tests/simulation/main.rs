@@ -10,6 +10,7 @@ mod connection;
 mod content;
 mod events;
 mod hostile;
+mod json;
 mod judge;
 mod network;
 mod random;

@@ -5,9 +5,8 @@
 //! engine forgets is a client that waits for ever.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
-use corelay::engine::shard::{Arrival, ConnectionId, Lane, MeshMessage, Settings, Transport};
+use corelay::engine::shard::{Arrival, ConnectionId, Lane, MeshMessage, Settings};
 use corelay::engine::{Instant, Shard, route};
 
 use super::judge::broken;
@@ -95,21 +94,16 @@ impl Relay {
     pub fn accept(
         &mut self,
         link: u64,
-        transport: Transport,
-        document: Option<Arc<str>>,
+        arrival: Arrival,
         now_us: u64,
         random: &mut Random,
     ) -> bool {
         let shards = self.shards.len();
-        let shard = match &document {
+        let shard = match &arrival.document {
             Some(document) => route::shard_of(document, shards),
             None => random.below(shards),
         };
         let now = self.instant(now_us);
-        let arrival = Arrival {
-            document,
-            ..Arrival::new(transport)
-        };
         let Some(connection) = self.shards[shard].connect(arrival, now) else {
             return false;
         };

@@ -9,6 +9,7 @@ use corelay::engine::shard::Transport;
 use super::client::Surroundings;
 use super::connection::Connection;
 use super::content::Content;
+use super::json::Names;
 use super::judge::Position;
 use super::random::Random;
 use super::replica::{Replica, SentBatch};
@@ -16,15 +17,68 @@ use super::replica::{Replica, SentBatch};
 /// A text with so much room is never full.
 const TEXT_BYTES_FREE: usize = 64 * 1024;
 
+/// How a client makes a connection.
+#[derive(Debug, Clone)]
+pub struct Manner {
+    pub transport: Transport,
+    /// The document of the URL.
+    pub document: Option<Arc<str>>,
+    pub is_json: bool,
+    /// The highest version of the protocol that the client says it speaks.
+    pub version: u32,
+    /// Hello comes with the handshake.
+    pub is_introduced: bool,
+}
+
+impl Manner {
+    pub fn any(
+        documents: &[(Arc<str>, &'static str)],
+        must_be_new: bool,
+        random: &mut Random,
+    ) -> Self {
+        let transport = random.pick(&[
+            Transport::Tcp,
+            Transport::WebSocket,
+            Transport::WebSocket,
+            Transport::EventStream,
+        ]);
+        let is_json = match transport {
+            Transport::Tcp => false,
+            Transport::WebSocket => random.happens(5000),
+            Transport::EventStream => true,
+        };
+        let names_document = transport != Transport::Tcp && random.happens(5000);
+        Self {
+            transport,
+            document: names_document.then(|| random.pick(documents).0),
+            is_json,
+            version: match must_be_new {
+                true => 3,
+                false if is_json => random.pick(&[1, 2, 3, 3, 4]),
+                false => random.pick(&[2, 3, 3, 4]),
+            },
+            is_introduced: transport != Transport::Tcp && random.happens(5000),
+        }
+    }
+
+    fn names(&self, documents: &[(Arc<str>, &'static str)]) -> Option<Names> {
+        self.is_json.then(|| Names {
+            documents: documents.to_vec(),
+            of_url: self.document.clone(),
+        })
+    }
+}
+
 /// One connection.
 pub struct Session {
     pub link: u64,
     pub connection: Connection,
-    /// The document of the URL.
-    pub document: Option<Arc<str>>,
+    pub manner: Manner,
     pub has_said_hello: bool,
     pub is_connected: bool,
     pub is_closing: bool,
+    /// It needs a newer version of the protocol.
+    pub is_outdated: bool,
     /// Which replica a handle names.
     pub handles: BTreeMap<u64, usize>,
     /// Handles that were left; what was on its way for them may still come.
@@ -42,17 +96,18 @@ pub struct Session {
 impl Session {
     pub fn new(
         link: u64,
-        transport: Transport,
-        document: Option<Arc<str>>,
+        manner: Manner,
+        documents: &[(Arc<str>, &'static str)],
         is_of_calm: bool,
     ) -> Self {
         Self {
             link,
-            connection: Connection::new(transport),
-            document,
-            has_said_hello: false,
+            connection: Connection::new(manner.transport, manner.names(documents)),
+            has_said_hello: manner.is_introduced,
+            manner,
             is_connected: false,
             is_closing: false,
+            is_outdated: false,
             handles: BTreeMap::new(),
             left: BTreeSet::new(),
             opening: BTreeMap::new(),
@@ -73,7 +128,7 @@ impl Session {
         let have = replica.seen.filter(|_| !random.happens(500));
         let request_id = 1 + random.number() / 2;
         self.opening.insert(request_id, (index, have));
-        let is_of_url = self.document.as_ref() == Some(&replica.document);
+        let is_of_url = self.manner.document.as_ref() == Some(&replica.document);
         let document = if is_of_url && random.happens(5000) {
             String::new()
         } else {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use corelay::config::Durability;
-use corelay::engine::shard::Transport;
+use corelay::engine::shard::{Arrival, Transport};
 
 use super::client::{Client, Outcome, Surroundings};
 use super::hostile::Hostile;
@@ -205,23 +205,22 @@ impl World {
     }
 
     fn connect_client(&mut self, index: usize) {
-        let transport = self.any_transport();
-        let names_document = transport == Transport::WebSocket && self.random.happens(5000);
         let client = &self.clients[index];
-        let document = names_document.then(|| client.document(self.random.below(8)).clone());
-        if let Some(link) = self.connect(transport, document.clone()) {
+        let manner = client.any_manner(&mut self.random);
+        let arrival = client.arrival(&manner);
+        if let Some(link) = self.connect(arrival) {
             let client = &mut self.clients[index];
             self.trace
-                .note(format_args!("{} connects over {transport:?}", client.name));
-            client.connected(link, transport, document, self.is_calm);
+                .note(format_args!("{} connects: {manner:?}", client.name));
+            client.connected(link, manner, self.is_calm);
         }
     }
 
     /// A connection to the relay, if it takes one.
-    fn connect(&mut self, transport: Transport, document: Option<Arc<str>>) -> Option<u64> {
+    fn connect(&mut self, arrival: Arrival) -> Option<u64> {
         let relay = self.relay.as_mut()?;
         let number = self.links_made;
-        let is_taken = relay.accept(number, transport, document, self.now_us, &mut self.random);
+        let is_taken = relay.accept(number, arrival, self.now_us, &mut self.random);
         is_taken.then(|| {
             self.links_made += 1;
             let capacity = if self.is_calm {
@@ -234,17 +233,13 @@ impl World {
         })
     }
 
-    fn any_transport(&mut self) -> Transport {
-        self.random.pick(&[Transport::Tcp, Transport::WebSocket])
-    }
-
     fn step_hostiles(&mut self) {
         if !self.is_calm
             && self.hostiles.len() < self.scenario.hostiles
             && self.random.happens(1000)
         {
-            let transport = self.any_transport();
-            if let Some(link) = self.connect(transport, None) {
+            let transport = self.random.pick(&[Transport::Tcp, Transport::WebSocket]);
+            if let Some(link) = self.connect(Arrival::new(transport)) {
                 let document = self.any_text();
                 let hostile = Hostile::new(link, transport, document, &mut self.random);
                 self.hostiles.push(hostile);

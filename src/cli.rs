@@ -25,6 +25,8 @@ pub enum Command {
     Doctor(Sources),
     /// Put load on a running relay, or replay a recorded editing history through it.
     Load(Box<load::Arguments>),
+    /// Compare two runs of `load` by the reports that it wrote.
+    Compare(load::compare::Arguments),
 }
 
 #[derive(Debug, Args)]

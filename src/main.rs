@@ -20,7 +20,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const USAGE_ERROR: u8 = 2;
 
 fn main() -> ExitCode {
-    match CommandLine::parse().command {
+    let words = load::scenario::spelled_out(std::env::args_os());
+    match CommandLine::parse_from(words).command {
         Command::Serve(serve) => serve
             .sources
             .config()
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
             start_log(&Log::default());
             load::run(*arguments)
         }
+        Command::Compare(arguments) => load::compare::run(&arguments),
     }
 }
 

@@ -54,6 +54,7 @@ fn reader(plan: &Plan) -> Result<Client, EndpointError> {
         document: 0,
         writer: None,
         pace: super::plan::Pace::Healthy,
+        joins_late: false,
     };
     Client::new(&plan.endpoint.to_string(), plan.settings_of(&reader))
 }

@@ -30,6 +30,11 @@ impl Window {
     pub fn contains(&self, at: Instant) -> bool {
         (self.start..self.end).contains(&at)
     }
+
+    /// The part of the window that `at`, which is in it, belongs to.
+    fn slice(&self, at: Instant, slice: Duration) -> usize {
+        (at.since(self.start).as_nanos() / slice.as_nanos()) as usize
+    }
 }
 
 /// What a thread's clients share while they handle events.
@@ -122,7 +127,7 @@ impl LoadClient {
             return false;
         }
         match phase {
-            Phase::Opening => !self.has_opened,
+            Phase::Opening => !self.has_opened && !self.plan.joins_late,
             Phase::Running => self.plan.writer.is_some(),
             Phase::Settling => !self.is_settled(),
             Phase::Converging => last.is_some_and(|last| {
@@ -202,14 +207,14 @@ impl LoadClient {
         ((self.random >> 33) as usize) % end
     }
 
-    pub fn announce(&mut self, context: &mut Context<'_>) {
+    /// The cursor is where it says when the update was due.
+    pub fn announce(&mut self, context: &mut Context<'_>, due: Instant) {
         if context.window.contains(context.now) {
             context.tally.presence_sent += 1;
         }
-        let offset = self.random_below(1000) as u64;
         let cursor = wire::Cursor {
             block_id: String::new(),
-            offset,
+            offset: due.as_micros(),
         };
         let presence = wire::Presence {
             cursor: Some(cursor),
@@ -296,6 +301,9 @@ impl LoadClient {
                 tally.resyncs += 1;
             }
             Event::Synced { .. } => {
+                if self.plan.joins_late && !self.has_opened {
+                    record(&mut tally.join, now.since(window.start));
+                }
                 self.has_opened = true;
                 self.is_synced = true;
             }
@@ -311,12 +319,18 @@ impl LoadClient {
                 let pace = self.plan.pace as usize;
                 if window.contains(*now) {
                     tally.delivered[pace] += operations.len() as u64;
+                    let slice = window.slice(*now, plan.slice());
+                    tally.timeline.at(slice).delivered += operations.len() as u64;
                 }
                 for operation in operations {
                     if let Some(stamp) = Stamp::read(plan.kind, operation) {
                         let due = Instant::from_micros(stamp.due_us);
                         if window.contains(due) {
                             record(&mut tally.delivery[pace], now.since(due));
+                            if self.plan.pace == Pace::Healthy {
+                                let slice = tally.timeline.at(window.slice(due, plan.slice()));
+                                record(&mut slice.delivery, now.since(due));
+                            }
                         }
                     }
                 }
@@ -332,6 +346,7 @@ impl LoadClient {
                         let due = Instant::from_micros(stamp.due_us);
                         if window.contains(due) {
                             tally.acknowledged += 1;
+                            tally.durability = durability.or(tally.durability);
                             record(&mut tally.ack, now.since(due));
                         }
                     }
@@ -340,9 +355,18 @@ impl LoadClient {
                     tally.weaker_acknowledgements += operations.len() as u64;
                 }
             }
-            Event::Presence { presences, .. } => {
+            Event::Presence {
+                presences, full, ..
+            } => {
                 if window.contains(*now) {
                     tally.presence_received += presences.len() as u64;
+                }
+                // Whoever joins is told what was known long before.
+                for cursor in presences.iter().filter_map(|one| one.cursor.as_ref()) {
+                    let due = Instant::from_micros(cursor.offset);
+                    if !full && window.contains(due) && self.plan.pace == Pace::Healthy {
+                        record(&mut tally.presence, now.since(due));
+                    }
                 }
             }
             Event::Opened { .. }

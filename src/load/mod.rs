@@ -6,16 +6,21 @@
 //! non-blocking sockets, many to a thread.
 
 mod audit;
+pub mod compare;
+mod html;
 mod member;
 mod payload;
 mod plan;
+mod plot;
 mod process;
 mod replay;
 mod report;
 mod run;
+pub mod scenario;
 mod socket;
 mod stage;
 mod tally;
+mod timeline;
 mod timers;
 pub mod trace;
 mod verify;
@@ -26,7 +31,10 @@ use std::process::ExitCode;
 
 use crate::client::Endpoint;
 
+use scenario::Scenario;
+
 #[derive(Debug, Clone, clap::Args)]
+#[command(args_override_self = true)]
 pub struct Arguments {
     /// The relay: ws://HOST:PORT or tcp://HOST:PORT.
     #[arg(long)]
@@ -34,6 +42,9 @@ pub struct Arguments {
     /// A credential, where the relay asks for one.
     #[arg(long, default_value = "")]
     pub token: String,
+    /// A run with a name: it sets the arguments below, and what is given besides wins.
+    #[arg(long, value_enum, value_name = "NAME", conflicts_with = "trace")]
+    pub scenario: Option<Scenario>,
     /// How many documents.
     #[arg(long, default_value_t = 1)]
     pub documents: usize,
@@ -48,9 +59,15 @@ pub struct Arguments {
     /// How many of each document's clients write.
     #[arg(long, default_value_t = 1)]
     pub writers: usize,
+    /// The share of the documents that are written in, in percent.
+    #[arg(long, default_value_t = 100.0, value_name = "PERCENT")]
+    pub active_percent: f64,
     /// Operations per second of all writers together.
     #[arg(long, default_value_t = 100.0, value_name = "RATE")]
     pub operations_per_second: f64,
+    /// So many operations of a writer are due at once.
+    #[arg(long, default_value_t = 1, value_name = "OPERATIONS")]
+    pub burst: u64,
     /// What an operation carries, in bytes: at least 20, for kind text at least 40.
     #[arg(long, default_value_t = 64)]
     pub payload_bytes: usize,
@@ -67,6 +84,10 @@ pub struct Arguments {
     /// that do not write.
     #[arg(long, default_value_t = 0.0, value_name = "PERCENT")]
     pub stalled_percent: f64,
+    /// The share of all clients that join when the measured time begins, all at once, in percent; they are taken from
+    /// those that do not write.
+    #[arg(long, default_value_t = 0.0, value_name = "PERCENT")]
+    pub joiners_percent: f64,
     /// Seconds that are measured, as 10 or 10s.
     #[arg(long, default_value_t = 10.0, value_name = "SECONDS", value_parser = seconds)]
     pub duration: f64,
@@ -82,6 +103,9 @@ pub struct Arguments {
     /// Write the figures to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Write a page with plots to this file: percentiles, and throughput and latency over time.
+    #[arg(long, value_name = "FILE", conflicts_with = "trace")]
+    pub html: Option<PathBuf>,
     /// Check the relay's promises S1 to S6 from what the clients see, and end with 1 if one is broken.
     #[arg(long)]
     pub verify: bool,

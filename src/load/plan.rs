@@ -7,13 +7,18 @@ use std::time::Duration;
 
 use crate::client::{Batching, Endpoint, Reconnect, Settings, Transport};
 
+use super::scenario::Scenario;
 use super::{Arguments, Kind};
 
 /// The kernel's receive buffer of clients that do not read: small, so that they fall behind soon.
 const SLOW_RECEIVE_BUFFER_BYTES: usize = 16 * 1024;
+const SLICES_MAX: u32 = 100;
+const SLICE_MIN: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub(super) struct Plan {
+    /// Its name, if it has one.
+    pub scenario: Option<String>,
     pub endpoint: Endpoint,
     pub kind: Kind,
     /// The ids of the documents.
@@ -23,6 +28,8 @@ pub(super) struct Plan {
     pub payload_bytes: usize,
     /// Between two operations of all writers together. `None`: nothing is written.
     pub interval: Option<Duration>,
+    /// Operations of one writer that are due at once.
+    pub burst: u64,
     /// Between two presence updates of one client.
     pub presence_period: Option<Duration>,
     pub slow_bytes_per_second: f64,
@@ -44,6 +51,8 @@ pub(super) struct ClientPlan {
     /// Its place among the writers.
     pub writer: Option<usize>,
     pub pace: Pace,
+    /// It joins when the measured time begins.
+    pub joins_late: bool,
 }
 
 /// How a client reads.
@@ -84,7 +93,9 @@ pub enum PlanError {
     Writers { writers: usize, clients: usize },
     #[error("--payload-bytes must be at least {min} to carry what is measured")]
     Payload { min: usize },
-    #[error("{wanted} clients are to be slow or stalled, but only {readers} do not write")]
+    #[error("--burst must be at least 1")]
+    Burst,
+    #[error("{wanted} clients are to be slow or stalled or late, but only {readers} do not write")]
     Readers { wanted: usize, readers: usize },
     #[error("{argument} must be a number from 0 up, and for a share at most 100")]
     Number { argument: &'static str },
@@ -120,13 +131,17 @@ impl Plan {
         {
             return Err(PlanError::Path);
         }
-        let writers = documents * arguments.writers;
+        if arguments.burst == 0 {
+            return Err(PlanError::Burst);
+        }
+        let writers = active_documents(arguments) * arguments.writers;
         let rate = if writers > 0 {
             arguments.operations_per_second
         } else {
             0.0
         };
         Ok(Self {
+            scenario: arguments.scenario.map(Scenario::name),
             endpoint: arguments.url.clone(),
             kind: arguments.kind,
             documents: (0..documents)
@@ -136,6 +151,7 @@ impl Plan {
             writers,
             payload_bytes: arguments.payload_bytes,
             interval: period(rate),
+            burst: arguments.burst,
             presence_period: period(arguments.presence_rate),
             slow_bytes_per_second: arguments.slow_bytes_per_second,
             warm_up: Duration::from_secs_f64(arguments.warm_up),
@@ -178,9 +194,15 @@ impl Plan {
                 delay_max: Duration::from_secs(2),
                 ..Reconnect::default()
             },
+            presence_period_min: Duration::ZERO,
             seed: self.seed ^ client.index as u64,
             ..Settings::default()
         }
+    }
+
+    /// The parts of the measured time that are looked at on their own.
+    pub fn slice(&self) -> Duration {
+        (self.duration / SLICES_MAX).max(SLICE_MIN)
     }
 
     /// Different for every client, every seed and every document prefix.
@@ -191,10 +213,10 @@ impl Plan {
         *uuid
     }
 
-    /// When a writer's operation with this number is due, after the start.
+    /// When a writer's operation with this number is due, after the start. The writers take turns, a burst each.
     pub fn due(&self, writer: usize, sequence: u64) -> Option<Duration> {
-        let number = sequence * self.writers as u64 + writer as u64;
-        let due = self.interval?.as_secs_f64() * number as f64;
+        let burst = sequence / self.burst * self.writers as u64 + writer as u64;
+        let due = self.interval?.as_secs_f64() * (burst * self.burst) as f64;
         (due < (self.warm_up + self.duration).as_secs_f64()).then(|| Duration::from_secs_f64(due))
     }
 }
@@ -207,6 +229,8 @@ fn check_numbers(arguments: &Arguments) -> Result<(), PlanError> {
             f64::MAX,
         ),
         ("--presence-rate", arguments.presence_rate, f64::MAX),
+        ("--active-percent", arguments.active_percent, 100.0),
+        ("--joiners-percent", arguments.joiners_percent, 100.0),
         ("--slow-percent", arguments.slow_percent, 100.0),
         ("--stalled-percent", arguments.stalled_percent, 100.0),
         (
@@ -231,42 +255,57 @@ fn period(rate: f64) -> Option<Duration> {
     (rate > 0.0).then(|| Duration::from_secs_f64(1.0 / rate))
 }
 
-/// In every document the writers come first; the slow and the stalled are the last readers of the documents, in
-/// turns.
+/// The first ones are written in.
+fn active_documents(arguments: &Arguments) -> usize {
+    (arguments.documents as f64 * arguments.active_percent / 100.0).ceil() as usize
+}
+
+/// In every document the writers come first; the late, the slow and the stalled are the last readers of the
+/// documents, in turns.
 fn clients(arguments: &Arguments) -> Result<Vec<ClientPlan>, PlanError> {
     let (documents, per_document) = (arguments.documents, arguments.clients);
     let total = documents * per_document;
+    let active = active_documents(arguments);
+    let mut clients: Vec<ClientPlan> = (0..total)
+        .map(|index| {
+            let (place, document) = (index / documents, index % documents);
+            let is_writer = place < arguments.writers && document < active;
+            ClientPlan {
+                index,
+                document,
+                writer: is_writer.then_some(place * active + document),
+                pace: Pace::Healthy,
+                joins_late: false,
+            }
+        })
+        .collect();
     let share = |percent: f64| (total as f64 * percent / 100.0).round() as usize;
-    let (slow, stalled) = (
+    let (slow, stalled, late) = (
         share(arguments.slow_percent),
         share(arguments.stalled_percent),
+        share(arguments.joiners_percent),
     );
-    let readers = total - documents * arguments.writers;
-    if slow + stalled > readers {
+    let readers = total - active * arguments.writers;
+    if slow + stalled + late > readers {
         return Err(PlanError::Readers {
-            wanted: slow + stalled,
+            wanted: slow + stalled + late,
             readers,
         });
     }
-    let mut clients = Vec::with_capacity(total);
-    for place in 0..per_document {
-        for document in 0..documents {
-            let index = clients.len();
-            let from_end = total - 1 - index;
-            clients.push(ClientPlan {
-                index,
-                document,
-                writer: (place < arguments.writers).then_some(place * documents + document),
-                pace: if from_end < stalled {
-                    Pace::Stalled
-                } else if from_end < stalled + slow {
-                    Pace::Slow
-                } else {
-                    Pace::Healthy
-                },
-            });
-        }
-    }
+    let mut readers = clients
+        .iter_mut()
+        .rev()
+        .filter(|client| client.writer.is_none());
+    let mut take = |count: usize| readers.by_ref().take(count).collect::<Vec<_>>();
+    take(stalled)
+        .into_iter()
+        .for_each(|client| client.pace = Pace::Stalled);
+    take(slow)
+        .into_iter()
+        .for_each(|client| client.pace = Pace::Slow);
+    take(late)
+        .into_iter()
+        .for_each(|client| client.joins_late = true);
     Ok(clients)
 }
 
@@ -309,6 +348,22 @@ mod tests {
                 (750, 2),
                 (875, 3)
             ]
+        );
+    }
+
+    #[test]
+    fn bursts_are_due_at_once_and_keep_the_rate() {
+        let plan = plan(
+            "--clients 2 --writers 2 --operations-per-second 8 --burst 2 --duration 1 --warm-up 0",
+        )
+        .expect("a plan");
+        let of = |writer| {
+            let due = (0..).map_while(|sequence| plan.due(writer, sequence));
+            due.map(|due| due.as_millis()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (of(0), of(1)),
+            (vec![0, 0, 500, 500], vec![250, 250, 750, 750])
         );
     }
 

@@ -1,8 +1,27 @@
-//! What another process has used, as `/proc` says.
+//! What processes have used, and what this one may.
 
 use std::fs;
 use std::io;
 use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// User and system time of all threads of this process.
+pub(super) fn own_cpu() -> Duration {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(spent).unwrap_or_default()
+}
+
+/// Raises the limit of open files as far as it goes: every client is one.
+pub(super) fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    // If that is refused, connecting says what is missing.
+    let _ = setrlimit(Resource::Nofile, raised);
+}
 
 /// A process at one moment.
 #[derive(Debug, Clone, Copy, Default)]

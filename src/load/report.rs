@@ -18,6 +18,8 @@ pub(super) struct Report<'a> {
     pub tally: &'a Tally,
     /// What the relay's process used during the measured window, and its memory at the end of it.
     pub server: Option<ServerUsage>,
+    /// What this process used meanwhile.
+    pub load: LoadUsage,
     /// Clients that did not get through, and through what.
     pub unfinished: &'a [(usize, &'static str)],
     /// With `--verify`.
@@ -38,6 +40,18 @@ impl ServerUsage {
         }
     }
 }
+
+/// What it costs to put the load on.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct LoadUsage {
+    pub cpu: Duration,
+    pub threads: usize,
+}
+
+/// Past this, latencies are rather the load's own than the relay's.
+const BUSY_PERCENT_MAX: f64 = 80.0;
+/// Points of the percentile curve each time that the distance to 100 % halves.
+const TICKS_PER_HALF: u32 = 4;
 
 const QUANTILES: [(&str, f64); 5] = [
     ("p50", 0.5),
@@ -68,6 +82,28 @@ impl Report<'_> {
         Some(server.cpu.as_secs_f64() * 1e6 / delivered as f64)
     }
 
+    /// Microseconds of this process's own time.
+    fn load_us_per_delivery(&self) -> Option<f64> {
+        let delivered = self.delivered();
+        (delivered > 0).then(|| self.load.cpu.as_secs_f64() * 1e6 / delivered as f64)
+    }
+
+    /// How much of its threads' time the load needs.
+    fn busy_percent(&self) -> f64 {
+        let available = self.plan.duration.as_secs_f64() * self.load.threads as f64;
+        if available > 0.0 {
+            100.0 * self.load.cpu.as_secs_f64() / available
+        } else {
+            0.0
+        }
+    }
+
+    /// How many deliveries a second its threads could take at this price.
+    fn ceiling(&self) -> Option<f64> {
+        let micros = self.load_us_per_delivery().filter(|micros| *micros > 0.0)?;
+        Some(1e6 / micros * self.load.threads as f64)
+    }
+
     /// Latencies by what was measured; those that have nothing are left out.
     fn latencies(&self) -> impl Iterator<Item = (String, &Histogram<u64>)> {
         let delivery = Pace::ALL.into_iter().map(|pace| {
@@ -76,7 +112,42 @@ impl Report<'_> {
         });
         std::iter::once(("ack".to_owned(), &self.tally.ack))
             .chain(delivery)
+            .chain([("presence".to_owned(), &self.tally.presence)])
+            .chain([("join".to_owned(), &self.tally.join)])
             .filter(|(_, histogram)| !histogram.is_empty())
+    }
+
+    /// By what was measured: pairs of a percentile and microseconds.
+    fn percentiles(&self) -> Value {
+        let curves = self.latencies().map(|(name, histogram)| {
+            let points = histogram.iter_quantiles(TICKS_PER_HALF);
+            let curve: Value = points
+                .map(|point| json!([point.percentile(), point.value_iterated_to()]))
+                .collect();
+            (name.replace(", ", "_"), curve)
+        });
+        Value::Object(curves.collect())
+    }
+
+    fn timeline(&self) -> Value {
+        let slices = &self.tally.timeline.slices;
+        let seconds = self.plan.slice().as_secs_f64();
+        let micros = |quantile: f64| -> Value {
+            let figures = slices.iter().map(|slice| {
+                let is_empty = slice.delivery.is_empty();
+                (!is_empty).then(|| slice.delivery.value_at_quantile(quantile))
+            });
+            figures.collect()
+        };
+        json!({
+            "slice_s": seconds,
+            "delivered_per_second": slices
+                .iter()
+                .map(|slice| slice.delivered as f64 / seconds)
+                .collect::<Value>(),
+            "p50_us": micros(0.5),
+            "p99_us": micros(0.99),
+        })
     }
 
     pub fn to_json(&self) -> Value {
@@ -99,12 +170,18 @@ impl Report<'_> {
         let tally = self.tally;
         let by_pace = |pace: Pace| tally.delivered[pace as usize];
         json!({
+            "scenario": self.plan.scenario,
             "url": self.plan.endpoint.to_string(),
             "kind": self.plan.kind.name(),
             "documents": self.plan.documents.len(),
             "clients": self.plan.clients.len(),
             "writers": self.plan.writers,
             "payload_bytes": self.plan.payload_bytes,
+            "operations_per_second": self.plan.interval.map(|interval| 1.0 / interval.as_secs_f64()),
+            "burst": self.plan.burst,
+            "presence_rate": self.plan.presence_period.map(|period| 1.0 / period.as_secs_f64()),
+            "joiners": self.plan.clients.iter().filter(|client| client.joins_late).count(),
+            "durability": tally.durability.map(|durability| format!("{durability:?}").to_lowercase()),
             "duration_s": self.plan.duration.as_secs_f64(),
             "operations": {
                 "sent": tally.sent,
@@ -124,6 +201,8 @@ impl Report<'_> {
                 "bytes_received": self.per_second(tally.bytes_received),
             },
             "latency_us": latencies,
+            "percentiles_us": self.percentiles(),
+            "timeline": self.timeline(),
             "presence": { "sent": tally.presence_sent, "received": tally.presence_received },
             "bytes": { "sent": tally.bytes_sent, "received": tally.bytes_received },
             "connections_lost": tally.connections_lost,
@@ -138,6 +217,13 @@ impl Report<'_> {
                 "cpu_us_per_delivery": self.cpu_us_per_delivery(),
                 "rss_bytes": server.rss_bytes,
             })),
+            "load": {
+                "cpu_s": self.load.cpu.as_secs_f64(),
+                "threads": self.load.threads,
+                "busy_percent": self.busy_percent(),
+                "cpu_us_per_delivery": self.load_us_per_delivery(),
+                "deliveries_per_second_max": self.ceiling(),
+            },
             "verified": self.verdict.as_ref().map(|verdict| json!({
                 "violations": verdict.values().map(|broken| broken.count).sum::<usize>(),
                 "broken": verdict.iter().map(|(promise, broken)| {
@@ -145,6 +231,33 @@ impl Report<'_> {
                 }).collect::<serde_json::Map<String, Value>>(),
             })),
         })
+    }
+}
+
+impl Report<'_> {
+    fn fmt_load(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let busy = self.busy_percent();
+        write!(
+            out,
+            "load: {:.2} s CPU, {busy:.0} % of {} thread{}",
+            self.load.cpu.as_secs_f64(),
+            self.load.threads,
+            if self.load.threads == 1 { "" } else { "s" },
+        )?;
+        if let Some((micros, ceiling)) = self.load_us_per_delivery().zip(self.ceiling()) {
+            write!(
+                out,
+                ", {micros:.2} µs per delivery: it could take {ceiling:.0}/s"
+            )?;
+        }
+        writeln!(out)?;
+        if busy > BUSY_PERCENT_MAX {
+            writeln!(
+                out,
+                "load: too busy to measure with, give it more --cores or less to do"
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -215,6 +328,7 @@ impl fmt::Display for Report<'_> {
             }
             writeln!(out, ", {rss:.1} MiB resident")?;
         }
+        self.fmt_load(out)?;
         for (client, phase) in self.unfinished.iter().take(10) {
             writeln!(out, "client {client} was not done with {phase} in time")?;
         }

@@ -14,11 +14,12 @@ use crate::engine::Instant;
 
 use super::Arguments;
 use super::audit::{AuditError, audit};
+use super::html::{self, page};
 use super::payload;
 use super::plan::{Plan, PlanError};
-use super::process::Usage;
+use super::process::{Usage, own_cpu, raise_open_files};
 use super::replay::{TraceError, replay};
-use super::report::{Report, ServerUsage};
+use super::report::{LoadUsage, Report, ServerUsage};
 use super::stage::{Outcome, Phase, Stage};
 use super::tally::Totals;
 use super::verify::{Ledgers, Verdict};
@@ -46,7 +47,7 @@ pub enum RunError {
     #[error("process {pid}: {source}")]
     Process { pid: u32, source: io::Error },
     #[error("cannot write {path}: {source}")]
-    Json { path: PathBuf, source: io::Error },
+    File { path: PathBuf, source: io::Error },
     #[error("core {core}: {source}")]
     Core { core: usize, source: io::Error },
     #[error(transparent)]
@@ -66,7 +67,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<bool, RunError> {
     if let Some(path) = &arguments.trace {
         let replayed = replay(arguments, path, &prefix)?;
         println!("{replayed}");
-        write_json(arguments, &replayed.to_json())?;
+        write(arguments.json.as_ref(), || pretty(&replayed.to_json()))?;
         return Ok(true);
     }
     let plan = Plan::new(arguments, prefix, payload::bytes_min(arguments.kind))?;
@@ -79,7 +80,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<bool, RunError> {
         .then(|| Ledgers::new(plan.kind, &plan.documents));
     let stage = Stage::new(arguments.cores.len().max(1));
 
-    let (outcome, usage) = thread::scope(|scope| {
+    raise_open_files();
+    let (outcome, usage, load) = thread::scope(|scope| {
         let mut threads = Vec::new();
         for index in 0..stage.progress.len() {
             let core = arguments.cores.get(index).copied();
@@ -99,7 +101,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<bool, RunError> {
             outcome.texts.extend(worked.texts);
         }
         match conducted? {
-            Conducted::Through(usage) => Ok((outcome, usage)),
+            Conducted::Through { server, load } => Ok((outcome, server, load)),
             Conducted::NotOpened { remaining } => {
                 let mut errors = outcome.tally.errors.iter();
                 Err(RunError::Opening {
@@ -124,20 +126,33 @@ pub(super) fn run(arguments: &Arguments) -> Result<bool, RunError> {
         plan: &plan,
         tally: &outcome.tally,
         server: usage,
+        load,
         unfinished: &outcome.unfinished,
         verdict,
     };
     println!("{report}");
-    write_json(arguments, &report.to_json())?;
+    let figures = report.to_json();
+    write(arguments.json.as_ref(), || pretty(&figures))?;
+    write(arguments.html.as_ref(), || {
+        page(&[html::Run {
+            name: "run",
+            figures: &figures,
+        }])
+    })?;
     let is_kept = report.verdict.as_ref().is_none_or(Verdict::is_empty);
     Ok(is_kept && (outcome.unfinished.is_empty() || !plan.verify))
 }
 
-fn write_json(arguments: &Arguments, figures: &Value) -> Result<(), RunError> {
-    let Some(path) = &arguments.json else {
+fn pretty(figures: &Value) -> String {
+    format!("{figures:#}\n")
+}
+
+/// Where a file was asked for.
+fn write(path: Option<&PathBuf>, content: impl FnOnce() -> String) -> Result<(), RunError> {
+    let Some(path) = path else {
         return Ok(());
     };
-    fs::write(path, format!("{figures:#}\n")).map_err(|source| RunError::Json {
+    fs::write(path, content()).map_err(|source| RunError::File {
         path: path.clone(),
         source,
     })
@@ -171,8 +186,13 @@ fn work(
 }
 
 enum Conducted {
-    Through(Option<ServerUsage>),
-    NotOpened { remaining: u64 },
+    Through {
+        server: Option<ServerUsage>,
+        load: LoadUsage,
+    },
+    NotOpened {
+        remaining: u64,
+    },
 }
 
 /// Leads the threads through the phases.
@@ -216,20 +236,24 @@ fn conduct(
     stage.start_at(start);
     stage.enter(Phase::Running);
     wait(None, START_DELAY + plan.warm_up);
-    let before = usage()?;
+    let (before, own_before) = (usage()?, own_cpu());
     wait(None, plan.duration);
     // The process may have been ended meanwhile, on purpose; then there is no figure.
-    let after = usage().ok().flatten();
+    let (after, own_after) = (usage().ok().flatten(), own_cpu());
     wait(Some(Phase::Running), Duration::from_secs(1));
     stage.enter(Phase::Settling);
     wait(Some(Phase::Settling), plan.drain);
     stage.enter(Phase::Converging);
     wait(Some(Phase::Converging), plan.drain);
     line.print_last(stage);
-    let usage = before
+    let server = before
         .zip(after)
         .map(|(before, after)| ServerUsage::between(before, after));
-    Ok(Conducted::Through(usage))
+    let load = LoadUsage {
+        cpu: own_after.saturating_sub(own_before),
+        threads: stage.progress.len(),
+    };
+    Ok(Conducted::Through { server, load })
 }
 
 /// The line on the standard error that says, every second, how it goes.

@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hdrhistogram::Histogram;
 
+use crate::codec::wire::Durability;
+
 use super::plan::Pace;
+use super::timeline::Timeline;
 
 /// Microseconds, from 1 to an hour, three significant digits.
 pub(super) fn histogram() -> Histogram<u64> {
@@ -27,6 +30,13 @@ pub(super) struct Tally {
     pub ack: Histogram<u64>,
     /// From when an operation was due until a receiver had it, by the receiver's pace.
     pub delivery: [Histogram<u64>; 3],
+    /// From when a presence update was due until a healthy receiver had it.
+    pub presence: Histogram<u64>,
+    /// From the beginning of the window until a client that joined then had caught up.
+    pub join: Histogram<u64>,
+    pub timeline: Timeline,
+    /// What the last acknowledgement promised.
+    pub durability: Option<Durability>,
     /// Over the whole run, like all that follows.
     pub errors: BTreeMap<String, u64>,
     pub connections_lost: u64,
@@ -52,6 +62,10 @@ impl Default for Tally {
             bytes_received: 0,
             ack: histogram(),
             delivery: Pace::ALL.map(|_| histogram()),
+            presence: histogram(),
+            join: histogram(),
+            timeline: Timeline::default(),
+            durability: None,
             errors: BTreeMap::new(),
             connections_lost: 0,
             reconnects: 0,
@@ -77,6 +91,10 @@ impl Tally {
         self.bytes_sent += other.bytes_sent;
         self.bytes_received += other.bytes_received;
         self.ack.add(&other.ack).expect("the same bounds");
+        self.presence.add(&other.presence).expect("the same bounds");
+        self.join.add(&other.join).expect("the same bounds");
+        self.timeline.add(&other.timeline);
+        self.durability = self.durability.or(other.durability);
         for pace in Pace::ALL.map(|pace| pace as usize) {
             self.delivered[pace] += other.delivered[pace];
             self.delivery[pace]

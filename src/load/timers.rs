@@ -13,11 +13,11 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    /// Every client is due at once.
-    pub fn new(clients: usize, now: Instant) -> Self {
+    /// Nobody is due.
+    pub fn new(clients: usize) -> Self {
         Self {
-            entries: (0..clients).map(|client| Reverse((now, client))).collect(),
-            next: vec![Some(now); clients],
+            entries: BinaryHeap::new(),
+            next: vec![None; clients],
         }
     }
 
@@ -56,9 +56,8 @@ mod tests {
     #[test]
     fn a_client_is_called_once_at_its_earliest_time() {
         let at = Instant::from_micros;
-        let mut timers = Timers::new(2, at(0));
-        assert_eq!(timers.poll(at(0)), Some(0));
-        assert_eq!(timers.poll(at(0)), Some(1));
+        let mut timers = Timers::new(2);
+        assert_eq!(timers.first(), None);
         timers.set(0, at(20));
         timers.set(0, at(10));
         timers.set(0, at(30));

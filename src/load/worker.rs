@@ -76,6 +76,12 @@ impl<'a> Worker<'a> {
         let clients: Vec<LoadClient> = clients
             .map(|client| LoadClient::new(plan, client, now))
             .collect();
+        let mut timers = Timers::new(clients.len());
+        for (index, client) in clients.iter().enumerate() {
+            if !client.plan.joins_late {
+                timers.set(index, now);
+            }
+        }
         let never = Instant::from_micros(u64::MAX);
         Ok(Self {
             plan,
@@ -89,7 +95,7 @@ impl<'a> Worker<'a> {
             connecting: 0,
             dues: BinaryHeap::new(),
             announcements: BinaryHeap::new(),
-            timers: Timers::new(clients.len(), now),
+            timers,
             clients,
             allowance_at: now,
             publish_at: now,
@@ -175,6 +181,9 @@ impl<'a> Worker<'a> {
                     if let Some(due) = first {
                         self.dues.push(Reverse((start + due, index)));
                     }
+                    if client.plan.joins_late {
+                        self.timers.set(index, measured);
+                    }
                     if let Some(period) = self.plan.presence_period {
                         let share = client.plan.index as f64 / self.plan.clients.len() as f64;
                         let first = start + period.mul_f64(share);
@@ -245,8 +254,9 @@ impl<'a> Worker<'a> {
             self.announcements.pop();
             self.announcements.push(Reverse((due + period, index)));
             let (clients, mut context, _) = self.context(now);
-            if clients[index].plan.pace == Pace::Healthy {
-                clients[index].announce(&mut context);
+            let client = &mut clients[index];
+            if client.plan.pace == Pace::Healthy && client.has_opened() {
+                client.announce(&mut context, due);
                 self.serve(index);
             }
         }

@@ -199,6 +199,7 @@ impl Shard {
             presence_cursor: joiner.is_told.then(|| open.presence.head()),
             is_warned: false,
         };
+        self.drop_upload(key, document_key);
         if let Some(existing) = self.sessions[key].subscription(document_key) {
             let index = existing.index;
             *existing = Subscription {

@@ -187,3 +187,17 @@ fn who_reads_history_while_it_is_compacted_gets_the_snapshot() {
     });
     assert_eq!(last.expect("it arrives").revision, 60);
 }
+
+#[test]
+fn who_opens_the_document_again_gives_up_what_it_had_begun_to_offer() {
+    let mut relay = Relay::new();
+    let (ann, notes) = log_of(&mut relay, 3);
+    relay.send(ann, offer(notes, 2, 10, 0, "half"));
+    assert!(relay.shards[0].metrics().input_bytes > 0);
+    let again = relay.open(ann, "notes", "log").document;
+    assert_eq!(relay.shards[0].metrics().input_bytes, 0);
+    relay.drain(ann);
+    relay.send(ann, offer(again, 2, 10, 4, "of it"));
+    let error = expect!(relay, ann, Error);
+    assert_eq!(error.code(), ErrorCode::SnapshotInvalid);
+}

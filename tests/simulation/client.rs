@@ -16,6 +16,7 @@ use super::replica::{PRESENCE_FIELD, Replica};
 use super::scenario::{Flaw, Rates, Scenario};
 use super::session::{Manner, Session};
 use super::trace::Trace;
+use super::wants::Wants;
 
 /// A client asks for nothing more while so much of what it sent is not on the network.
 const UNSENT_BYTES_MAX: usize = 8 * 1024;
@@ -230,28 +231,32 @@ impl Client {
         }
         let Some(subscription) = &replica.subscription else {
             if !is_opening && (around.is_calm || random.happens(3000)) {
-                session.open(index, replica, random);
+                let is_plain = !around.scenario.is_lossless();
+                let mut wants = Wants::any(replica, is_plain, random);
+                wants.is_once = !around.is_calm && random.happens(1000);
+                session.open(index, replica, wants, random);
             }
             return;
         };
         let handle = subscription.handle;
         let opens_again = !is_opening && random.happens(rates.open_again);
         if opens_again {
-            session.open(index, replica, random);
+            let wants = Wants::any(replica, true, random);
+            session.open(index, replica, wants, random);
         }
         let must_sync = subscription.is_lost && !session.asked_to_sync.contains(&index);
         if must_sync || random.happens(rates.sync_request) {
-            session.asked_to_sync.insert(index);
-            let have = replica.seen.map(|seen| wire::Position {
-                epoch: seen.epoch,
-                revision: seen.revision,
-            });
-            let request = wire::SyncRequest {
-                document: handle,
-                have,
-                ..Default::default()
-            };
-            session.connection.send(Body::SyncRequest(request));
+            let mut wants = Wants::after(replica.seen);
+            if around.scenario.is_lossless() && !must_sync {
+                wants = Wants::any(replica, false, random);
+                wants.resume = None;
+                wants.refuses_snapshots = false;
+            }
+            session.sync(index, replica, wants, random);
+        }
+        let is_member = replica.is_member();
+        if is_member && replica.is_caught_up() && random.happens(rates.offer) {
+            session.offer(index, replica, random);
         }
         let is_heartbeat_due = around.is_calm && around.now_us >= replica.heartbeat_at_us;
         if random.happens(rates.heartbeat) || is_heartbeat_due {
@@ -261,7 +266,7 @@ impl Client {
             session.connection.send(Body::Heartbeat(heartbeat));
         }
         let is_presence_due = around.is_calm && replica.presence.is_none();
-        if random.happens(rates.presence) || is_presence_due {
+        if is_member && (random.happens(rates.presence) || is_presence_due) {
             self.number += 1;
             let is_leave = !around.is_calm && random.happens(1500);
             let number = self.number.to_be_bytes().to_vec();
@@ -278,7 +283,9 @@ impl Client {
             replica.presence = (!is_leave).then_some(number);
             session.connection.send(Body::Presence(presence));
         }
-        session.send_operations(index, replica, around);
+        if is_member {
+            session.send_operations(index, replica, around);
+        }
         if !is_opening && !opens_again && around.random.happens(rates.leave) {
             around
                 .trace

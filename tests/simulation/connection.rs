@@ -39,7 +39,7 @@ pub struct Connection {
 pub enum Incoming {
     /// JSON for who speaks protobuf.
     Text(serde_json::Value),
-    Event(Event),
+    Event(Box<Event>),
     /// A WebSocket ping.
     Ping(Vec<u8>),
     Pong,
@@ -204,7 +204,7 @@ impl Connection {
             if !data.is_empty() {
                 let names = self.names.as_ref().ok_or("events for who reads none")?;
                 let event = names.event(&data.join(&b"\n"[..]))?;
-                incoming.push(Incoming::Event(event));
+                incoming.push(Incoming::Event(Box::new(event)));
             }
         }
         Ok(())
@@ -236,7 +236,7 @@ fn split_frames(bytes: &mut &[u8], incoming: &mut Vec<Incoming>) -> Result<(), S
         if event.body.is_none() {
             return Err("an event without a body".to_owned());
         }
-        incoming.push(Incoming::Event(event));
+        incoming.push(Incoming::Event(Box::new(event)));
         *bytes = rest;
     }
     Ok(())
@@ -259,7 +259,7 @@ fn split_messages(
             }
             TEXT if let Some(names) = names => {
                 *is_known = true;
-                incoming.push(Incoming::Event(names.event(payload)?));
+                incoming.push(Incoming::Event(Box::new(names.event(payload)?)));
             }
             TEXT => {
                 let message = serde_json::from_slice(payload).map_err(|error| error.to_string())?;

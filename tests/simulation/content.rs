@@ -12,7 +12,7 @@ use super::random::Random;
 /// Batches of a log that may be on their way at once.
 const LOG_BATCHES_MAX: usize = 3;
 /// In JSON it is several times as long.
-const BATCH_BYTES_MAX: usize = 1000;
+const BATCH_BYTES_MAX: usize = 800;
 
 #[derive(Debug)]
 pub enum Content {
@@ -144,9 +144,17 @@ impl Content {
         }
     }
 
+    /// The client's operations below this clock are in the history.
+    pub fn is_kept(&mut self, end_clock: u64) {
+        match self {
+            Self::Log(log) => log.forget(end_clock),
+            Self::Text(_) => (),
+        }
+    }
+
     pub fn snapshot(&mut self, revision: u64, next_clock: u64, text: Text) {
         match self {
-            Self::Log(_) => unreachable!("a log has no snapshots"),
+            Self::Log(_) => unreachable!("a log's snapshot is no text"),
             Self::Text(client) => {
                 client.snapshot(revision, next_clock, text);
             }

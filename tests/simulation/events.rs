@@ -16,8 +16,8 @@ impl Client {
             .trace
             .note(format_args!("{} < {incoming:?}", self.name));
         let session = self.session.as_mut().expect("the caller has it");
-        let body = match incoming {
-            Incoming::Event(event) => event.body.expect("it was checked"),
+        let (reply_to, body) = match incoming {
+            Incoming::Event(event) => (event.reply_to, event.body.expect("it was checked")),
             Incoming::Ping(payload) => {
                 return session.connection.pong(&payload, around.random);
             }
@@ -30,16 +30,16 @@ impl Client {
             broken!("S8", "{}: {body:?} after Close", self.name);
         }
         for body in spoiled(body, around.flaw) {
-            self.handle(body, around);
+            self.handle(&reply_to, body, around);
         }
     }
 
-    fn handle(&mut self, body: event::Body, around: &mut Surroundings<'_>) {
+    fn handle(&mut self, reply_to: &str, body: event::Body, around: &mut Surroundings<'_>) {
         let session = self.session.as_mut().expect("the caller has it");
         match body {
             event::Body::Connected(connected) => self.greeted(&connected, around),
             event::Body::Opened(opened) => {
-                let Some((index, have)) = session.opening.remove(&opened.request_id) else {
+                let Some((index, wants)) = session.opening.remove(&opened.request_id) else {
                     broken!("S8", "{}: {opened:?} was not asked for", self.name);
                 };
                 let replica = &mut self.replicas[index];
@@ -48,7 +48,7 @@ impl Client {
                 session.left.remove(&opened.document);
                 session.asked_to_sync.remove(&index);
                 let is_always = around.scenario.durability == Durability::Always;
-                replica.opened(&opened, have, is_always);
+                replica.opened(&opened, wants, is_always, around.judge);
             }
             event::Body::RemoteOps(remote) => {
                 if let Some(replica) = self.replica(remote.document) {
@@ -58,11 +58,20 @@ impl Client {
             event::Body::SyncResponse(page) => {
                 if let Some(replica) = self.replica(page.document) {
                     replica.page(&page, around.judge);
+                    if !page.has_more && !replica.is_member() {
+                        // It has read everything.
+                        replica.closed();
+                        replica.retry_at_us = around.retry_at_us();
+                        let session = self.session.as_mut().expect("as before");
+                        session.handles.remove(&page.document);
+                        session.left.insert(page.document);
+                    }
                 }
             }
             event::Body::Resync(resync) => {
+                let wants = session.syncing.remove(reply_to).map(|(_, wants)| wants);
                 if let Some(replica) = self.replica(resync.document) {
-                    replica.resync(&resync);
+                    replica.resync(&resync, wants, around.judge);
                     let index = self.index(resync.document);
                     let session = self.session.as_mut().expect("as before");
                     session.asked_to_sync.remove(&index);
@@ -90,7 +99,7 @@ impl Client {
                 }
             }
             event::Body::Nack(nack) => self.refused(&nack, around),
-            event::Body::Error(error) => self.failed(&error, around),
+            event::Body::Error(error) => self.failed(reply_to, &error, around),
             event::Body::Close(close) if close.document == 0 => session.is_closing = true,
             event::Body::Close(close) => {
                 if self.replica(close.document).is_some() {
@@ -101,9 +110,14 @@ impl Client {
                         // By its name, the request opens the document again.
                         session.left.insert(close.document);
                     }
-                    self.replicas[index].closed();
-                    self.replicas[index].retry_at_us = around.retry_at_us();
-                    if close.code() == ErrorCode::SnapshotRequired {
+                    let replica = &mut self.replicas[index];
+                    let subscription = replica.subscription.as_ref();
+                    let refused_snapshots =
+                        subscription.is_some_and(|it| it.wants.refuses_snapshots);
+                    replica.needs_snapshot |= refused_snapshots;
+                    replica.closed();
+                    replica.retry_at_us = around.retry_at_us();
+                    if close.code() == ErrorCode::SnapshotRequired && !refused_snapshots {
                         self.outdated();
                     }
                 }
@@ -114,9 +128,18 @@ impl Client {
             })),
             event::Body::Pong(pong) => assert_eq!(pong.nonce, 5, "the nonce is repeated"),
             event::Body::Goaway(_) => (),
-            event::Body::SyncRequest(_)
-            | event::Body::SnapshotAccepted(_)
-            | event::Body::Deleted(_)
+            event::Body::SyncRequest(request) => {
+                if let Some(replica) = self.replica(request.document) {
+                    replica.asked_in_return(&request);
+                }
+            }
+            event::Body::SnapshotAccepted(accepted) => {
+                let offered = session.offered.remove(reply_to);
+                if offered.is_none_or(|(_, revision)| revision != accepted.revision) {
+                    broken!("S4", "{}: {accepted:?} for nothing", self.name);
+                }
+            }
+            event::Body::Deleted(_)
             | event::Body::Directory(_)
             | event::Body::DirectoryUpdate(_) => panic!("nobody has asked for this: {body:?}"),
         }
@@ -186,8 +209,13 @@ impl Client {
             // A Close is on its way, or the client has left.
             ErrorCode::DocumentNotOpen => replica.content.refused(batch.first_clock),
             ErrorCode::ServiceUnavailable => replica.content.refused(batch.first_clock),
+            ErrorCode::RateLimited => {
+                replica.content.refused(batch.first_clock);
+                replica.retry_at_us = around.now_us + u64::from(nack.retry_after_ms) * 1000;
+            }
             ErrorCode::ClockGap | ErrorCode::SyncConflict => {
                 replica.content.refused(batch.first_clock);
+                replica.is_conflicted |= nack.code() == ErrorCode::SyncConflict;
                 if let Some(subscription) = &mut replica.subscription
                     && matches!(replica.content, Content::Text(_))
                 {
@@ -199,12 +227,35 @@ impl Client {
         }
     }
 
-    fn failed(&mut self, error: &wire::Error, around: &mut Surroundings<'_>) {
+    fn failed(&mut self, reply_to: &str, error: &wire::Error, around: &mut Surroundings<'_>) {
         let session = self.session.as_mut().expect("the caller has it");
-        if let Some((index, _)) = session.opening.remove(&error.request_id) {
-            self.replicas[index].retry_at_us = around.retry_at_us();
+        session.offered.remove(reply_to);
+        let synced = session.syncing.remove(reply_to);
+        if let Some((index, _)) = synced {
+            session.asked_to_sync.remove(&index);
+        }
+        let asked = session.opening.remove(&error.request_id).or(synced);
+        let retry_at_us = match error.retry_after_ms {
+            0 => around.retry_at_us(),
+            after_ms => around.now_us + u64::from(after_ms) * 1000,
+        };
+        if let Some((index, wants)) = &asked {
+            let replica = &mut self.replicas[*index];
+            replica.retry_at_us = retry_at_us;
+            if wants.resume.is_some() {
+                replica.resume = None;
+            }
+            replica.needs_snapshot |= wants.refuses_snapshots;
         }
         match error.code() {
+            ErrorCode::RateLimited if error.retry_after_ms > 0 => {
+                session.has_said_hello = session.is_connected;
+            }
+            ErrorCode::SnapshotInvalid if reply_to.starts_with("offer-") => (),
+            ErrorCode::SnapshotRequired
+                if asked.is_some_and(|(_, wants)| {
+                    wants.refuses_snapshots || wants.resume.is_some()
+                }) => {}
             ErrorCode::ServiceUnavailable
             | ErrorCode::DocumentNotOpen
             | ErrorCode::DocumentNotFound => (),

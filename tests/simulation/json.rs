@@ -58,10 +58,13 @@ impl Names {
                     0 => self.named_by(&sync.document_id),
                     handle => self.named(handle),
                 };
-                if sync.document == 0 {
-                    payload.insert("kind".to_owned(), sync.kind.as_str().into());
-                    payload.insert("create".to_owned(), sync.create.into());
-                }
+                // If the document has been closed meanwhile, this opens it.
+                let kind = match sync.document {
+                    0 => sync.kind.as_str(),
+                    handle => self.kind_of(handle),
+                };
+                payload.insert("kind".to_owned(), kind.into());
+                payload.insert("create".to_owned(), sync.create.into());
                 add_wants(&mut payload, &Wants::of_sync_request(sync));
                 ("sync_request", payload.into())
             }

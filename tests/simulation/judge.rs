@@ -4,11 +4,15 @@
 //! it. A broken promise ends the run with a panic that begins with the promise's name.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use corelay::codec::record;
 use corelay::text::{Component, Operation, Text};
+
+use super::summary::Summary;
+use super::wants::{Vector, Wants};
 
 /// Ends the run: a promise is broken.
 macro_rules! broken {
@@ -185,18 +189,8 @@ impl Judge {
     }
 
     /// A client is given a snapshot, with the clock that the relay expects of it at that revision.
-    pub fn snapshot(
-        &mut self,
-        document: &Arc<str>,
-        at: Position,
-        text: &Text,
-        client_id: u64,
-        next_clock: u64,
-    ) {
+    pub fn snapshot(&mut self, document: &Arc<str>, at: Position, client_id: u64, next_clock: u64) {
         let history = self.history(document, at);
-        if *text != history.text_at(at.revision) {
-            broken!("S2", "{document}: the snapshot at {at:?} is not its text");
-        }
         let before = history.placed[..at.revision as usize].iter();
         let clock = before.filter(|placed| placed.origin == client_id).count() as u64;
         if clock != next_clock {
@@ -206,6 +200,67 @@ impl Judge {
             );
         }
         history.told_revision = history.told_revision.max(at.revision);
+    }
+
+    /// What a text is said to be.
+    pub fn state(&mut self, document: &Arc<str>, at: Position, text: &Text) {
+        if *text != self.history(document, at).text_at(at.revision) {
+            broken!("S2", "{document}: the snapshot at {at:?} is not its text");
+        }
+    }
+
+    /// What a log's snapshot holds.
+    pub fn summary(&mut self, document: &Arc<str>, at: Position, data: &[u8]) -> Summary {
+        let mut expected = Summary::default();
+        for placed in self.history(document, at).until(at.revision) {
+            expected.add(placed.origin, placed.clock, &placed.operation);
+        }
+        match Summary::decode(at.revision, data) {
+            Some(summary) if summary == expected => summary,
+            other => broken!(
+                "S2",
+                "{document}: the snapshot at {at:?} is {other:?}, and not {expected:?}"
+            ),
+        }
+    }
+
+    /// The highest clock of each client.
+    pub fn vector_at(&self, document: &Arc<str>, at: Position) -> Vector {
+        let history = self.histories.get(&(document.clone(), at.epoch));
+        let placed = history.into_iter().flat_map(|it| it.until(at.revision));
+        placed.map(|placed| (placed.origin, placed.clock)).collect()
+    }
+
+    /// A client is not sent these, because it has them.
+    pub fn skipped(&self, document: &Arc<str>, epoch: u64, skipped: Range<u64>, wants: &Wants) {
+        let history = self.histories.get(&(document.clone(), epoch));
+        for revision in skipped {
+            let placed = history.map(|it| it.at(document, Position { epoch, revision }));
+            if let Some(placed) = placed
+                && !wants.claims(placed.origin, placed.clock)
+            {
+                broken!(
+                    "S1",
+                    "{document}: revision {revision}, {placed:?}, was left out for {wants:?}"
+                );
+            }
+        }
+    }
+
+    /// A batch was taken on the condition that nobody else has done more than that.
+    pub fn expected(&mut self, document: &Arc<str>, at: Position, origin: u64, vector: &Vector) {
+        let beyond = self
+            .vector_at(document, at)
+            .into_iter()
+            .find(|(client, clock)| {
+                *client != origin && vector.get(client).is_none_or(|expected| expected < clock)
+            });
+        if let Some((client, clock)) = beyond {
+            broken!(
+                "S2",
+                "{document}: a batch after {at:?} was taken, and {client} had come to {clock}"
+            );
+        }
     }
 
     /// The relay starts again on what the disk has: each document up to `revision_of` it. `is_lossless`: the end
@@ -313,6 +368,10 @@ impl History {
                 "{document} has nothing at {at:?}, and a client was told of it"
             ),
         }
+    }
+
+    fn until(&self, revision: u64) -> impl Iterator<Item = &Placed> {
+        self.placed.iter().take(revision as usize)
     }
 
     fn find(&self, origin: u64, clock: u64) -> Option<u64> {

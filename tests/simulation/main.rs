@@ -19,7 +19,9 @@ mod replica;
 mod scenario;
 mod session;
 mod storage;
+mod summary;
 mod trace;
+mod wants;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -9,12 +9,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use corelay::codec::wire::{
     Ack, Opened, PresenceUpdate, RemoteOps, Resync, ResyncReason, SnapshotChunk, SyncMode,
-    SyncResponse, UserPresence,
+    SyncRequest, SyncResponse, UserPresence,
 };
 use corelay::text::Text;
 
 use super::content::Content;
 use super::judge::{Delivery, Judge, Position, broken};
+use super::summary::Summary;
+use super::wants::{Resume, Vector, Wants};
 
 /// The field of a presence that says which of its client's it is.
 pub const PRESENCE_FIELD: &str = "n";
@@ -28,6 +30,16 @@ pub struct Replica {
     /// Up to where the history has been seen, over all connections.
     pub seen: Option<Position>,
     pub subscription: Option<Subscription>,
+    /// The highest clock that has been seen of each client.
+    pub known: Vector,
+    /// Of a log: all of it, where nothing is missing.
+    pub summary: Option<Summary>,
+    /// Where catching up broke off.
+    pub resume: Option<Resume>,
+    /// Operations alone would not do.
+    pub needs_snapshot: bool,
+    /// The last batch met with what the client had not seen.
+    pub is_conflicted: bool,
     /// Edits since the last batch was made.
     pub edits: usize,
     /// The presences of others, as far as told.
@@ -49,6 +61,9 @@ pub struct Subscription {
     next_clock: u64,
     /// The content cannot follow before a Resync.
     pub is_lost: bool,
+    pub wants: Wants,
+    /// The relay is to ask for what the client alone has.
+    is_to_be_asked: bool,
 }
 
 #[derive(Debug)]
@@ -64,6 +79,8 @@ pub struct SentBatch {
     pub first_clock: u64,
     pub operations: Vec<Bytes>,
     pub is_refused: bool,
+    /// It was to be taken only if nobody had done more.
+    pub expected: Option<Vector>,
 }
 
 impl Replica {
@@ -75,6 +92,11 @@ impl Replica {
             content,
             seen: None,
             subscription: None,
+            known: Vector::new(),
+            summary: None,
+            resume: None,
+            needs_snapshot: false,
+            is_conflicted: false,
             edits: 0,
             peers: BTreeMap::new(),
             presence: None,
@@ -87,16 +109,31 @@ impl Replica {
     pub fn is_settled(&self) -> bool {
         self.content.pending_operations() == 0
             && self.subscription.as_ref().is_some_and(|subscription| {
-                !subscription.is_lost && matches!(subscription.stage, Stage::Live)
+                !subscription.is_lost
+                    && !subscription.is_to_be_asked
+                    && matches!(subscription.stage, Stage::Live)
             })
     }
 
-    pub fn opened(&mut self, opened: &Opened, have: Option<Position>, is_always: bool) {
+    /// The client may write, and says who it is.
+    pub fn is_member(&self) -> bool {
+        let subscription = self.subscription.as_ref();
+        subscription.is_some_and(|subscription| !subscription.wants.is_once)
+    }
+
+    /// Nothing of what came before is missing.
+    pub fn is_caught_up(&self) -> bool {
+        let subscription = self.subscription.as_ref();
+        subscription.is_some_and(|subscription| matches!(subscription.stage, Stage::Live))
+    }
+
+    pub fn opened(&mut self, opened: &Opened, mut wants: Wants, is_always: bool, judge: &Judge) {
         let document = &self.document;
         let position = opened.position.expect("Opened has a position");
         let epoch = position.epoch;
         let sync = opened.sync();
-        let have = have.filter(|have| have.epoch == epoch);
+        let is_plain = wants.vector.is_none() && wants.resume.is_none();
+        let have = wants.have.filter(|have| have.epoch == epoch);
         let has = have.map_or(0, |have| have.revision);
         if opened.kind != self.kind {
             broken!(
@@ -107,6 +144,18 @@ impl Replica {
             );
         }
         let follows = match sync {
+            SyncMode::UpToDate if wants.vector.is_some() && wants.resume.is_none() => {
+                opened.from_revision == position.revision
+            }
+            SyncMode::Delta | SyncMode::Snapshot if let Some(resume) = &wants.resume => {
+                let next_revision = opened.from_revision + 1;
+                (sync == SyncMode::Snapshot) == resume.snapshot.is_some()
+                    && match wants.vector {
+                        None => next_revision == resume.next_revision,
+                        Some(_) => next_revision >= resume.next_revision,
+                    }
+            }
+            SyncMode::Delta | SyncMode::Snapshot if wants.vector.is_some() => true,
             SyncMode::UpToDate => opened.from_revision == has && position.revision == has,
             SyncMode::Delta => opened.from_revision == has,
             SyncMode::Snapshot => opened.from_revision >= has,
@@ -117,7 +166,7 @@ impl Replica {
                 "{document}: opened at {has} of {epoch} with {opened:?}"
             );
         }
-        if have.is_none() {
+        if have.is_none() && is_plain {
             let is_empty = opened.from_revision == 0 && sync == SyncMode::UpToDate;
             if self.seen.is_some() || is_empty {
                 self.content.epoch_changed(opened.next_clock, is_empty);
@@ -126,7 +175,7 @@ impl Replica {
         }
         if let Some(clocks) = self.content.clocks()
             && !clocks.contains(&opened.next_clock)
-            && (have.is_some() || is_always)
+            && (have.is_some() || !is_plain || is_always)
         {
             broken!(
                 "S3",
@@ -134,27 +183,51 @@ impl Replica {
                 opened.next_clock
             );
         }
+        let wants_page = wants.is_once || wants.is_bidirectional;
+        if sync == SyncMode::UpToDate && wants.vector.is_some() {
+            let end = position.revision + 1;
+            judge.skipped(document, epoch, 1..end, &wants);
+            self.seen = Some(Position {
+                epoch,
+                revision: position.revision,
+            });
+            wants.vector = None;
+        }
+        let resume = wants.resume.take();
+        let next_revision = resume.as_ref().map_or_else(
+            || match wants.vector {
+                Some(_) if sync != SyncMode::Snapshot => 1,
+                _ => opened.from_revision + 1,
+            },
+            |resume| resume.next_revision,
+        );
+        let data = resume.and_then(|resume| resume.snapshot);
+        self.begin_summary(opened.from_revision);
         self.subscription = Some(Subscription {
             handle: opened.document,
             epoch,
             stage: Stage::Live,
-            next_revision: opened.from_revision + 1,
+            next_revision,
             next_clock: opened.next_clock,
             is_lost: false,
+            is_to_be_asked: false,
+            wants,
         });
         self.peers.clear();
         self.presence = None;
         self.see_presences(&opened.presences, true);
         self.content.resyncing();
         match sync {
+            SyncMode::UpToDate if wants_page => self.enter(Stage::Pages),
             SyncMode::UpToDate => self.content.caught_up(opened.next_clock),
             SyncMode::Delta => self.enter(Stage::Pages),
-            SyncMode::Snapshot => self.enter(Stage::Snapshot(Vec::new())),
+            SyncMode::Snapshot => self.enter(Stage::Snapshot(data.unwrap_or_default())),
         }
     }
 
-    pub fn resync(&mut self, resync: &Resync) {
-        let document = &self.document;
+    /// `wants`: what the client had asked for, if it was that.
+    pub fn resync(&mut self, resync: &Resync, wants: Option<Wants>, judge: &Judge) {
+        let document = self.document.clone();
         let subscription = self.subscription.as_mut().expect("the caller knows");
         let from = resync.from.expect("Resync has a position");
         if from.epoch != subscription.epoch {
@@ -168,6 +241,15 @@ impl Replica {
             SyncMode::Delta => false,
             SyncMode::Snapshot => true,
         };
+        if resync.reason() == ResyncReason::Lapped
+            && resync.sync() == SyncMode::Delta
+            && subscription.wants.vector.is_some()
+        {
+            let next_revision = from.revision + 1;
+            let skipped = subscription.next_revision..next_revision;
+            judge.skipped(&document, from.epoch, skipped, &subscription.wants);
+            subscription.next_revision = subscription.next_revision.max(next_revision);
+        }
         let is_gap = match resync.reason() {
             ResyncReason::Lapped if is_snapshot => from.revision + 1 < subscription.next_revision,
             ResyncReason::Lapped => from.revision + 1 != subscription.next_revision,
@@ -180,9 +262,21 @@ impl Replica {
                 subscription.next_revision
             );
         }
-        subscription.next_revision = from.revision + 1;
+        let is_once = subscription.wants.is_once;
+        let kept = Wants {
+            is_once: subscription.wants.is_once,
+            refuses_snapshots: subscription.wants.refuses_snapshots,
+            is_bidirectional: subscription.wants.is_bidirectional,
+            ..Wants::default()
+        };
+        subscription.wants = wants.map_or(kept, |wants| Wants { is_once, ..wants });
+        subscription.next_revision = match subscription.wants.vector {
+            Some(_) if !is_snapshot => 1,
+            _ => from.revision + 1,
+        };
         subscription.next_clock = resync.next_clock;
         subscription.is_lost = false;
+        self.begin_summary(from.revision);
         self.content.resyncing();
         self.enter(if is_snapshot {
             Stage::Snapshot(Vec::new())
@@ -203,24 +297,90 @@ impl Replica {
                     broken!("S1", "{document}: {chunk:?} after {} bytes", data.len());
                 }
                 data.extend_from_slice(&chunk.data);
+                let wants = &mut subscription.wants;
+                // It stands for everything.
+                wants.vector = None;
                 if data.len() as u64 == chunk.bytes_total {
+                    self.resume = Some(wants.resume_after(page, chunk.revision + 1, None));
                     let data = std::mem::take(data);
                     self.take_snapshot(&data, chunk, judge);
+                } else {
+                    let resume = wants.resume_after(page, chunk.revision + 1, Some(data));
+                    self.resume = Some(resume);
                 }
             }
             (Stage::Pages, None) => {
                 for remote in &page.operations {
                     self.take_remote(remote, judge);
                 }
-                if !page.has_more {
-                    let subscription = self.subscription.as_mut().expect("as before");
-                    subscription.stage = Stage::Live;
-                    if !subscription.is_lost {
-                        self.content.caught_up(subscription.next_clock);
-                    }
+                let subscription = self.subscription.as_mut().expect("as before");
+                let next_revision = subscription.next_revision;
+                if page.has_more {
+                    let resume = subscription.wants.resume_after(page, next_revision, None);
+                    self.resume = Some(resume);
+                } else {
+                    self.last_page(page, judge);
                 }
             }
             (stage, _) => broken!("S1", "{document}: {page:?} in {stage:?}"),
+        }
+    }
+
+    fn last_page(&mut self, page: &SyncResponse, judge: &Judge) {
+        let document = &self.document;
+        let subscription = self.subscription.as_mut().expect("the caller knows");
+        let position = page.position.expect("the last page has a position");
+        let at = Position {
+            epoch: position.epoch,
+            revision: position.revision,
+        };
+        let next_revision = at.revision + 1;
+        let wants = &mut subscription.wants;
+        let has_vector = wants.vector.is_some() || wants.is_bidirectional;
+        if wants.vector.is_some() {
+            let skipped = subscription.next_revision..next_revision;
+            judge.skipped(document, at.epoch, skipped, wants);
+            subscription.next_revision = subscription.next_revision.max(next_revision);
+        }
+        if next_revision != subscription.next_revision || at.epoch != subscription.epoch {
+            broken!(
+                "S1",
+                "{document}: at {at:?}, and {} is next",
+                subscription.next_revision
+            );
+        }
+        if has_vector || !page.server_vector.is_empty() {
+            let vector = judge.vector_at(document, at);
+            if page.server_vector != vector {
+                broken!("S2", "{document}: {page:?}, and {vector:?} is the vector");
+            }
+            self.known = vector;
+        }
+        subscription.is_to_be_asked = std::mem::take(&mut wants.is_bidirectional);
+        wants.vector = None;
+        subscription.stage = Stage::Live;
+        self.resume = None;
+        if !subscription.is_lost {
+            self.content.caught_up(subscription.next_clock);
+        }
+        if let Some(clock) = self.known.get(&self.client_id).filter(|_| has_vector) {
+            self.content.is_kept(clock + 1);
+        }
+        if matches!(self.content, Content::Log(_)) {
+            self.see(at.revision);
+        }
+    }
+
+    /// The relay asks for what the client alone has.
+    pub fn asked_in_return(&mut self, request: &SyncRequest) {
+        let document = &self.document;
+        let subscription = self.subscription.as_mut().expect("the caller knows");
+        if !std::mem::take(&mut subscription.is_to_be_asked) {
+            broken!("S8", "{document}: {request:?} was not asked for");
+        }
+        let clocks = self.content.clocks();
+        if clocks.is_some_and(|clocks| !clocks.contains(&request.next_clock)) {
+            broken!("S3", "{document}: {request:?}");
         }
     }
 
@@ -238,7 +398,24 @@ impl Replica {
         }
         if !ack.duplicate {
             self.expect_whole(ack);
-            self.expect_next(ack.first_revision, count);
+            self.expect_next(ack.first_revision, count, judge);
+            self.is_conflicted = false;
+            if let Some(expected) = &batch.expected {
+                let epoch = self.subscription.as_ref().expect("the caller knows").epoch;
+                let before = Position {
+                    epoch,
+                    revision: ack.first_revision - 1,
+                };
+                judge.expected(&document, before, self.client_id, expected);
+            }
+            for (clock, operation) in (batch.first_clock..).zip(&batch.operations) {
+                self.learn(
+                    ack.first_revision + clock - batch.first_clock,
+                    clock,
+                    self.client_id,
+                    operation,
+                );
+            }
         }
         let subscription = self.subscription.as_mut().expect("the caller knows");
         let epoch = subscription.epoch;
@@ -304,21 +481,53 @@ impl Replica {
         }
     }
 
+    fn begin_summary(&mut self, revision: u64) {
+        let summary = self.summary.take();
+        self.summary = match summary.filter(|summary| summary.revision == revision) {
+            Some(summary) => Some(summary),
+            None => (revision == 0).then(Summary::default),
+        };
+    }
+
+    /// An operation has its place.
+    fn learn(&mut self, revision: u64, clock: u64, origin: u64, operation: &[u8]) {
+        let newest = self.known.entry(origin).or_insert(clock);
+        *newest = clock.max(*newest);
+        if let Some(summary) = &mut self.summary {
+            if summary.revision + 1 == revision {
+                summary.add(origin, clock, operation);
+            } else {
+                self.summary = None;
+            }
+        }
+    }
+
     fn take_snapshot(&mut self, data: &[u8], chunk: &SnapshotChunk, judge: &mut Judge) {
-        let text = Text::from_utf8(data).expect("a snapshot of a text is UTF-8");
         let subscription = self.subscription.as_mut().expect("the caller knows");
         let at = Position {
             epoch: subscription.epoch,
             revision: chunk.revision,
         };
         subscription.stage = Stage::Pages;
-        judge.snapshot(&self.document, at, &text, self.client_id, chunk.next_clock);
-        self.content.snapshot(at.revision, chunk.next_clock, text);
+        judge.snapshot(&self.document, at, self.client_id, chunk.next_clock);
+        match &self.content {
+            Content::Log(_) => {
+                let summary = judge.summary(&self.document, at, data);
+                self.known = summary.vector.clone();
+                self.summary = Some(summary);
+                self.content.is_kept(chunk.next_clock);
+            }
+            Content::Text(_) => {
+                let text = Text::from_utf8(data).expect("a snapshot of a text is UTF-8");
+                judge.state(&self.document, at, &text);
+                self.content.snapshot(at.revision, chunk.next_clock, text);
+            }
+        }
         self.see(at.revision);
     }
 
     fn take_remote(&mut self, remote: &RemoteOps, judge: &mut Judge) {
-        self.expect_next(remote.revision, remote.operations.len() as u64);
+        self.expect_next(remote.revision, remote.operations.len() as u64, judge);
         let subscription = self.subscription.as_mut().expect("the caller knows");
         for (offset, operation) in (0..).zip(&remote.operations) {
             let delivery = Delivery {
@@ -331,7 +540,15 @@ impl Replica {
                 operation,
             };
             judge.delivered(&self.document, &delivery);
+            if subscription.wants.claims(delivery.origin, delivery.clock) {
+                broken!("S1", "{}: {delivery:?} was there", self.document);
+            }
         }
+        for (clock, operation) in (remote.first_clock..).zip(&remote.operations) {
+            let revision = remote.revision + clock - remote.first_clock;
+            self.learn(revision, clock, remote.origin, operation);
+        }
+        let subscription = self.subscription.as_mut().expect("the caller knows");
         if !subscription.is_lost {
             let taken = self.content.remote(remote, self.client_id);
             subscription.is_lost = taken.is_err();
@@ -347,8 +564,18 @@ impl Replica {
         }
     }
 
-    fn expect_next(&mut self, revision: u64, count: u64) {
+    fn expect_next(&mut self, revision: u64, count: u64, judge: &Judge) {
         let subscription = self.subscription.as_mut().expect("the caller knows");
+        if subscription.wants.vector.is_some() && revision > subscription.next_revision {
+            let skipped = subscription.next_revision..revision;
+            judge.skipped(
+                &self.document,
+                subscription.epoch,
+                skipped,
+                &subscription.wants,
+            );
+            subscription.next_revision = revision;
+        }
         if revision != subscription.next_revision || count == 0 {
             broken!(
                 "S1",
@@ -363,6 +590,10 @@ impl Replica {
     /// A text that is out of step has seen no more than what it took.
     fn see(&mut self, revision: u64) {
         let subscription = self.subscription.as_ref().expect("the caller knows");
+        if subscription.wants.vector.is_some() {
+            // There may be gaps.
+            return;
+        }
         let epoch = subscription.epoch;
         let revision = match &self.content {
             Content::Log(_) => revision,

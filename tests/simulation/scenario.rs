@@ -35,6 +35,8 @@ pub struct Rates {
     pub leave: u64,
     pub open_again: u64,
     pub sync_request: u64,
+    pub expect: u64,
+    pub offer: u64,
     pub resend: u64,
     pub reset: u64,
     pub abandon: u64,
@@ -112,6 +114,11 @@ impl Scenario {
         }
     }
 
+    /// State vectors and resume tokens mean the same for ever.
+    pub fn is_lossless(&self) -> bool {
+        self.durability == Durability::Always
+    }
+
     pub fn limits(&self) -> &Settings {
         &self.settings
     }
@@ -128,6 +135,8 @@ impl Rates {
             leave: rate(&[0, 10, 50]),
             open_again: rate(&[0, 5, 30]),
             sync_request: rate(&[0, 10, 100]),
+            expect: rate(&[0, 300, 2000]),
+            offer: rate(&[0, 30, 300]),
             resend: rate(&[0, 20, 500]),
             reset: weather * rate(&[0, 5, 20]),
             abandon: weather * rate(&[0, 5, 20]),
@@ -155,6 +164,8 @@ impl Rates {
             leave: 0,
             open_again: 0,
             sync_request: 0,
+            expect: 0,
+            offer: 0,
             resend: 0,
             reset: 0,
             abandon: 0,
@@ -192,10 +203,20 @@ fn settings(random: &mut Random, is_small: bool, durability: Durability) -> Sett
         authority: Authority::Anybody,
         started_at_ms: 0,
     };
+    let milliseconds = Duration::from_millis;
+    if random.happens(2500) {
+        let rate = &mut settings.rate;
+        rate.burst = milliseconds(random.pick(&[1000, 3000]));
+        rate.connection_operations_per_second = random.pick(&[None, Some(30)]);
+        rate.connection_bytes_per_second = random.pick(&[None, Some(3000)]);
+        rate.connection_requests_per_second = random.pick(&[None, Some(5), Some(20)]);
+        rate.user_operations_per_second = random.pick(&[None, Some(100)]);
+        rate.document_operations_per_second = random.pick(&[None, Some(50)]);
+        rate.document_bytes_per_second = random.pick(&[None, Some(10_000)]);
+    }
     if !is_small {
         return settings;
     }
-    let milliseconds = Duration::from_millis;
     let connection = &mut settings.connection;
     connection.message_bytes_max = 4096;
     connection.batch_operations_max = random.pick(&[3, 10]);
@@ -211,6 +232,7 @@ fn settings(random: &mut Random, is_small: bool, durability: Durability) -> Sett
     document.history_bytes_max = random.pick(&[1000, 4096, 1_000_000]);
     document.idle_timeout = milliseconds(random.pick(&[100, 5000, 300_000]));
     document.snapshot_operations = random.pick(&[1, 7, 100]);
+    document.log_compaction = random.happens(7000);
     document.snapshot_period = milliseconds(random.pick(&[1000, 300_000]));
 
     let fanout = &mut settings.fanout;

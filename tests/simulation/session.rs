@@ -10,9 +10,9 @@ use super::client::Surroundings;
 use super::connection::Connection;
 use super::content::Content;
 use super::json::Names;
-use super::judge::Position;
 use super::random::Random;
 use super::replica::{Replica, SentBatch};
+use super::wants::Wants;
 
 /// A text with so much room is never full.
 const TEXT_BYTES_FREE: usize = 64 * 1024;
@@ -83,8 +83,12 @@ pub struct Session {
     pub handles: BTreeMap<u64, usize>,
     /// Handles that were left; what was on its way for them may still come.
     pub left: BTreeSet<u64>,
-    /// Open requests that were not answered: of which replica, with which position.
-    pub opening: BTreeMap<u64, (usize, Option<Position>)>,
+    /// Open requests that were not answered: of which replica, and what it wants.
+    pub opening: BTreeMap<u64, (usize, Wants)>,
+    /// The same of requests to be brought up to date, by their ids.
+    pub syncing: BTreeMap<String, (usize, Wants)>,
+    /// Snapshots that were offered, by the ids of their last pieces.
+    pub offered: BTreeMap<String, (usize, u64)>,
     pub sent: BTreeMap<u64, (usize, SentBatch)>,
     pub last_operations: Option<wire::Operations>,
     pub asked_to_sync: BTreeSet<usize>,
@@ -111,6 +115,8 @@ impl Session {
             handles: BTreeMap::new(),
             left: BTreeSet::new(),
             opening: BTreeMap::new(),
+            syncing: BTreeMap::new(),
+            offered: BTreeMap::new(),
             sent: BTreeMap::new(),
             last_operations: None,
             asked_to_sync: BTreeSet::new(),
@@ -124,10 +130,8 @@ impl Session {
         self.asked_to_sync.is_empty() && self.is_connected && !self.is_closing
     }
 
-    pub fn open(&mut self, index: usize, replica: &Replica, random: &mut Random) {
-        let have = replica.seen.filter(|_| !random.happens(500));
+    pub fn open(&mut self, index: usize, replica: &Replica, wants: Wants, random: &mut Random) {
         let request_id = 1 + random.number() / 2;
-        self.opening.insert(request_id, (index, have));
         let is_of_url = self.manner.document.as_ref() == Some(&replica.document);
         let document = if is_of_url && random.happens(5000) {
             String::new()
@@ -138,13 +142,48 @@ impl Session {
             request_id,
             document,
             kind: replica.kind.to_owned(),
-            have: have.map(|have| wire::Position {
-                epoch: have.epoch,
-                revision: have.revision,
-            }),
             create: !random.happens(1000),
-            ..Default::default()
+            ..wants.open()
         }));
+        self.opening.insert(request_id, (index, wants));
+    }
+
+    /// Asks for a Resync.
+    pub fn sync(&mut self, index: usize, replica: &Replica, wants: Wants, random: &mut Random) {
+        let Some(subscription) = &replica.subscription else {
+            return;
+        };
+        self.asked_to_sync.insert(index);
+        let id = format!("sync-{}", random.number());
+        let request = wire::SyncRequest {
+            document: subscription.handle,
+            ..wants.sync_request()
+        };
+        self.connection.ask(id.clone(), Body::SyncRequest(request));
+        self.syncing.insert(id, (index, wants));
+    }
+
+    /// Offers what stands for all of a log up to now.
+    pub fn offer(&mut self, index: usize, replica: &Replica, random: &mut Random) {
+        let (Some(subscription), Some(summary)) = (&replica.subscription, &replica.summary) else {
+            return;
+        };
+        let data = summary.encode(random.pick(&[0, 0, 500, 1500]));
+        let id = format!("offer-{}", random.number());
+        let mut offset = 0;
+        while offset < data.len() {
+            let end = data.len().min(offset + random.within(10..=1000) as usize);
+            let piece = wire::SnapshotOffer {
+                document: subscription.handle,
+                revision: summary.revision,
+                bytes_total: data.len() as u64,
+                offset: offset as u64,
+                data: data[offset..end].to_vec().into(),
+            };
+            self.connection.ask(id.clone(), Body::SnapshotOffer(piece));
+            offset = end;
+        }
+        self.offered.insert(id, (index, summary.revision));
     }
 
     pub fn send_operations(
@@ -186,6 +225,11 @@ impl Session {
                     .sent_edit(document, client_id, clock, operation),
             }
         }
+        let expects = matches!(replica.content, Content::Log(_))
+            && !replica.is_conflicted
+            && replica.is_caught_up()
+            && random.happens(around.rates.expect);
+        let expected = expects.then(|| replica.known.clone());
         let client_seq = random.number();
         let request = wire::Operations {
             document: handle,
@@ -193,12 +237,13 @@ impl Session {
             first_clock: batch.first_clock,
             base_revision: batch.base_revision,
             operations: batch.operations.clone(),
-            ..Default::default()
+            expected_server_vector: expected.clone().unwrap_or_default(),
         };
         let sent = SentBatch {
             first_clock: batch.first_clock,
             operations: batch.operations,
             is_refused: false,
+            expected: expected.filter(|expected| !expected.is_empty()),
         };
         around
             .trace

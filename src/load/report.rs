@@ -66,6 +66,11 @@ impl Report<'_> {
         self.tally.delivered.iter().sum()
     }
 
+    /// What the processor time is shared by: operations and presence updates that reached a receiver.
+    fn received(&self) -> u64 {
+        self.delivered() + self.tally.presence_received
+    }
+
     fn per_second(&self, count: u64) -> f64 {
         let seconds = self.plan.duration.as_secs_f64();
         if seconds > 0.0 {
@@ -75,17 +80,17 @@ impl Report<'_> {
         }
     }
 
-    /// Microseconds of the relay's processor time for each operation that reached a receiver.
+    /// Microseconds of the relay's processor time.
     fn cpu_us_per_delivery(&self) -> Option<f64> {
-        let delivered = self.delivered();
-        let server = self.server.filter(|_| delivered > 0)?;
-        Some(server.cpu.as_secs_f64() * 1e6 / delivered as f64)
+        let received = self.received();
+        let server = self.server.filter(|_| received > 0)?;
+        Some(server.cpu.as_secs_f64() * 1e6 / received as f64)
     }
 
     /// Microseconds of this process's own time.
     fn load_us_per_delivery(&self) -> Option<f64> {
-        let delivered = self.delivered();
-        (delivered > 0).then(|| self.load.cpu.as_secs_f64() * 1e6 / delivered as f64)
+        let received = self.received();
+        (received > 0).then(|| self.load.cpu.as_secs_f64() * 1e6 / received as f64)
     }
 
     /// How much of its threads' time the load needs.

@@ -88,8 +88,9 @@ fn stamps(mut bytes: &[u8], mut handle: impl FnMut(Stamp)) -> &[u8] {
         } else if bytes.len() < STAMP_BYTES {
             return bytes;
         } else {
-            Stamp::read(bytes).into_iter().for_each(&mut handle);
-            bytes = &bytes[STAMP_BYTES..];
+            let stamp = Stamp::read(bytes);
+            bytes = &bytes[stamp.map_or(1, |_| STAMP_BYTES)..];
+            stamp.into_iter().for_each(&mut handle);
         }
     }
     &[]

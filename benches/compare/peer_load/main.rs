@@ -116,16 +116,18 @@ fn own_cpu() -> Duration {
 impl Run {
     fn new(arguments: Arguments) -> Self {
         let (documents, protocol) = (arguments.documents, arguments.protocol);
-        let mut connections = Vec::new();
+        let (mut connections, mut writers) = (Vec::new(), Vec::new());
         for index in 0..documents * arguments.clients {
             let document = index % documents;
-            let stream = protocol.join(arguments.address, index, &format!("d{document}"));
+            let name = format!("d{document}");
+            let (stream, handle) = protocol.join(arguments.address, index, &name);
+            if index < documents * arguments.writers {
+                writers.push(Writer::new(protocol, index, name, handle));
+            }
             connections.push(Connection::new(stream, document));
         }
-        let writers = (0..documents * arguments.writers)
-            .map(|writer| Writer::new(protocol, writer, format!("d{}", writer % documents)));
         Self {
-            writers: writers.collect(),
+            writers,
             connections,
             documents: (0..documents)
                 .map(|_| Document {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use corelay::codec::frame;
-use corelay::codec::wire::{self, Request, request::Body};
+use corelay::codec::wire::{self, Event, Request, event, request::Body};
+use prost::Message;
 
 const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -24,17 +25,34 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// A socket that has said everything that is to be said before the document's operations come in.
-    pub fn join(self, address: SocketAddr, client: usize, document: &str) -> TcpStream {
+    /// A socket that has said everything that is to be said before the document's operations come in, and corelay's
+    /// number for the document.
+    pub fn join(self, address: SocketAddr, client: usize, document: &str) -> (TcpStream, u64) {
+        let mut handle = 0;
         let mut stream = TcpStream::connect(address).expect("the server listens");
         stream.set_nodelay(true).expect("it is TCP");
         let timeout = Some(JOIN_TIMEOUT);
         stream.set_read_timeout(timeout).expect("it is a socket");
         match self {
-            Self::Corelay => say(&mut stream, &corelay_join(client, document)),
+            Self::Corelay => {
+                say(&mut stream, &corelay_join(client, document));
+                handle = hear_opened(&mut stream, |stream| {
+                    let length = u32::from_be_bytes(exactly(stream));
+                    vec![exactly_bytes(stream, length as usize)]
+                });
+            }
             Self::CorelayWebsocket => {
                 upgrade(&mut stream, &format!("/ws/documents/{document}"));
                 say(&mut stream, &message(0x82, &corelay_join(client, document)));
+                handle = hear_opened(&mut stream, |stream| {
+                    let [_, length] = exactly(stream);
+                    let length = match length {
+                        126 => usize::from(u16::from_be_bytes(exactly(stream))),
+                        short => usize::from(short),
+                    };
+                    let frames = exactly_bytes(stream, length);
+                    frame::messages(&frames).map(<[u8]>::to_vec).collect()
+                });
             }
             Self::Ws => upgrade(&mut stream, &format!("/{document}")),
             Self::SocketIo => {
@@ -77,7 +95,7 @@ impl Protocol {
                 hear(&mut stream, b"subscribe");
             }
         }
-        stream
+        (stream, handle)
     }
 }
 
@@ -97,6 +115,35 @@ fn hear(stream: &mut TcpStream, wanted: &[u8]) {
             "the server has closed the connection after: {said}"
         );
         heard.extend_from_slice(&scratch[..bytes]);
+    }
+}
+
+fn exactly<const BYTES: usize>(stream: &mut TcpStream) -> [u8; BYTES] {
+    let mut bytes = [0; BYTES];
+    stream.read_exact(&mut bytes).expect("the server answers");
+    bytes
+}
+
+fn exactly_bytes(stream: &mut TcpStream, count: usize) -> Vec<u8> {
+    let mut bytes = vec![0; count];
+    stream.read_exact(&mut bytes).expect("the server answers");
+    bytes
+}
+
+/// What corelay calls the document that the client has opened. `read` gives the next messages.
+fn hear_opened(
+    stream: &mut TcpStream,
+    mut read: impl FnMut(&mut TcpStream) -> Vec<Vec<u8>>,
+) -> u64 {
+    loop {
+        for message in read(stream) {
+            let event = Event::decode(&message[..]).expect("the relay speaks its protocol");
+            match event.body {
+                Some(event::Body::Opened(opened)) => return opened.document,
+                Some(event::Body::Error(error)) => panic!("the relay refuses: {error:?}"),
+                _ => {}
+            }
+        }
     }
 }
 
@@ -165,6 +212,8 @@ pub struct Writer {
     protocol: Protocol,
     index: usize,
     document: String,
+    /// What corelay calls it.
+    handle: u64,
     /// Operations so far.
     sequence: u64,
     /// Characters so far, which is what Yjs counts.
@@ -172,11 +221,12 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub fn new(protocol: Protocol, index: usize, document: String) -> Self {
+    pub fn new(protocol: Protocol, index: usize, document: String, handle: u64) -> Self {
         Self {
             protocol,
             index,
             document,
+            handle,
             sequence: 0,
             characters: 0,
         }
@@ -216,7 +266,7 @@ impl Writer {
 
     fn operation(&self, payload: &str) -> Bytes {
         frame::encode(&Request::from(Body::Operations(wire::Operations {
-            document: 1,
+            document: self.handle,
             client_seq: self.sequence,
             first_clock: self.sequence,
             operations: vec![Bytes::copy_from_slice(payload.as_bytes())],

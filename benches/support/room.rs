@@ -1,0 +1,164 @@
+//! A shard with one document, without sockets and disk: what is asked of the store is answered at once.
+
+use bytes::Bytes;
+use corelay::codec::frame;
+use corelay::codec::wire::{self, Request, request::Body};
+use corelay::config::{Config, Durability};
+use corelay::engine::shard::{Arrival, Authority, ConnectionId, Settings, Transport};
+use corelay::engine::{Instant, Shard};
+use corelay::store::{Loaded, StoreReply, StoreRequest};
+
+const NOW: Instant = Instant::from_micros(0);
+
+/// A shard with one log that a writer and some readers have open.
+pub struct Room {
+    shard: Shard,
+    writer: ConnectionId,
+    document: u64,
+    clock: u64,
+    out: Vec<u8>,
+}
+
+impl Room {
+    pub fn new(readers: usize, transport: Transport) -> Self {
+        let config = Config::default();
+        let mut shard = Shard::new(Settings {
+            index: 0,
+            shards: 1,
+            connection: config.connection,
+            rate: config.rate,
+            document: config.document,
+            fanout: config.fanout,
+            presence: config.presence,
+            memory: config.memory,
+            durability: Durability::Always,
+            epoch: 1,
+            census: std::sync::Arc::default(),
+            identity_key: [0; 32],
+            authority: Authority::Anybody,
+            started_at_ms: 0,
+        });
+        let writer = joined(&mut shard, 0, Transport::Tcp);
+        let mut room = Self {
+            shard,
+            writer,
+            document: 1,
+            clock: 0,
+            out: Vec::new(),
+        };
+        room.store();
+        for reader in 1..=readers {
+            joined(&mut room.shard, reader, transport);
+        }
+        room.flush();
+        room
+    }
+
+    /// The writer's next operation, up to where it is durable and in the ring.
+    pub fn publish(&mut self, payload: &Bytes) {
+        self.submit(self.clock, payload);
+        self.clock += 1;
+        self.store();
+    }
+
+    /// The newest operation again, as after a lost Ack.
+    #[allow(dead_code, reason = "not every benchmark repeats itself")]
+    pub fn resend(&mut self, payload: &Bytes) {
+        self.submit(self.clock - 1, payload);
+    }
+
+    fn submit(&mut self, clock: u64, payload: &Bytes) {
+        let operations = Body::Operations(wire::Operations {
+            document: self.document,
+            client_seq: clock,
+            first_clock: clock,
+            base_revision: 0,
+            operations: vec![payload.clone()],
+            ..Default::default()
+        });
+        say(&mut self.shard, self.writer, operations);
+    }
+
+    fn store(&mut self) {
+        while let Some(request) = self.shard.poll_store() {
+            let reply = match request {
+                StoreRequest::Append {
+                    document,
+                    first_revision,
+                    count,
+                    ..
+                } => StoreReply::Appended {
+                    token: document.token,
+                    revision: first_revision + u64::from(count) - 1,
+                    persisted_at_ms: 0,
+                },
+                StoreRequest::Load { document } => StoreReply::Loaded {
+                    token: document.token,
+                    result: Ok(Loaded::Unknown),
+                },
+                StoreRequest::PutSnapshot {
+                    document, revision, ..
+                } => StoreReply::SnapshotStored {
+                    token: document.token,
+                    revision,
+                    stored_bytes: 0,
+                },
+                StoreRequest::Read { .. } => unreachable!("nobody is behind the ring"),
+                StoreRequest::Delete { .. }
+                | StoreRequest::Restore { .. }
+                | StoreRequest::Sweep { .. }
+                | StoreRequest::List { .. } => unreachable!("nobody asks for it"),
+            };
+            self.shard.handle_store(reply, NOW);
+        }
+    }
+
+    /// One send for everybody who has something to be sent. Returns how many bytes that were.
+    pub fn flush(&mut self) -> usize {
+        let mut bytes = 0;
+        while let Some(connection) = self.shard.poll_writable() {
+            self.out.clear();
+            self.shard.poll_transmit(connection, &mut self.out);
+            bytes += self.out.len();
+            let taken = self.out.len();
+            self.shard.handle_sent(connection, &self.out, taken, NOW);
+        }
+        bytes
+    }
+}
+
+fn joined(shard: &mut Shard, number: usize, transport: Transport) -> ConnectionId {
+    let connection = shard.connect(Arrival::new(transport), NOW);
+    let connection = connection.expect("there is room");
+    let mut uuid = [0; 16];
+    uuid[..8].copy_from_slice(&number.to_le_bytes());
+    let hello = Body::Hello(wire::Hello {
+        protocol_version: 3,
+        client_uuid: Bytes::copy_from_slice(&uuid),
+        ..Default::default()
+    });
+    let open = Body::Open(wire::Open {
+        document: "room".to_owned(),
+        kind: "log".to_owned(),
+        create: true,
+        ..Default::default()
+    });
+    for body in [hello, open] {
+        match transport {
+            Transport::Tcp | Transport::EventStream => say(shard, connection, body),
+            Transport::WebSocket => {
+                let payload = frame::encode(&Request::from(body));
+                // A mask of zeros leaves the payload as it is.
+                let mut message = vec![0x82, 0x80 | payload.len() as u8, 0, 0, 0, 0];
+                message.extend_from_slice(&payload);
+                shard.handle_bytes(connection, &mut message, NOW);
+            }
+        }
+    }
+    connection
+}
+
+fn say(shard: &mut Shard, connection: ConnectionId, body: Body) {
+    let mut bytes = frame::encode(&Request::from(body)).to_vec();
+    shard.handle_bytes(connection, &mut bytes, NOW);
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::auth::{Permissions, global_id};
-use crate::codec::wire::{self, SyncMode, event};
+use crate::codec::wire::{self, ResyncReason, SyncMode, event};
 
 use super::document::{Joiner, State};
 use super::key::DocumentKey;
@@ -159,6 +159,9 @@ impl Shard {
         let document = &mut self.documents[document_key];
         let handle = document.handle;
         let open = document.open_mut().expect("as before");
+        let is_void = open.voids(&joiner.wants.have, epoch);
+        let (from_revision, sync) = (start.from_revision, start.sync);
+        let next_clock = open.dedupe.next_clock(client_id);
         let color = match joiner.wants.is_subscribing {
             true => open.presence.assign_color(client_id).to_owned(),
             false => String::new(),
@@ -173,7 +176,7 @@ impl Shard {
             }),
             from_revision: start.from_revision,
             sync: start.sync.into(),
-            next_clock: open.dedupe.next_clock(client_id),
+            next_clock,
             permissions: Some(wire::Permissions {
                 read: joiner.permissions.read,
                 write: joiner.permissions.write,
@@ -214,6 +217,19 @@ impl Shard {
         }
         if joiner.is_told {
             self.answer(key, &joiner.asked, event::Body::Opened(opened));
+        } else if is_void {
+            // Opened would have told it; what follows alone would not.
+            let resync = wire::Resync {
+                document: handle,
+                reason: ResyncReason::Void.into(),
+                from: Some(wire::Position {
+                    epoch,
+                    revision: from_revision,
+                }),
+                sync: sync.max(SyncMode::Delta).into(),
+                next_clock,
+            };
+            self.answer(key, &joiner.asked, event::Body::Resync(resync));
         } else {
             self.mark_writable(key);
         }

@@ -239,7 +239,7 @@ impl Pages {
         Self {
             asked,
             sync,
-            has_vector: matches!(wants.have, Have::Vector(_)),
+            has_vector: matches!(wants.have, Have::Vector { .. }),
             is_bidirectional: wants.is_bidirectional,
         }
     }

@@ -87,6 +87,10 @@ impl Open {
         {
             return Ok(Start::snapshot(version, next_clock, 0));
         }
+        if !is_kept && wants.takes_snapshots && !terms.has_room {
+            let reason = "no memory for another version of the document";
+            return Err(Refusal::Unavailable(reason.to_owned()));
+        }
         if have < self.horizon_revision {
             return Err(Refusal::SnapshotRequired);
         }
@@ -98,13 +102,30 @@ impl Open {
         match have {
             Have::Nothing => (None, None),
             Have::Position { epoch, revision } => {
-                let is_of_this_life = *revision > self.origin_revision || self.origin_revision == 0;
-                let is_known = *epoch == terms.sealer.epoch
-                    && *revision <= self.durable_revision
-                    && is_of_this_life;
+                let is_known = self.knows(*epoch == terms.sealer.epoch, *revision);
                 (is_known.then_some(*revision), None)
             }
-            Have::Vector(vector) => self.understand_vector(vector),
+            Have::Vector { epoch, .. } if epoch.is_some_and(|it| it != terms.sealer.epoch) => {
+                (None, None)
+            }
+            Have::Vector { vector, .. } => self.understand_vector(vector),
+        }
+    }
+
+    /// Whether a revision is one of this life of the document.
+    fn knows(&self, is_of_epoch: bool, revision: u64) -> bool {
+        let is_of_this_life = revision > self.origin_revision || self.origin_revision == 0;
+        is_of_epoch && revision <= self.durable_revision && is_of_this_life
+    }
+
+    /// Whether what a client says to have is none of the document's history, and is to be thrown away.
+    pub(super) fn voids(&self, have: &Have, current_epoch: u64) -> bool {
+        match have {
+            Have::Nothing => false,
+            Have::Position { epoch, revision } => {
+                *revision > 0 && !self.knows(*epoch == current_epoch, *revision)
+            }
+            Have::Vector { epoch, .. } => epoch.is_some_and(|epoch| epoch != current_epoch),
         }
     }
 

@@ -27,8 +27,11 @@ pub enum Have {
     Nothing,
     /// Everything up to a revision of an epoch.
     Position { epoch: u64, revision: u64 },
-    /// Of each client, everything up to a clock.
-    Vector(Arc<Vector>),
+    /// Of each client, everything up to a clock; of that epoch, if the client says which.
+    Vector {
+        vector: Arc<Vector>,
+        epoch: Option<u64>,
+    },
 }
 
 /// The highest clock seen of each client.
@@ -37,12 +40,15 @@ pub type Vector = BTreeMap<u64, u64>;
 impl Have {
     fn new(position: Option<wire::Position>, vector: Vector) -> Self {
         match position {
-            Some(position) => Self::Position {
+            Some(position) if vector.is_empty() => Self::Position {
                 epoch: position.epoch,
                 revision: position.revision,
             },
             None if vector.is_empty() => Self::Nothing,
-            None => Self::Vector(Arc::new(vector)),
+            position => Self::Vector {
+                vector: Arc::new(vector),
+                epoch: position.map(|position| position.epoch),
+            },
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Being brought up to date: from a revision or from a state vector, each operation once and none missing.
 
 use bytes::Bytes;
-use corelay::codec::wire::{self, ErrorCode, ResyncReason, SyncMode, request};
+use corelay::codec::wire::{self, ErrorCode, ResyncReason, SyncMode, event, request};
 use corelay::text::Operation;
 use proptest::prelude::*;
 
@@ -314,5 +314,50 @@ fn whichever_is_smaller_is_sent() {
         relay.send(reader, open_from("long", 1, revision));
         assert_eq!(expect!(relay, reader, Opened).sync(), sync, "{revision}");
         relay.vanish(reader);
+    }
+}
+
+#[test]
+fn a_client_whose_history_is_void_is_told_before_anything_else() {
+    for kind in ["log", "text"] {
+        let mut history = History::new(1, kind, |_| ());
+        history.write(0, 2);
+        let ann = history.operations[0].0;
+        let (epoch_of, vector) = (
+            |epoch, revision| Some(wire::Position { epoch, revision }),
+            [(ann, 1)],
+        );
+        for (have, vector, is_void) in [
+            (epoch_of(9, 2), vec![], true),
+            (epoch_of(1, 2000), vec![], true),
+            (epoch_of(9, 0), vector.to_vec(), true),
+            (epoch_of(1, 2), vec![], false),
+            (epoch_of(1, 0), vector.to_vec(), false),
+            (epoch_of(9, 0), vec![], false),
+            (None, vector.to_vec(), false),
+            (None, vec![], false),
+        ] {
+            let client = history.relay.greeted("reader");
+            let request = sync_with(|sync| {
+                sync.document_id = "notes".to_owned();
+                sync.have = have;
+                sync.state_vector = vector.iter().copied().collect();
+            });
+            history.relay.send(client, request);
+            let events = history.relay.drain(client);
+            let resyncs = events.iter().filter_map(|body| match body {
+                event::Body::Resync(resync) => Some(resync.reason()),
+                _other => None,
+            });
+            let expected = is_void.then_some(ResyncReason::Void);
+            assert_eq!(
+                resyncs.collect::<Vec<_>>(),
+                Vec::from_iter(expected),
+                "{have:?}"
+            );
+            if is_void {
+                assert!(matches!(events[0], event::Body::Resync(_)), "{events:#?}");
+            }
+        }
     }
 }

@@ -253,7 +253,7 @@ impl Replica {
         let is_gap = match resync.reason() {
             ResyncReason::Lapped if is_snapshot => from.revision + 1 < subscription.next_revision,
             ResyncReason::Lapped => from.revision + 1 != subscription.next_revision,
-            ResyncReason::Requested => false,
+            ResyncReason::Requested | ResyncReason::Void => false,
         };
         if is_gap {
             broken!(

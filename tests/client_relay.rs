@@ -142,6 +142,27 @@ fn who_joins_a_log_is_sent_what_another_client_has_offered() {
 }
 
 #[test]
+fn an_offer_in_more_pieces_than_may_come_at_once_is_accepted() {
+    let server = Server::spawn(&[
+        "connection.message_bytes_max=64 KiB",
+        "rate.connection_requests_per_second=10",
+        "rate.burst=1 s",
+    ]);
+    let mut ann = client(&format!("tcp://{}", server.tcp), 1);
+    let board = open(&mut ann, "board");
+    submit(&mut ann, board, b"one");
+    until_acknowledged(&mut ann);
+    let summary = Bytes::from(vec![7; 1 << 20]);
+    let offered = ann.session().offer_snapshot(board, 1, summary);
+    offered.expect("the first");
+    until(&mut ann, "the acceptance", |event| match event {
+        Event::SnapshotAccepted { .. } => Some(()),
+        Event::SnapshotRefused { refusal, .. } => panic!("{refusal:?}"),
+        _ => None,
+    });
+}
+
+#[test]
 fn documents_are_watched_deleted_and_restored() {
     let server = Server::spawn(&[]);
     let url = format!("tcp://{}", server.tcp);

@@ -14,6 +14,15 @@ pub(super) struct CatchUp {
     has_pages: bool,
     wants_snapshot: bool,
     snapshot: Option<Snapshot>,
+    /// Of the newest page: with it, another connection goes on after that.
+    resume_token: Bytes,
+}
+
+/// A snapshot that was cut off, and how to go on with it.
+#[derive(Debug)]
+pub(super) struct Interrupted {
+    snapshot: Snapshot,
+    pub resume_token: Bytes,
 }
 
 /// A snapshot, or the beginning of one.
@@ -33,7 +42,31 @@ impl CatchUp {
             has_pages: sync != SyncMode::UpToDate,
             wants_snapshot: sync == SyncMode::Snapshot,
             snapshot: None,
+            resume_token: Bytes::new(),
         }
+    }
+
+    /// Goes on with what an earlier connection has brought, if that is the beginning of the snapshot of `revision`.
+    pub fn resume(&mut self, interrupted: Interrupted, revision: u64) {
+        if self.wants_snapshot && interrupted.snapshot.revision == revision {
+            self.snapshot = Some(interrupted.snapshot);
+            self.resume_token = interrupted.resume_token;
+        }
+    }
+
+    /// What the next connection can go on with.
+    pub fn interrupt(self) -> Option<Interrupted> {
+        let resume_token = self.resume_token;
+        let snapshot = self.snapshot.filter(|_| !resume_token.is_empty())?;
+        Some(Interrupted {
+            snapshot,
+            resume_token,
+        })
+    }
+
+    /// How to go on after the page that has just come.
+    pub fn keep_token(&mut self, resume_token: Bytes) {
+        self.resume_token = resume_token;
     }
 
     /// Pages follow.

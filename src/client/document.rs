@@ -13,9 +13,11 @@ use crate::codec::wire::{self, Position, request::Body};
 use crate::engine::Instant;
 
 use super::announcement::Announcement;
-use super::catch_up::CatchUp;
+use super::catch_up::{CatchUp, Interrupted};
 use super::event::{DocumentKey, Event};
+use super::offer::Offers;
 use super::pending::Pending;
+use super::resync::Resyncs;
 use super::settings::Settings;
 
 /// How a document is opened.
@@ -41,13 +43,15 @@ pub(super) struct Document {
     /// What the application has been given.
     have: Option<Position>,
     catch_up: Option<CatchUp>,
+    /// The beginning of a snapshot, from an earlier connection.
+    interrupted: Option<Interrupted>,
     pending: Pending,
     /// kind `text`: the batch on its way was refused, to be rebased once `have` has this revision and the time
     /// has come.
     rebase: Option<(u64, Option<Instant>)>,
     announcement: Option<Announcement>,
-    /// Requests of the application to begin somewhere else that are not answered.
-    sync_requests: u32,
+    resyncs: Resyncs,
+    offers: Offers,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,10 +77,12 @@ impl Document {
             stage: Stage::Unopened(None),
             have: options.have,
             catch_up: None,
+            interrupted: None,
             pending: Pending::new(),
             rebase: None,
             announcement: None,
-            sync_requests: 0,
+            resyncs: Resyncs::default(),
+            offers: Offers::default(),
         }
     }
 
@@ -129,10 +135,13 @@ impl Document {
             Stage::Opening | Stage::Open { .. } => self.stage = Stage::Unopened(None),
             Stage::Unopened(_) | Stage::Closed => {}
         }
-        self.catch_up = None;
+        if let Some(catch_up) = self.catch_up.take() {
+            self.interrupted = catch_up.interrupt();
+        }
         self.rebase = None;
-        self.sync_requests = 0;
+        self.resyncs = Resyncs::default();
         self.pending.rewind();
+        self.offers.rewind();
         if let Some(announcement) = &mut self.announcement {
             announcement.forget();
         }
@@ -143,6 +152,8 @@ impl Document {
         self.disconnect();
         self.stage = Stage::Closed;
         self.announcement = None;
+        self.interrupted = None;
+        self.offers.take();
         self.pending.take_all()
     }
 
@@ -152,21 +163,24 @@ impl Document {
         self.stage = Stage::Unopened(at);
     }
 
-    /// Asks for what follows `have`, or for the whole document.
-    pub fn request_sync(&mut self, have: Option<Position>, mut send: impl FnMut(Body)) {
-        if let Stage::Open { handle } = self.stage {
-            self.sync_requests += 1;
-            send(Body::SyncRequest(wire::SyncRequest {
-                document: handle,
-                have,
-                ..Default::default()
-            }));
+    /// Asks for what follows `have`, or for the whole document. One that is not open is brought there by opening it.
+    pub fn request_sync(&mut self, have: Option<Position>, not_before: Instant) {
+        if self.handle().is_some() {
+            self.resyncs.want(have, not_before);
         }
     }
 
-    /// The relay did not take the request: no Resync answers it.
-    pub fn sync_refused(&mut self) {
-        self.sync_requests = self.sync_requests.saturating_sub(1);
+    pub fn resyncs_mut(&mut self) -> &mut Resyncs {
+        &mut self.resyncs
+    }
+
+    pub fn offers_mut(&mut self) -> &mut Offers {
+        &mut self.offers
+    }
+
+    /// What an earlier connection has brought is of no use. False: there was nothing.
+    pub fn forget_interrupted(&mut self) -> bool {
+        self.interrupted.take().is_some()
     }
 
     // ---- time and sending
@@ -190,22 +204,27 @@ impl Document {
     pub fn transmit(
         &mut self,
         settings: &Settings,
+        message_bytes_max: usize,
         request_id: u64,
         now: Instant,
-        mut send: impl FnMut(Body),
+        mut send: impl FnMut(wire::Request),
     ) {
         if let Stage::Unopened(at) = self.stage
             && at.is_none_or(|at| at <= now)
         {
             self.stage = Stage::Opening;
-            send(Body::Open(wire::Open {
+            let interrupted = self.interrupted.as_ref();
+            let resume_token = interrupted.map(|it| it.resume_token.clone());
+            let open = Body::Open(wire::Open {
                 request_id,
                 document: self.name.clone(),
                 kind: self.kind.clone(),
                 have: self.have,
                 create: self.create,
+                resume_token: resume_token.unwrap_or_default(),
                 ..Default::default()
-            }));
+            });
+            send(open.into());
         }
         let Stage::Open { handle } = self.stage else {
             return;
@@ -214,21 +233,35 @@ impl Document {
             announcement
                 .take(settings, handle, now)
                 .into_iter()
-                .for_each(&mut send);
+                .for_each(|body| send(body.into()));
         }
         self.announcement = self.announcement.take().filter(|it| !it.is_over());
+        if let Some(have) = self.resyncs.next(now) {
+            let request = Body::SyncRequest(wire::SyncRequest {
+                document: handle,
+                have,
+                ..Default::default()
+            });
+            send(request.into());
+        }
         if self.catch_up.is_some() || self.rebase.is_some() {
             return;
         }
         while let Some((first_clock, batch)) = self.pending.next_batch(&settings.batching, now) {
-            send(Body::Operations(wire::Operations {
+            let operations = Body::Operations(wire::Operations {
                 document: handle,
                 client_seq: batch.client_seq,
                 first_clock,
                 base_revision: batch.base_revision,
                 operations: batch.operations.clone(),
                 ..Default::default()
-            }));
+            });
+            send(operations.into());
+        }
+        // One piece at a time, so that operations do not wait for a whole snapshot.
+        let offers = &mut self.offers;
+        if let Some(piece) = offers.next_piece(handle, request_id, message_bytes_max, now) {
+            send(piece);
         }
     }
 
@@ -238,13 +271,14 @@ impl Document {
             Stage::Unopened(at) => Some(at.unwrap_or_default()),
             Stage::Opening | Stage::Closed => None,
             Stage::Open { .. } => {
-                let send = if self.catch_up.is_some() || self.rebase.is_some() {
-                    None
+                let (send, offer) = if self.catch_up.is_some() || self.rebase.is_some() {
+                    (None, None)
                 } else {
-                    self.pending.timeout(&settings.batching)
+                    let send = self.pending.timeout(&settings.batching);
+                    (send, self.offers.due())
                 };
                 let presence = self.announcement.as_ref().map(|it| it.due(settings));
-                [send, presence, self.rebase_at()]
+                [send, offer, presence, self.resyncs.due(), self.rebase_at()]
                     .into_iter()
                     .flatten()
                     .min()

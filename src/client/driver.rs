@@ -21,6 +21,8 @@ use super::settings::Settings;
 
 /// How long the WebSocket handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a full socket is waited for before timers are looked at again.
+const BLOCKED_WAIT: Duration = Duration::from_millis(100);
 const READ_BYTES: usize = 64 * 1024;
 
 pub struct Client {
@@ -69,7 +71,12 @@ impl Client {
                 .session
                 .poll_timeout()
                 .map_or(until, |at| at.min(until));
-            self.wait(wake.since(now));
+            // What a full socket does not take has no other time than when it takes more.
+            let soonest = match self.is_blocked() {
+                true => now + BLOCKED_WAIT,
+                false => now,
+            };
+            self.wait(wake.max(soonest).min(until).since(now));
             self.read();
         }
     }
@@ -101,13 +108,27 @@ impl Client {
 
     fn transmit(&mut self) {
         let now = self.now();
-        self.scratch.clear();
-        self.session.poll_transmit(&mut self.scratch, now);
-        if let Some(socket) = &mut self.socket
-            && socket.write(&self.scratch).is_err()
-        {
-            self.disconnected();
+        while let Some(socket) = &mut self.socket {
+            self.scratch.clear();
+            let mut written = socket.write(&[]);
+            if written.is_ok() && !socket.has_unsent() {
+                self.session.poll_transmit(&mut self.scratch, now);
+                if self.scratch.is_empty() {
+                    return;
+                }
+                written = socket.write(&self.scratch);
+            }
+            if written.is_err() {
+                return self.disconnected();
+            }
+            if socket.has_unsent() {
+                return;
+            }
         }
+    }
+
+    fn is_blocked(&self) -> bool {
+        self.socket.as_ref().is_some_and(Socket::has_unsent)
     }
 
     fn read(&mut self) {

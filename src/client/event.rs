@@ -6,9 +6,15 @@ use bytes::Bytes;
 
 use crate::codec::frame::FrameError;
 use crate::codec::wire::{
-    self, Durability, ErrorCode, Permissions, Position, ResyncReason, SyncMode, UserPresence,
+    self, DocumentEntry, Durability, ErrorCode, Permissions, Position, ResyncReason, SyncMode,
+    UserPresence,
 };
 use crate::engine::Instant;
+
+use super::requests::RequestKey;
+
+/// The pause before something is asked again, where the relay does not say.
+const RETRY_AFTER_DEFAULT: Duration = Duration::from_millis(100);
 
 /// A document of one session, whatever connection it is on. Never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,7 +36,7 @@ pub enum Event {
     },
     /// The relay broke the protocol. The session reconnects.
     Violation(Violation),
-    /// Something was refused that no other event names.
+    /// Something was refused that no other event names. What is retryable the session asks again by itself.
     Error {
         document: Option<DocumentKey>,
         refusal: Refusal,
@@ -45,7 +51,7 @@ pub enum Event {
         permissions: Permissions,
         color: String,
     },
-    /// The document will not be opened again on this session.
+    /// The document will not be opened again on this session: it was deleted (DOCUMENT_DELETED), say.
     Closed {
         document: DocumentKey,
         refusal: Refusal,
@@ -56,10 +62,12 @@ pub enum Event {
         /// The clock that the relay expects of this client next.
         next_clock: u64,
     },
-    /// The document's whole state at `revision`, in place of everything before.
+    /// The document's whole state at `revision`, in place of everything before: what was given of it is void. kind
+    /// `log`: what a client has offered, or nothing where the document was deleted and begins a new life.
     Snapshot {
         document: DocumentKey,
         revision: u64,
+        /// kind `text`: UTF-8.
         data: Bytes,
         /// The client's own operations below this clock are part of it, those from it on are not.
         next_clock: u64,
@@ -121,6 +129,47 @@ pub enum Event {
         sync: SyncMode,
         from: Position,
     },
+    /// The offered snapshot is stored, and others are sent it in place of the operations up to `revision`.
+    SnapshotAccepted {
+        document: DocumentKey,
+        revision: u64,
+    },
+    /// The offered snapshot is not taken. SNAPSHOT_INVALID with one that was offered before a reconnect may mean that it
+    /// had been accepted already.
+    SnapshotRefused {
+        document: DocumentKey,
+        revision: u64,
+        refusal: Refusal,
+    },
+
+    /// A page of the documents that were asked for. With `watch` it comes again after a reconnect, in place of the
+    /// earlier one.
+    Directory {
+        request: RequestKey,
+        documents: Vec<DocumentEntry>,
+        /// List again, with `after` set to the last id.
+        has_more: bool,
+    },
+    /// Documents have come or gone since the Directory of the list that watches. One can be told of twice.
+    DirectoryUpdate {
+        request: RequestKey,
+        created: Vec<DocumentEntry>,
+        deleted: Vec<String>,
+        /// There were more: list again.
+        is_incomplete: bool,
+    },
+    /// The document is deleted, or with `undone`, it is back.
+    Deleted {
+        request: RequestKey,
+        document_id: String,
+        undone: bool,
+    },
+    /// A list or a deletion was refused for ever. DOCUMENT_DELETED may mean that a deletion had been carried out before
+    /// a reconnect.
+    RequestRefused {
+        request: RequestKey,
+        refusal: Refusal,
+    },
 }
 
 impl Event {
@@ -131,7 +180,11 @@ impl Event {
             | Self::Disconnected { .. }
             | Self::Stopped { .. }
             | Self::Goaway { .. }
-            | Self::Violation(_) => None,
+            | Self::Violation(_)
+            | Self::Directory { .. }
+            | Self::DirectoryUpdate { .. }
+            | Self::Deleted { .. }
+            | Self::RequestRefused { .. } => None,
             Self::Error { document, .. } => *document,
             Self::Opened { document, .. }
             | Self::Closed { document, .. }
@@ -144,7 +197,9 @@ impl Event {
             | Self::Synced { document, .. }
             | Self::Presence { document, .. }
             | Self::Warning { document, .. }
-            | Self::Resync { document, .. } => Some(*document),
+            | Self::Resync { document, .. }
+            | Self::SnapshotAccepted { document, .. }
+            | Self::SnapshotRefused { document, .. } => Some(*document),
         }
     }
 }
@@ -166,6 +221,14 @@ impl Refusal {
             message,
             retryable,
             retry_after: Duration::from_millis(retry_after_ms.into()),
+        }
+    }
+
+    /// When the relay will take the same, if it is retryable.
+    pub(super) fn retry_at(&self, now: Instant) -> Instant {
+        match self.retry_after {
+            Duration::ZERO => now + RETRY_AFTER_DEFAULT,
+            said => now + said,
         }
     }
 

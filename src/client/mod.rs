@@ -9,8 +9,11 @@ mod document;
 mod driver;
 mod endpoint;
 mod event;
+mod offer;
 mod pending;
 mod reconnect;
+mod requests;
+mod resync;
 mod session;
 mod settings;
 pub mod text;
@@ -21,6 +24,9 @@ pub use driver::Client;
 pub use endpoint::{Endpoint, EndpointError, Transport};
 pub use event::{DocumentKey, Event, Refusal, Violation};
 pub use reconnect::Reconnect;
-pub use session::{ConnectionRequest, PROTOCOL_VERSION, Session, SubmitError};
+pub use requests::{ListOptions, RequestKey};
+pub use session::{
+    ConnectionRequest, OfferError, PROTOCOL_VERSION, RequestError, Session, SubmitError,
+};
 pub use settings::{Batching, Settings};
 pub use text_document::{TextDocument, TextDocumentError};

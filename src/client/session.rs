@@ -5,10 +5,59 @@
 //! `poll_connection` says when to connect or to drop the connection. While connected: bytes from the relay go into
 //! `handle_bytes`, what `poll_transmit` gives goes to the relay, and `handle_timeout` is called at `poll_timeout`
 //! at the latest. Whatever happens, `poll_event` tells the application. Bytes are frames: over TCP as they are,
-//! over WebSocket as the payload of binary messages, one message per call of `poll_transmit`.
+//! over WebSocket as the payload of binary messages, one message per call of `poll_transmit`, which is called until
+//! it gives nothing.
 //!
 //! The session reads no clock and no random source. It holds no more than what the application submits and the
-//! relay has not acknowledged.
+//! relay has not acknowledged, and the beginning of a snapshot, all of which [`Settings`] bounds.
+//!
+//! # Snapshots of logs
+//!
+//! The relay cannot read a log. A client that can gives it a summary from time to time, and whoever joins later is sent
+//! that instead of what it sums up:
+//!
+//! ```
+//! use bytes::Bytes;
+//! use corelay::client::{Event, OpenOptions, Session, Settings};
+//! use corelay::engine::Instant;
+//!
+//! let mut session = Session::new(Settings::default(), Instant::default());
+//! let board = session.open(OpenOptions {
+//!     document: "board".to_owned(),
+//!     kind: "log".to_owned(),
+//!     ..OpenOptions::default()
+//! });
+//! let mut shapes: Vec<Bytes> = Vec::new();
+//! while let Some(event) = session.poll_event() {
+//!     match event {
+//!         Event::Snapshot { data, .. } => shapes = vec![data],
+//!         Event::Remote { operations, .. } => shapes.extend(operations),
+//!         Event::Synced { revision, .. } if shapes.len() > 1000 => {
+//!             let summary = shapes.concat();
+//!             session.offer_snapshot(board, revision, summary.into()).expect("no other is on its way");
+//!         }
+//!         _ => {}
+//!     }
+//! }
+//! ```
+//!
+//! # Documents by name
+//!
+//! ```
+//! # use corelay::client::{ListOptions, Session, Settings};
+//! # use corelay::engine::Instant;
+//! # let mut session = Session::new(Settings::default(), Instant::default());
+//! // Answered by Event::Directory, and Event::DirectoryUpdate from then on.
+//! session.list(ListOptions {
+//!     prefix: "invoices/".to_owned(),
+//!     watch: true,
+//!     ..ListOptions::default()
+//! })?;
+//! // Answered by Event::Deleted.
+//! session.delete("invoices/2019")?;
+//! session.restore("invoices/2019")?;
+//! # Ok::<(), corelay::client::RequestError>(())
+//! ```
 
 mod told;
 
@@ -20,11 +69,12 @@ use prost::Message;
 
 use crate::codec::frame;
 use crate::codec::wire::{self, Position, request::Body};
-use crate::engine::Instant;
+use crate::engine::{DOCUMENT_ID_BYTES_MAX, Instant, is_document_id};
 
 use super::document::{Document, OpenOptions};
 use super::event::{DocumentKey, Event, Refusal, Violation};
 use super::reconnect::Backoff;
+use super::requests::{ListOptions, Question, RequestKey, Requests};
 use super::settings::{Batching, Settings};
 use super::text::TextBatch;
 
@@ -53,6 +103,26 @@ pub enum SubmitError {
     TooLarge,
 }
 
+/// Why a snapshot was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OfferError {
+    #[error("the document is closed")]
+    Closed,
+    #[error("the snapshot that was offered before is not answered")]
+    Busy,
+    #[error("the snapshot is longer than `snapshot_bytes_max`")]
+    TooLarge,
+}
+
+/// Why a list or a deletion was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    #[error("`requests_max` of them wait for the relay")]
+    Full,
+    #[error("a document id has 1 to 256 bytes and no control characters, a prefix no more bytes")]
+    IdInvalid,
+}
+
 #[derive(Debug)]
 pub struct Session {
     settings: Settings,
@@ -69,8 +139,9 @@ pub struct Session {
     pinged: bool,
     /// The beginning of a frame.
     input: Vec<u8>,
-    /// Frames that do not wait for a document.
-    control: Vec<u8>,
+    /// Frames that are to be sent.
+    output: Vec<u8>,
+    requests: Requests,
     documents: Vec<Document>,
     /// Documents that are open, by handle.
     handles: Vec<(u64, usize)>,
@@ -104,7 +175,8 @@ impl Session {
             heard_at: now,
             pinged: false,
             input: Vec::new(),
-            control: Vec::new(),
+            output: Vec::new(),
+            requests: Requests::default(),
             documents: Vec::new(),
             handles: Vec::new(),
             events: VecDeque::new(),
@@ -120,7 +192,8 @@ impl Session {
         key
     }
 
-    /// Leaves the document. What was not acknowledged is given back; some of it may be applied all the same.
+    /// Leaves the document. What was not acknowledged is given back; some of it may be applied all the same. A snapshot
+    /// that was offered is no longer answered.
     pub fn close(&mut self, document: DocumentKey) -> Vec<Bytes> {
         if let Some(handle) = self.documents[document.0].handle() {
             self.forget_handle(handle);
@@ -212,11 +285,72 @@ impl Session {
         self.documents[document.0].announce(presence);
     }
 
-    /// Asks for the document again from `have`, or from its beginning. Answered by `Event::Resync`, or by `Event::Error`
-    /// with RATE_LIMITED if it was asked too often.
+    /// Asks for the document again from `have`, or from its beginning. Answered by `Event::Resync`; where it is refused
+    /// for now (RATE_LIMITED), `Event::Error` tells so, and it is asked again when the relay allows. Of several
+    /// that wait the newest is asked.
     pub fn request_sync(&mut self, document: DocumentKey, have: Option<Position>) {
-        let control = &mut self.control;
-        self.documents[document.0].request_sync(have, |body| append(control, body));
+        self.documents[document.0].request_sync(have, Instant::default());
+    }
+
+    /// kind `log`: offers a summary of everything up to `revision`, which the application has been given. Sent in pieces
+    /// once the document is caught up, and from the start after a reconnect. Answered by `Event::SnapshotAccepted` or
+    /// `Event::SnapshotRefused`; until then no other is taken.
+    pub fn offer_snapshot(
+        &mut self,
+        document: DocumentKey,
+        revision: u64,
+        data: Bytes,
+    ) -> Result<(), OfferError> {
+        let entry = &mut self.documents[document.0];
+        if entry.is_closed() {
+            return Err(OfferError::Closed);
+        }
+        if data.len() > self.settings.snapshot_bytes_max {
+            return Err(OfferError::TooLarge);
+        }
+        if !entry.offers_mut().begin(revision, data) {
+            return Err(OfferError::Busy);
+        }
+        Ok(())
+    }
+
+    /// Lists documents. Answered by `Event::Directory`, and with `watch` by `Event::DirectoryUpdate` from then on, or by
+    /// `Event::RequestRefused`. A list ends the watch of the one before.
+    pub fn list(&mut self, options: ListOptions) -> Result<RequestKey, RequestError> {
+        if options.prefix.len().max(options.after.len()) > DOCUMENT_ID_BYTES_MAX {
+            return Err(RequestError::IdInvalid);
+        }
+        self.request(Question::List(options))
+    }
+
+    /// Deletes a document, for everybody. Answered by `Event::Deleted` or `Event::RequestRefused`.
+    pub fn delete(&mut self, document_id: &str) -> Result<RequestKey, RequestError> {
+        self.request_deletion(document_id, false)
+    }
+
+    /// Takes the deletion of a document back, within the time that the relay grants. Answered by `Event::Deleted` with
+    /// `undone`, or `Event::RequestRefused`. A document that was closed by the deletion is to be opened again.
+    pub fn restore(&mut self, document_id: &str) -> Result<RequestKey, RequestError> {
+        self.request_deletion(document_id, true)
+    }
+
+    fn request_deletion(
+        &mut self,
+        document_id: &str,
+        undo: bool,
+    ) -> Result<RequestKey, RequestError> {
+        if !is_document_id(document_id) {
+            return Err(RequestError::IdInvalid);
+        }
+        self.request(Question::Delete {
+            document_id: document_id.to_owned(),
+            undo,
+        })
+    }
+
+    fn request(&mut self, question: Question) -> Result<RequestKey, RequestError> {
+        let key = self.requests.push(question, self.settings.requests_max);
+        key.ok_or(RequestError::Full)
     }
 
     /// What the relay calls this client; 0 before the first answer.
@@ -266,7 +400,7 @@ impl Session {
         self.heard_at = now;
         self.pinged = false;
         self.input.clear();
-        self.control.clear();
+        self.output.clear();
         self.send(Body::Hello(wire::Hello {
             protocol_version: PROTOCOL_VERSION,
             client_uuid: Bytes::copy_from_slice(&self.settings.client_uuid),
@@ -286,11 +420,14 @@ impl Session {
     }
 
     fn lose_connection(&mut self, now: Instant) {
-        let delay = self.backoff.delay();
-        let until = self.not_before.take().map_or(now + delay, |at| at.max(now));
+        let until = match self.not_before.take() {
+            Some(at) => at.max(now),
+            None => now + self.backoff.delay(),
+        };
         self.link = Link::Waiting { until };
         self.handles.clear();
-        self.control.clear();
+        self.output.clear();
+        self.requests.disconnect();
         for document in &mut self.documents {
             document.disconnect();
         }
@@ -331,9 +468,9 @@ impl Session {
                     return;
                 }
                 Ok(Some(message)) => match wire::Event::decode(Bytes::copy_from_slice(message)) {
-                    Ok(event) => event
-                        .body
-                        .map_or(Ok(()), |told| self.handle_event(told, now)),
+                    Ok(wire::Event { reply_to, body, .. }) => {
+                        body.map_or(Ok(()), |told| self.handle_event(told, &reply_to, now))
+                    }
                     Err(error) => Err(Violation::Message(error.to_string())),
                 },
                 Err(error) => Err(error.into()),
@@ -374,15 +511,36 @@ impl Session {
         self.heard_at + self.ping_period + wait
     }
 
-    /// Appends what is to be sent now: whole frames.
+    /// Appends what is to be sent now: whole frames, as many as one message may have. Call it until it gives nothing.
     pub fn poll_transmit(&mut self, out: &mut Vec<u8>, now: Instant) {
-        out.append(&mut self.control);
-        if self.link != Link::Live {
-            return;
+        let bytes_max = self.message_bytes_max + frame::PREFIX_BYTES;
+        if self.link == Link::Live && self.output.len() < bytes_max {
+            self.gather(now);
+        }
+        let mut end = 0;
+        for message in frame::messages(&self.output) {
+            let next = end + frame::PREFIX_BYTES + message.len();
+            if end > 0 && next > bytes_max {
+                break;
+            }
+            end = next;
+        }
+        out.extend_from_slice(&self.output[..end]);
+        self.output.drain(..end);
+    }
+
+    /// What requests and documents have to send.
+    fn gather(&mut self, now: Instant) {
+        let output = &mut self.output;
+        if let Some(body) = self.requests.next(now) {
+            append(output, &body.into());
         }
         for (index, document) in self.documents.iter_mut().enumerate() {
             let request_id = request_of_index(index);
-            document.transmit(&self.settings, request_id, now, |body| append(out, body));
+            let bytes_max = self.message_bytes_max;
+            document.transmit(&self.settings, bytes_max, request_id, now, |request| {
+                append(output, &request);
+            });
         }
     }
 
@@ -392,12 +550,14 @@ impl Session {
             _ if self.drop_connection => Some(Instant::default()),
             Link::Waiting { until } => Some(until),
             Link::Connecting | Link::Stopped => None,
+            Link::Greeting | Link::Live if !self.output.is_empty() => Some(Instant::default()),
             Link::Greeting => Some(self.ping_at()),
             Link::Live => self
                 .documents
                 .iter()
                 .filter_map(|document| document.timeout(&self.settings))
                 .chain([self.ping_at()])
+                .chain(self.requests.due())
                 .min(),
         }
     }
@@ -418,7 +578,7 @@ impl Session {
     }
 
     fn send(&mut self, body: Body) {
-        append(&mut self.control, body);
+        append(&mut self.output, &body.into());
     }
 }
 
@@ -434,6 +594,6 @@ fn index_of_request(request_id: u64) -> usize {
     usize::try_from(request_id.wrapping_sub(1)).unwrap_or(usize::MAX)
 }
 
-fn append(out: &mut Vec<u8>, body: Body) {
-    frame::append(&wire::Request::from(body), out);
+fn append(out: &mut Vec<u8>, request: &wire::Request) {
+    frame::append(request, out);
 }

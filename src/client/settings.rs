@@ -25,6 +25,11 @@ pub struct Settings {
     pub pong_timeout: Duration,
     /// The longest frame that is accepted from the relay, in bytes.
     pub frame_bytes_max: usize,
+    /// The longest snapshot that is accepted from the relay, or offered to it, in bytes. A document whose snapshot is
+    /// longer is closed with MESSAGE_TOO_LARGE.
+    pub snapshot_bytes_max: usize,
+    /// Lists and deletions that wait for the relay, past which they are refused.
+    pub requests_max: usize,
     /// What the jitter of reconnects is drawn from: different for every client.
     pub seed: u64,
 }
@@ -42,6 +47,8 @@ impl Default for Settings {
             presence_period_min: Duration::from_millis(100),
             pong_timeout: Duration::from_secs(10),
             frame_bytes_max: 16 * MIB,
+            snapshot_bytes_max: 64 * MIB,
+            requests_max: 64,
             seed: 0,
         }
     }

@@ -164,7 +164,13 @@ impl TextDocument {
             | Event::Error { .. }
             | Event::Closed { .. }
             | Event::Presence { .. }
-            | Event::Warning { .. } => {}
+            | Event::Warning { .. }
+            | Event::SnapshotAccepted { .. }
+            | Event::SnapshotRefused { .. }
+            | Event::Directory { .. }
+            | Event::DirectoryUpdate { .. }
+            | Event::Deleted { .. }
+            | Event::RequestRefused { .. } => {}
         }
         match told {
             Err(TextClientError::OutOfStep { revision, .. }) => {

@@ -139,7 +139,13 @@ fn read(
             | Event::Rebase { .. }
             | Event::Presence { .. }
             | Event::Warning { .. }
-            | Event::Resync { .. } => {}
+            | Event::Resync { .. }
+            | Event::SnapshotAccepted { .. }
+            | Event::SnapshotRefused { .. }
+            | Event::Directory { .. }
+            | Event::DirectoryUpdate { .. }
+            | Event::Deleted { .. }
+            | Event::RequestRefused { .. } => {}
         }
     }
 }

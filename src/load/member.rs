@@ -372,7 +372,13 @@ impl LoadClient {
             Event::Opened { .. }
             | Event::Reset { .. }
             | Event::Snapshot { .. }
-            | Event::Rebase { .. } => {}
+            | Event::Rebase { .. }
+            | Event::SnapshotAccepted { .. }
+            | Event::SnapshotRefused { .. }
+            | Event::Directory { .. }
+            | Event::DirectoryUpdate { .. }
+            | Event::Deleted { .. }
+            | Event::RequestRefused { .. } => {}
         }
         for what in errors {
             totals.errors += 1;
@@ -388,13 +394,17 @@ impl LoadClient {
         if !socket.is_open() {
             return Ok(());
         }
-        frames.clear();
-        self.session.poll_transmit(frames, context.now);
-        let bytes = socket.send(frames)?;
-        if context.window.contains(context.now) {
-            context.tally.bytes_sent += bytes as u64;
+        loop {
+            frames.clear();
+            self.session.poll_transmit(frames, context.now);
+            if frames.is_empty() {
+                return Ok(());
+            }
+            let bytes = socket.send(frames)?;
+            if context.window.contains(context.now) {
+                context.tally.bytes_sent += bytes as u64;
+            }
         }
-        Ok(())
     }
 
     /// Whether it is to be read at all at this time of the run.

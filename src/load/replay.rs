@@ -343,7 +343,13 @@ impl<'a> Stage<'a> {
                 | Event::Refused { .. }
                 | Event::Presence { .. }
                 | Event::Warning { .. }
-                | Event::Resync { .. } => {}
+                | Event::Resync { .. }
+                | Event::SnapshotAccepted { .. }
+                | Event::SnapshotRefused { .. }
+                | Event::Directory { .. }
+                | Event::DirectoryUpdate { .. }
+                | Event::Deleted { .. }
+                | Event::RequestRefused { .. } => {}
             }
         }
         client.stop();

@@ -17,6 +17,7 @@ use prost::Message;
 pub const CLIENT: u64 = 77;
 pub const OTHER: u64 = 88;
 pub const HANDLE: u64 = 5;
+pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
 /// A session, its time, and the relay's side of its connection.
 pub struct Play {
@@ -59,7 +60,7 @@ impl Play {
         self.tell(Told::Connected(wire::Connected {
             client_id: CLIENT,
             protocol_version: 3,
-            message_bytes_max: 1 << 20,
+            message_bytes_max: MESSAGE_BYTES_MAX as u32,
             batch_operations_max: 1000,
             ping_period_ms: 54_000,
             ..wire::Connected::default()
@@ -99,21 +100,38 @@ impl Play {
     }
 
     pub fn tell(&mut self, body: Told) {
-        let bytes = frame::encode(&wire::Event::from(body));
+        self.answer("", body);
+    }
+
+    /// As an answer to the request `id`.
+    pub fn answer(&mut self, id: &str, body: Told) {
+        let bytes = frame::encode(&wire::Event {
+            reply_to: id.to_owned(),
+            ..wire::Event::from(body)
+        });
         self.session.handle_bytes(&bytes, self.now);
     }
 
-    pub fn sent(&mut self) -> Vec<Body> {
+    /// One message, which is no longer than the relay takes.
+    pub fn message(&mut self) -> Vec<wire::Request> {
         let mut out = Vec::new();
         self.session.poll_transmit(&mut out, self.now);
-        let mut rest = &out[..];
-        let mut sent = Vec::new();
-        while let Some(message) = frame::split(&mut rest, usize::MAX).expect("whole frames") {
-            let request = wire::Request::decode(message).expect("a request");
-            sent.extend(request.body);
-        }
-        assert!(rest.is_empty());
-        sent
+        assert!(out.len() <= MESSAGE_BYTES_MAX + frame::PREFIX_BYTES);
+        let requests = frame::messages(&out).map(wire::Request::decode);
+        requests
+            .collect::<Result<_, _>>()
+            .expect("whole frames of requests")
+    }
+
+    /// Everything that there is to send.
+    pub fn requests(&mut self) -> Vec<wire::Request> {
+        let messages = std::iter::from_fn(|| Some(self.message()).filter(|it| !it.is_empty()));
+        messages.flatten().collect()
+    }
+
+    pub fn sent(&mut self) -> Vec<Body> {
+        let requests = self.requests().into_iter();
+        requests.filter_map(|request| request.body).collect()
     }
 
     pub fn batches(&mut self) -> Vec<(u64, u64, usize)> {

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use corelay::client::Event;
-use corelay::codec::wire::{self, ErrorCode, ResyncReason, SyncMode, event::Body as Told};
+use corelay::client::{ConnectionRequest, Event};
+use corelay::codec::wire::{
+    self, ErrorCode, Position, ResyncReason, SyncMode, event::Body as Told, request::Body,
+};
 
-use crate::fixture::{HANDLE, OTHER, Play, at, batch, nack, operations, up_to_date};
+use crate::fixture::{HANDLE, OTHER, Play, at, batch, nack, operations, page, up_to_date};
 
 #[test]
 fn too_fast_means_the_same_again_later() {
@@ -52,11 +54,12 @@ fn a_text_that_is_too_fast_is_rebased_and_sent_later() {
 }
 
 #[test]
-fn a_sync_that_was_asked_for_too_often_is_not_waited_for() {
+fn a_sync_that_was_asked_for_too_often_is_asked_for_again() {
     let (mut play, document) = Play::opened("log", up_to_date(0, 0));
     play.tell(Told::RemoteOps(operations(1, OTHER, 0, 9)));
     play.events();
     play.session.request_sync(document, at(0));
+    assert_eq!(syncs(&mut play), [at(0)]);
     play.tell(Told::Error(wire::Error {
         code: ErrorCode::RateLimited.into(),
         retryable: true,
@@ -78,6 +81,76 @@ fn a_sync_that_was_asked_for_too_often_is_not_waited_for() {
     }));
     play.events();
     assert_eq!(play.session.position(document), at(9));
+    play.tell(page(Vec::new(), false));
+    play.pass(39);
+    assert_eq!(syncs(&mut play), []);
+    play.pass(1);
+    assert_eq!(syncs(&mut play), [at(0)]);
+}
+
+fn syncs(play: &mut Play) -> Vec<Option<Position>> {
+    let sent = play.sent().into_iter();
+    let syncs = sent.filter_map(|body| match body {
+        Body::SyncRequest(request) => Some(request.have),
+        _ => None,
+    });
+    syncs.collect()
+}
+
+/// When the session comes back after what the relay said in answer to Hello, or later.
+fn comes_back_after(told: Told, is_greeted: bool) -> Duration {
+    let (mut play, _) = Play::opened("log", up_to_date(0, 0));
+    if !is_greeted {
+        play.session.handle_disconnected(play.now);
+        play.pass(1300);
+        play.session.poll_connection(play.now);
+        play.session.handle_connected(play.now);
+    }
+    play.events();
+    play.tell(told);
+    let events = play.events();
+    assert_eq!(
+        play.session.poll_connection(play.now),
+        Some(ConnectionRequest::Disconnect)
+    );
+    match events.last() {
+        Some(Event::Disconnected {
+            retry_at: Some(retry_at),
+        }) => retry_at.since(play.now),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_relay_that_wants_nobody_now_is_left_alone_for_as_long_as_it_says() {
+    let unavailable = ErrorCode::ServiceUnavailable.into();
+    let error = |retry_after_ms| {
+        Told::Error(wire::Error {
+            code: unavailable,
+            retryable: true,
+            retry_after_ms,
+            ..wire::Error::default()
+        })
+    };
+    let close = |retry_after_ms| {
+        Told::Close(wire::Close {
+            code: unavailable,
+            retryable: true,
+            retry_after_ms,
+            ..wire::Close::default()
+        })
+    };
+    for (told, is_greeted) in [
+        (error(5000), false),
+        (close(5000), false),
+        (close(5000), true),
+    ] {
+        let wait = comes_back_after(told, is_greeted);
+        assert_eq!(wait, Duration::from_millis(5000));
+    }
+    // A short time is no reason to come back faster than after any other failure.
+    let wait = comes_back_after(close(1), true);
+    assert!(wait >= Duration::from_millis(700), "{wait:?}");
 }
 
 #[test]

@@ -1,16 +1,12 @@
 //! What a document makes of each thing that the relay says about it.
 
-use std::time::Duration;
-
-use crate::codec::wire::{self, ErrorCode, Position, ResyncReason, SyncMode, request::Body};
+use crate::codec::wire::{self, ErrorCode, Position, ResyncReason, SyncMode};
 use crate::engine::Instant;
 
 use super::super::catch_up::{CatchUp, Snapshot};
 use super::super::event::{self, Event, Refusal, Violation};
 use super::{Document, Events, Stage};
 
-/// The pause before a batch is sent again, where the relay does not say.
-const RETRY_AFTER_DEFAULT: Duration = Duration::from_millis(100);
 /// Far beyond any document's history.
 const NUMBER_MAX: u64 = 1 << 53;
 
@@ -48,7 +44,10 @@ impl Document {
                 next_clock: opened.next_clock,
             });
         }
-        let catch_up = CatchUp::new(sync, position.revision, opened.next_clock);
+        let mut catch_up = CatchUp::new(sync, position.revision, opened.next_clock);
+        if let Some(interrupted) = self.interrupted.take() {
+            catch_up.resume(interrupted, from.revision);
+        }
         self.move_to(from, sync, catch_up, events)
     }
 
@@ -63,9 +62,8 @@ impl Document {
             sync,
             from,
         });
-        if reason == ResyncReason::Requested && self.sync_requests > 0 {
+        if reason == ResyncReason::Requested && self.resyncs.answered() {
             // The application asked for these again.
-            self.sync_requests -= 1;
             self.have = self.have.map(|have| Position {
                 revision: have.revision.min(from.revision),
                 ..have
@@ -130,6 +128,7 @@ impl Document {
         let Some(catch_up) = self.catch_up.as_mut().filter(|it| it.has_pages()) else {
             return Err(Violation::Unexpected("SyncResponse"));
         };
+        catch_up.keep_token(page.resume_token);
         if let Some(chunk) = page.snapshot {
             let whole = catch_up
                 .add(&chunk)
@@ -297,7 +296,6 @@ impl Document {
         nack: &wire::Nack,
         now: Instant,
         events: &mut Events,
-        send: impl FnMut(Body),
     ) -> Result<(), Violation> {
         let refusal = Refusal::from(nack);
         self.check_numbers(&[nack.next_clock])?;
@@ -307,7 +305,7 @@ impl Document {
             }
         } else if refusal.is(ErrorCode::SnapshotRequired) {
             if self.pending.retry(nack.client_seq, None) {
-                self.request_sync(None, send);
+                self.request_sync(None, now);
             }
         } else if refusal.is(ErrorCode::DocumentNotOpen) {
             self.reopen(None);
@@ -318,11 +316,7 @@ impl Document {
                 self.rebase = self.is_text().then_some((0, None));
             }
         } else if refusal.retryable {
-            let retry_after = match refusal.retry_after {
-                Duration::ZERO => RETRY_AFTER_DEFAULT,
-                said => said,
-            };
-            let retry_at = now + retry_after;
+            let retry_at = refusal.retry_at(now);
             if self.pending.retry(nack.client_seq, Some(retry_at)) && self.is_text() {
                 self.rebase = Some((0, Some(retry_at)));
             }

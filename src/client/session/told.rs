@@ -7,10 +7,17 @@ use crate::engine::Instant;
 
 use super::super::document::Document;
 use super::super::event::{DocumentKey, Event, Refusal, Violation};
-use super::{Link, OPERATIONS_OVERHEAD_BYTES, Session, append, index_of_request};
+use super::super::offer::Refused;
+use super::{Link, OPERATIONS_OVERHEAD_BYTES, Session, index_of_request};
 
 impl Session {
-    pub(super) fn handle_event(&mut self, told: Told, now: Instant) -> Result<(), Violation> {
+    /// `reply_to`: the id of the request that this answers; only pieces of snapshots have one.
+    pub(super) fn handle_event(
+        &mut self,
+        told: Told,
+        reply_to: &str,
+        now: Instant,
+    ) -> Result<(), Violation> {
         match told {
             Told::Connected(connected) => return self.handle_hello_answer(connected),
             Told::Opened(opened) => return self.handle_opened(opened),
@@ -26,12 +33,7 @@ impl Session {
                 }
             }
             Told::Nack(nack) => return self.handle_nack(&nack, now),
-            Told::SyncResponse(page) => {
-                if let Some(index) = self.index(page.document) {
-                    let (document, events) = (&mut self.documents[index], &mut self.events);
-                    return document.page(page, self.client_id, events);
-                }
-            }
+            Told::SyncResponse(page) => return self.handle_page(page, now),
             Told::Resync(resync) => {
                 if let Some(index) = self.index(resync.document) {
                     return self.documents[index].resync(resync, &mut self.events);
@@ -55,7 +57,7 @@ impl Session {
                     });
                 }
             }
-            Told::Error(error) => self.handle_error(error, now),
+            Told::Error(error) => self.handle_error(error, reply_to, now),
             Told::Ping(ping) => self.send(Body::Pong(wire::Pong {
                 nonce: ping.nonce,
                 server_time_ms: 0,
@@ -72,12 +74,46 @@ impl Session {
                 });
             }
             Told::Close(close) => self.handle_close(close, now),
-            // Answers to what this client does not ask.
-            Told::SyncRequest(_)
-            | Told::SnapshotAccepted(_)
-            | Told::Deleted(_)
-            | Told::Directory(_)
-            | Told::DirectoryUpdate(_) => {}
+            Told::SnapshotAccepted(accepted) => {
+                if let Some(index) = self.index(accepted.document)
+                    && (self.documents[index].offers_mut()).accepted(accepted.revision)
+                {
+                    self.events.push_back(Event::SnapshotAccepted {
+                        document: DocumentKey(index),
+                        revision: accepted.revision,
+                    });
+                }
+            }
+            Told::Deleted(deleted) => {
+                if let Some(request) = self.requests.answered(deleted.request_id) {
+                    self.events.push_back(Event::Deleted {
+                        request,
+                        document_id: deleted.document_id,
+                        undone: deleted.undone,
+                    });
+                }
+            }
+            Told::Directory(directory) => {
+                if let Some(request) = self.requests.answered(directory.request_id) {
+                    self.events.push_back(Event::Directory {
+                        request,
+                        documents: directory.documents,
+                        has_more: directory.has_more,
+                    });
+                }
+            }
+            Told::DirectoryUpdate(update) => {
+                if let Some(request) = self.requests.watched() {
+                    self.events.push_back(Event::DirectoryUpdate {
+                        request,
+                        created: update.created,
+                        deleted: update.deleted,
+                        is_incomplete: update.is_incomplete,
+                    });
+                }
+            }
+            // This client does not ask to be asked.
+            Told::SyncRequest(_) => {}
         }
         Ok(())
     }
@@ -137,18 +173,37 @@ impl Session {
         let Some(index) = self.index(nack.document) else {
             return Ok(());
         };
-        let control = &mut self.control;
         let document = &mut self.documents[index];
-        document.refused(nack, now, &mut self.events, |body| {
-            append(control, body);
-        })?;
+        document.refused(nack, now, &mut self.events)?;
         if document.handle().is_none() {
             self.forget_handle(nack.document);
         }
         Ok(())
     }
 
-    fn handle_error(&mut self, error: wire::Error, now: Instant) {
+    fn handle_page(&mut self, page: wire::SyncResponse, now: Instant) -> Result<(), Violation> {
+        let Some(index) = self.index(page.document) else {
+            return Ok(());
+        };
+        let bytes_max = self.settings.snapshot_bytes_max;
+        let chunk = page.snapshot.as_ref();
+        if let Some(chunk) = chunk.filter(|chunk| chunk.bytes_total > bytes_max as u64) {
+            let bytes = chunk.bytes_total;
+            let message = format!("a snapshot of {bytes} bytes, more than {bytes_max}");
+            let code = ErrorCode::MessageTooLarge.into();
+            self.forget_handle(page.document);
+            self.send(Body::Close(wire::Close {
+                document: page.document,
+                ..wire::Close::default()
+            }));
+            self.refuse_document(index, Refusal::new(code, message, false, 0), now);
+            return Ok(());
+        }
+        let (document, events) = (&mut self.documents[index], &mut self.events);
+        document.page(page, self.client_id, events)
+    }
+
+    fn handle_error(&mut self, error: wire::Error, reply_to: &str, now: Instant) {
         let (request_id, handle) = (error.request_id, error.document);
         let index = if handle == 0 {
             let index = index_of_request(request_id);
@@ -159,7 +214,10 @@ impl Session {
         };
         let refusal = Refusal::from(error);
         match index {
-            _ if self.link == Link::Greeting && !refusal.retryable => self.refuse_for_ever(refusal),
+            _ if self.link == Link::Greeting && refusal.retryable => {
+                self.come_back_later(refusal, now);
+            }
+            _ if self.link == Link::Greeting => self.refuse_for_ever(refusal),
             Some(index) if self.documents[index].is_opening() => {
                 self.refuse_document(index, refusal, now);
             }
@@ -167,24 +225,69 @@ impl Session {
                 self.forget_handle(handle);
                 self.documents[index].reopen(None);
             }
-            Some(index) if refusal.is(ErrorCode::SnapshotRequired) => {
-                self.request_sync(DocumentKey(index), None);
+            Some(index) if refusal.is(ErrorCode::DocumentDeleted) => {
+                self.forget_handle(handle);
+                self.refuse_document(index, refusal, now);
             }
-            index => {
-                if let Some(index) = index.filter(|_| refusal.is(ErrorCode::RateLimited)) {
-                    self.documents[index].sync_refused();
-                }
-                self.events.push_back(Event::Error {
-                    document: index.map(DocumentKey),
-                    refusal,
-                });
+            Some(index) => self.handle_document_error(index, refusal, reply_to, now),
+            None => {
+                let event = match self.requests.refused(request_id, &refusal, now) {
+                    Some(request) => Event::RequestRefused { request, refusal },
+                    None => Event::Error {
+                        document: None,
+                        refusal,
+                    },
+                };
+                self.events.push_back(event);
             }
         }
+    }
+
+    /// Something that was asked about a document that is open: to take a snapshot, or for a sync.
+    fn handle_document_error(
+        &mut self,
+        index: usize,
+        refusal: Refusal,
+        reply_to: &str,
+        now: Instant,
+    ) {
+        let document = &mut self.documents[index];
+        let key = DocumentKey(index);
+        match document.offers_mut().refused(reply_to, &refusal, now) {
+            Refused::ForNow => return,
+            Refused::ForEver { revision } => {
+                self.events.push_back(Event::SnapshotRefused {
+                    document: key,
+                    revision,
+                    refusal,
+                });
+                return;
+            }
+            Refused::Other => {}
+        }
+        if refusal.is(ErrorCode::SnapshotRequired) {
+            document.resyncs_mut().answered();
+            document.request_sync(None, refusal.retry_at(now));
+            return;
+        }
+        if refusal.retryable {
+            document.resyncs_mut().refused(&refusal, now);
+        }
+        self.events.push_back(Event::Error {
+            document: Some(key),
+            refusal,
+        });
     }
 
     /// The document is not open, now or for ever.
     fn refuse_document(&mut self, index: usize, refusal: Refusal, now: Instant) {
         let document = DocumentKey(index);
+        let is_unresumable =
+            refusal.is(ErrorCode::ResumeTokenInvalid) || refusal.is(ErrorCode::SnapshotRequired);
+        if is_unresumable && self.documents[index].forget_interrupted() {
+            self.documents[index].reopen(None);
+            return;
+        }
         if refusal.retryable {
             let delay = refusal.retry_after.max(self.settings.reconnect.delay);
             self.documents[index].reopen(Some(now + delay));
@@ -193,6 +296,13 @@ impl Session {
                 refusal,
             });
             return;
+        }
+        if let Some(revision) = self.documents[index].offers_mut().take() {
+            self.events.push_back(Event::SnapshotRefused {
+                document,
+                revision,
+                refusal: refusal.clone(),
+            });
         }
         let operations = self.documents[index].close();
         if !operations.is_empty() {
@@ -214,18 +324,23 @@ impl Session {
                 self.refuse_document(index, refusal, now);
             }
         } else if refusal.retryable {
-            let at = now + refusal.retry_after;
-            if refusal.retry_after > Duration::ZERO {
-                self.not_before = Some(self.not_before.map_or(at, |earlier| earlier.max(at)));
-            }
-            self.events.push_back(Event::Error {
-                document: None,
-                refusal,
-            });
-            self.drop_connection = true;
-            self.lose_connection(now);
+            self.come_back_later(refusal, now);
         } else {
             self.refuse_for_ever(refusal);
         }
+    }
+
+    /// The relay does not want this connection now. Those that it tells so at once do not come back at once.
+    fn come_back_later(&mut self, refusal: Refusal, now: Instant) {
+        if refusal.retry_after > Duration::ZERO {
+            let at = now + self.backoff.delay().max(refusal.retry_after);
+            self.not_before = Some(self.not_before.map_or(at, |earlier| earlier.max(at)));
+        }
+        self.events.push_back(Event::Error {
+            document: None,
+            refusal,
+        });
+        self.drop_connection = true;
+        self.lose_connection(now);
     }
 }

@@ -109,7 +109,13 @@ impl Witness {
             | Event::Rebase { .. }
             | Event::Synced { .. }
             | Event::Presence { .. }
-            | Event::Warning { .. } => {}
+            | Event::Warning { .. }
+            | Event::SnapshotAccepted { .. }
+            | Event::SnapshotRefused { .. }
+            | Event::Directory { .. }
+            | Event::DirectoryUpdate { .. }
+            | Event::Deleted { .. }
+            | Event::RequestRefused { .. } => {}
         }
     }
 

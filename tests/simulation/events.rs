@@ -57,7 +57,13 @@ impl Client {
             }
             event::Body::SyncResponse(page) => {
                 if let Some(replica) = self.replica(page.document) {
+                    let before = replica.resume.as_ref().map(|resume| resume.next_revision);
                     replica.page(&page, around.judge);
+                    if *around.flaw == Some(Flaw::SkippingToken)
+                        && let (Some(resume), Some(before)) = (&mut replica.resume, before)
+                    {
+                        resume.next_revision = before;
+                    }
                     if !page.has_more && !replica.is_member() {
                         // It has read everything.
                         replica.closed();
@@ -284,6 +290,26 @@ fn spoiled(mut body: event::Body, flaw: &mut Option<Flaw>) -> Vec<event::Body> {
         (Some(Flaw::RepeatedAcknowledgement), event::Body::Ack(ack)) if !ack.duplicate => {
             *flaw = None;
             vec![body.clone(), body]
+        }
+        (Some(Flaw::LostFromPage), event::Body::SyncResponse(page))
+            if !page.operations.is_empty() =>
+        {
+            *flaw = None;
+            let last = page.operations.last_mut().expect("just seen");
+            last.operations.pop();
+            page.operations.retain(|batch| !batch.operations.is_empty());
+            vec![body]
+        }
+        (Some(Flaw::ChangedSnapshot), event::Body::SyncResponse(page)) => {
+            if let Some(chunk) = page
+                .snapshot
+                .as_mut()
+                .filter(|chunk| !chunk.data.is_empty())
+            {
+                *flaw = None;
+                chunk.data = vec![b'~'; chunk.data.len()].into();
+            }
+            vec![body]
         }
         (Some(Flaw::LostLeave), event::Body::PresenceUpdate(update)) => {
             update.presences.retain(|presence| !presence.left);

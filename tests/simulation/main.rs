@@ -30,7 +30,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use scenario::Flaw;
 use world::{Summary, play};
 
-const SEEDS_DEFAULT: u64 = 200;
+const SEEDS_DEFAULT: u64 = 500;
 const THREADS: usize = 2;
 /// Seeds that find what was wrong once, each with what that was.
 const FOUND: [(u64, &str); 9] = [
@@ -140,6 +140,10 @@ fn every_flaw_is_found() {
         (Flaw::LostDelivery, &["S1", "L1"]),
         (Flaw::RepeatedAcknowledgement, &["S1"]),
         (Flaw::ChangedOperation, &["S2"]),
+        (Flaw::LostFromPage, &["S1"]),
+        (Flaw::SkippingToken, &["S1"]),
+        (Flaw::ChangedSnapshot, &["S2"]),
+        (Flaw::OverlookedExpectation, &["S2"]),
         (Flaw::LostLeave, &["S9"]),
         // Whoever is not woken misses operations, or a peer's presence.
         (Flaw::LostWakeup, &["L1", "S9"]),

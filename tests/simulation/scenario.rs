@@ -22,6 +22,14 @@ pub enum Flaw {
     ChangedOperation,
     /// A PresenceUpdate that says that somebody left does not arrive.
     LostLeave,
+    /// One operation of a page does not arrive.
+    LostFromPage,
+    /// What a resume token stands for is further than what came with it.
+    SkippingToken,
+    /// One piece of a snapshot is something else.
+    ChangedSnapshot,
+    /// The relay never sees what a batch's sender expects.
+    OverlookedExpectation,
     /// What the relay has to send to one connection is never asked for.
     LostWakeup,
 }
@@ -218,7 +226,7 @@ fn settings(random: &mut Random, is_small: bool, durability: Durability) -> Sett
         return settings;
     }
     let connection = &mut settings.connection;
-    connection.message_bytes_max = 4096;
+    connection.message_bytes_max = 8192;
     connection.batch_operations_max = random.pick(&[3, 10]);
     connection.inflight_bytes_max = random.pick(&[4096, 100_000]);
     connection.handshake_timeout = milliseconds(random.pick(&[500, 10_000]));

@@ -116,8 +116,8 @@ tables! {
         /// Bytes of operations per second of one connection, on each shard where it has documents. A batch that is
         /// sent again and was applied counts here, and not as operations. For people, 64 KiB are plenty.
         connection_bytes_per_second: Option<u64> = None, OrOff(Bytes(1..=GIB));
-        /// Requests per second of one connection that are neither operations nor presence: Open, SyncRequest, Ping and
-        /// Hello. For people, 10 are plenty.
+        /// Requests per second of one connection that are neither operations nor presence: Hello, Open, SyncRequest,
+        /// SnapshotOffer, Delete, List and Ping. For people, 10 are plenty.
         connection_requests_per_second: Option<u64> = None, OrOff(Count(1..=1_000_000));
         /// Operations per second of all connections of one user, on each shard. The user is the tenant's and the token's
         /// where tokens are asked for, otherwise whomever the client names; one that names nobody is not limited. Each

@@ -298,3 +298,18 @@ fn who_watches_and_does_not_listen_is_told_to_list_again() {
     });
     assert!(is_incomplete);
 }
+
+#[test]
+fn what_no_document_id_can_be_compared_with_is_not_looked_for() {
+    let mut relay = Relay::new();
+    let (ann, _) = written(&mut relay, "ann", "notes");
+    let (longest, longer) = ("n".repeat(256), "n".repeat(70_000));
+    for (prefix, after) in [(&*longer, ""), ("", &*longer)] {
+        relay.send(ann, list(prefix, after, 0, true));
+        let error = expect!(relay, ann, Error);
+        assert_eq!(error.code(), ErrorCode::DocumentIdInvalid);
+        assert_eq!(error.request_id, 5);
+    }
+    relay.send(ann, list(&longest, &longest, 0, false));
+    assert!(expect!(relay, ann, Directory).documents.is_empty());
+}

@@ -199,6 +199,8 @@ impl Shard {
             presence_cursor: joiner.is_told.then(|| open.presence.head()),
             is_warned: false,
         };
+        // A snapshot of which not all has come begins anew.
+        self.drop_upload(key, document_key);
         if let Some(existing) = self.sessions[key].subscription(document_key) {
             let index = existing.index;
             *existing = Subscription {

@@ -187,3 +187,13 @@ fn who_reads_history_while_it_is_compacted_gets_the_snapshot() {
     });
     assert_eq!(last.expect("it arrives").revision, 60);
 }
+
+#[test]
+fn what_was_begun_is_given_back_when_the_document_is_opened_again() {
+    let mut relay = Relay::new();
+    let (ann, notes) = log_of(&mut relay, 5);
+    relay.send(ann, offer(notes, 3, 9, 0, "begun"));
+    assert_ne!(relay.shards[0].metrics().input_bytes, 0);
+    relay.open(ann, "notes", "log");
+    assert_eq!(relay.shards[0].metrics().input_bytes, 0);
+}

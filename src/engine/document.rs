@@ -209,7 +209,8 @@ impl Open {
 
     /// Nothing of it waits for the store.
     pub fn is_at_rest(&self) -> bool {
-        self.pending.is_empty() && self.snapshot.storing_bytes == 0
+        let is_being_deleted = self.is_deleting && !self.is_deleted;
+        self.pending.is_empty() && self.snapshot.storing_bytes == 0 && !is_being_deleted
     }
 
     /// The store has so many bytes of it.

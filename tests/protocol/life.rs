@@ -313,3 +313,21 @@ fn what_no_document_id_can_be_compared_with_is_not_looked_for() {
     relay.send(ann, list(&longest, &longest, 0, false));
     assert!(expect!(relay, ann, Directory).documents.is_empty());
 }
+
+#[test]
+fn a_document_that_is_being_deleted_stays_in_memory_until_it_is() {
+    let mut relay = Relay::with(1, |settings| {
+        settings.document.idle_timeout = Duration::from_secs(1);
+    });
+    let (ann, notes) = written(&mut relay, "ann", "notes");
+    relay.send(ann, crate::requests::close(notes));
+    let watcher = relay.greeted("watcher");
+    relay.send(watcher, list("", "", 0, true));
+    expect!(relay, watcher, Directory);
+    relay.hold_store();
+    relay.send(ann, delete("notes", false));
+    relay.pass(Duration::from_secs(2));
+    relay.release_store();
+    expect!(relay, ann, Deleted);
+    assert_eq!(expect!(relay, watcher, DirectoryUpdate).deleted, ["notes"]);
+}

@@ -76,8 +76,14 @@ impl Shard {
             let session = self.sessions.get(joiner.session);
             session.is_some_and(|session| !session.is_closing())
         });
-        for joiner in &waiting {
-            self.sessions[joiner.session].joining -= 1;
+        for joiner in &mut waiting {
+            let session = &mut self.sessions[joiner.session];
+            session.joining -= 1;
+            // A fresh token may have taken away what the one granted with which it asked.
+            let identity = session
+                .identity()
+                .expect("it said Hello, and is not closing");
+            joiner.permissions = identity.permissions_for(&name);
         }
         let opened = match result {
             Ok(Loaded::Live(loaded)) => self

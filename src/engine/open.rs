@@ -143,6 +143,9 @@ impl Shard {
     ) -> Result<(), Refusal> {
         let key = joiner.session;
         let epoch = self.settings.epoch;
+        if !joiner.permissions.read {
+            return Err(Refusal::Forbidden("reading the document"));
+        }
         let open = self.documents[document_key].open();
         let open = open.expect("the caller knows that it is open");
         if open.is_deleting {

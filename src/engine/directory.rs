@@ -13,6 +13,7 @@ use crate::store::{DocumentList, ReadError, StoreRequest};
 use super::identity::Identity;
 use super::key::SessionKey;
 use super::lane::MeshMessage;
+use super::open::DOCUMENT_ID_BYTES_MAX;
 use super::refusal::Refusal;
 use super::request::Asked;
 use super::shard::Shard;
@@ -58,8 +59,7 @@ pub struct Announcements {
 impl Shard {
     /// A client lists documents.
     pub(super) fn list(&mut self, key: SessionKey, request: wire::List) {
-        if self.listings.len() >= self.settings.memory.catch_up_reads_max {
-            let refusal = Refusal::Unavailable("too many lists are being read".to_owned());
+        if let Err(refusal) = self.may_list(&request) {
             return self.reply(key, refusal.error(request.request_id, 0));
         }
         let session = &mut self.sessions[key];
@@ -83,6 +83,18 @@ impl Shard {
         let tenant = self.tenant_of(key);
         let after = after.map(|after| global_id(&tenant, &after).into());
         self.ask_for_list(listing, after);
+    }
+
+    /// A prefix is kept for as long as it is watched, and the store looks for what stands after it.
+    fn may_list(&self, request: &wire::List) -> Result<(), Refusal> {
+        if request.prefix.len().max(request.after.len()) > DOCUMENT_ID_BYTES_MAX {
+            return Err(Refusal::DocumentIdInvalid);
+        }
+        if self.listings.len() >= self.settings.memory.catch_up_reads_max {
+            let reason = "too many lists are being read";
+            return Err(Refusal::Unavailable(reason.to_owned()));
+        }
+        Ok(())
     }
 
     fn tenant_of(&self, key: SessionKey) -> Arc<str> {

@@ -186,22 +186,25 @@ impl Document {
             State::Loading { waiting, .. } | State::Restoring { waiting, .. } => {
                 waiting.capacity() * size_of::<Joiner>()
             }
-            State::Open(open) => {
-                size_of::<Open>()
-                    + open.kind.footprint_bytes()
-                    + open.versions.held_bytes(open.head_revision)
-                    + open.dedupe.footprint_bytes()
-                    + open.ring.footprint_bytes()
-                    + open.presence.footprint_bytes()
-                    + open.subscribers.capacity() * size_of::<SessionKey>()
-                    + open.members.len() * size_of::<(u64, SessionKey)>()
-            }
+            State::Open(open) => open.footprint_bytes(),
         };
         size_of::<Self>() + self.name.len() + state
     }
 }
 
 impl Open {
+    /// What it holds in memory.
+    pub fn footprint_bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.kind.footprint_bytes()
+            + self.versions.held_bytes(self.head_revision)
+            + self.dedupe.footprint_bytes()
+            + self.ring.footprint_bytes()
+            + self.presence.footprint_bytes()
+            + self.subscribers.capacity() * size_of::<SessionKey>()
+            + self.members.len() * size_of::<(u64, SessionKey)>()
+    }
+
     /// What a snapshot of it takes, about.
     pub fn snapshot_bytes(&self) -> usize {
         self.kind.state_bytes() + self.dedupe.footprint_bytes()
@@ -209,7 +212,8 @@ impl Open {
 
     /// Nothing of it waits for the store.
     pub fn is_at_rest(&self) -> bool {
-        self.pending.is_empty() && self.snapshot.storing_bytes == 0
+        let is_being_deleted = self.is_deleting && !self.is_deleted;
+        self.pending.is_empty() && self.snapshot.storing_bytes == 0 && !is_being_deleted
     }
 
     /// The store has so many bytes of it.

@@ -252,9 +252,10 @@ impl Shard {
         }
     }
 
-    /// Drops idle documents until there is room for another. False: there is none.
-    pub(super) fn make_room(&mut self) -> bool {
+    /// Drops idle documents until there is room for so many bytes more. False: there is none.
+    pub(super) fn make_room(&mut self, bytes: usize) -> bool {
         let bytes_max = self.settings.memory.document_bytes_max;
+        let bytes_max = bytes_max.saturating_sub(bytes);
         if self.ledger.document_bytes < bytes_max {
             return true;
         }

@@ -24,10 +24,8 @@ use super::version::Versions;
 impl Shard {
     /// Asks the store for a document that is not in memory.
     pub(super) fn load(&mut self, name: Arc<str>) -> Result<DocumentKey, Refusal> {
-        if !self.make_room() {
-            return Err(Refusal::Unavailable(
-                "no memory for another document".to_owned(),
-            ));
+        if !self.make_room(0) {
+            return Err(no_memory());
         }
         self.opened += 1;
         let document = Document {
@@ -76,13 +74,23 @@ impl Shard {
             let session = self.sessions.get(joiner.session);
             session.is_some_and(|session| !session.is_closing())
         });
-        for joiner in &waiting {
-            self.sessions[joiner.session].joining -= 1;
+        for joiner in &mut waiting {
+            let session = &mut self.sessions[joiner.session];
+            session.joining -= 1;
+            // A fresh token may have taken away what the one granted with which it asked.
+            let identity = session
+                .identity()
+                .expect("it said Hello, and is not closing");
+            joiner.permissions = identity.permissions_for(&name);
         }
         let opened = match result {
             Ok(Loaded::Live(loaded)) => self
                 .open_loaded(name, handle, loaded, now)
-                .map_err(|error| Refusal::Unavailable(error.to_string())),
+                .map_err(|error| Refusal::Unavailable(error.to_string()))
+                .and_then(|open| match self.make_room(open.footprint_bytes()) {
+                    true => Ok(open),
+                    false => Err(no_memory()),
+                }),
             Ok(Loaded::Unknown) => self.open_created(name, handle, 0, &waiting, now),
             Ok(Loaded::Gone { revision }) => {
                 self.open_created(name, handle, revision, &waiting, now)
@@ -237,6 +245,10 @@ impl Shard {
             kind,
         }
     }
+}
+
+fn no_memory() -> Refusal {
+    Refusal::Unavailable("no memory for another document".to_owned())
 }
 
 /// What a document is before its first operation.

@@ -127,11 +127,19 @@ impl Shard {
             return Err(invalid("there is a newer one"));
         }
         let next_clocks = open.dedupe.next_clocks_at(revision);
-        open.kind.take_offer(OfferRecord {
+        let offer = OfferRecord {
             revision,
             data: Bytes::from(upload.data),
             next_clocks: next_clocks.ok_or_else(|| invalid("its revision is too old"))?,
-        })?;
+        };
+        if !self.make_room(offer.data.len()) {
+            return Err(Refusal::Unavailable(
+                "no memory for a snapshot of this size".to_owned(),
+            ));
+        }
+        let open = self.documents[document_key].open_mut();
+        let open = open.expect("subscribed to");
+        open.kind.take_offer(offer)?;
         let promise = Promise {
             session: key,
             asked,

@@ -143,6 +143,9 @@ impl Shard {
     ) -> Result<(), Refusal> {
         let key = joiner.session;
         let epoch = self.settings.epoch;
+        if !joiner.permissions.read {
+            return Err(Refusal::Forbidden("reading the document"));
+        }
         let open = self.documents[document_key].open();
         let open = open.expect("the caller knows that it is open");
         if open.is_deleting {
@@ -202,6 +205,7 @@ impl Shard {
             presence_cursor: joiner.is_told.then(|| open.presence.head()),
             is_warned: false,
         };
+        // A snapshot of which not all has come begins anew.
         self.drop_upload(key, document_key);
         if let Some(existing) = self.sessions[key].subscription(document_key) {
             let index = existing.index;

@@ -298,3 +298,36 @@ fn who_watches_and_does_not_listen_is_told_to_list_again() {
     });
     assert!(is_incomplete);
 }
+
+#[test]
+fn what_no_document_id_can_be_compared_with_is_not_looked_for() {
+    let mut relay = Relay::new();
+    let (ann, _) = written(&mut relay, "ann", "notes");
+    let (longest, longer) = ("n".repeat(256), "n".repeat(70_000));
+    for (prefix, after) in [(&*longer, ""), ("", &*longer)] {
+        relay.send(ann, list(prefix, after, 0, true));
+        let error = expect!(relay, ann, Error);
+        assert_eq!(error.code(), ErrorCode::DocumentIdInvalid);
+        assert_eq!(error.request_id, 5);
+    }
+    relay.send(ann, list(&longest, &longest, 0, false));
+    assert!(expect!(relay, ann, Directory).documents.is_empty());
+}
+
+#[test]
+fn a_document_that_is_being_deleted_stays_in_memory_until_it_is() {
+    let mut relay = Relay::with(1, |settings| {
+        settings.document.idle_timeout = Duration::from_secs(1);
+    });
+    let (ann, notes) = written(&mut relay, "ann", "notes");
+    relay.send(ann, crate::requests::close(notes));
+    let watcher = relay.greeted("watcher");
+    relay.send(watcher, list("", "", 0, true));
+    expect!(relay, watcher, Directory);
+    relay.hold_store();
+    relay.send(ann, delete("notes", false));
+    relay.pass(Duration::from_secs(2));
+    relay.release_store();
+    expect!(relay, ann, Deleted);
+    assert_eq!(expect!(relay, watcher, DirectoryUpdate).deleted, ["notes"]);
+}

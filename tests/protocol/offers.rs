@@ -201,3 +201,65 @@ fn who_opens_the_document_again_gives_up_what_it_had_begun_to_offer() {
     let error = expect!(relay, ann, Error);
     assert_eq!(error.code(), ErrorCode::SnapshotInvalid);
 }
+
+#[test]
+fn offers_and_what_is_loaded_with_them_stay_within_the_memory_for_documents() {
+    const BYTES: usize = 1 << 20;
+    let mut relay = Relay::with(1, |settings| {
+        settings.memory.document_bytes_max = 3 * BYTES;
+        settings.document.bytes_max = BYTES;
+    });
+    let sum = "s".repeat(BYTES / 2);
+    let ann = relay.greeted("ann");
+    let mut refused = 0;
+    for number in 0..16 {
+        relay.send(ann, open(&format!("{number}"), "log", true));
+        let notes = match relay.next(ann) {
+            Some(event::Body::Opened(opened)) => opened.document,
+            Some(event::Body::Error(error)) => {
+                assert_eq!(error.code(), ErrorCode::ServiceUnavailable);
+                continue;
+            }
+            other => panic!("{other:?}"),
+        };
+        relay.send(ann, log_batch(notes, 0, ["x"]));
+        expect!(relay, ann, Ack);
+        relay.send(ann, offer(notes, 1, BYTES as u64 / 2, 0, &sum));
+        match relay.next(ann) {
+            Some(event::Body::SnapshotAccepted(_)) => {
+                relay.send(ann, crate::requests::close(notes));
+            }
+            Some(event::Body::Error(error)) => {
+                assert_eq!(error.code(), ErrorCode::ServiceUnavailable);
+                refused += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+        let held = relay.shards[0].metrics().document_bytes as usize;
+        assert!(held < 4 * BYTES, "{held} bytes after {number}");
+    }
+    assert_eq!(refused, 0, "what is idle makes room");
+
+    // All at once, and nobody leaves.
+    relay.hold_store();
+    let mut readers = Vec::new();
+    for number in 0..16 {
+        let reader = relay.greeted(&format!("reader {number}"));
+        relay.send(reader, open(&format!("{number}"), "", false));
+        readers.push(reader);
+    }
+    relay.release_store();
+    let held = relay.shards[0].metrics().document_bytes as usize;
+    assert!(held < 4 * BYTES, "{held} bytes are loaded");
+    let mut opened = 0;
+    for reader in readers {
+        match relay.next(reader) {
+            Some(event::Body::Opened(_)) => opened += 1,
+            Some(event::Body::Error(error)) => {
+                assert_eq!(error.code(), ErrorCode::ServiceUnavailable);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!((4..16).contains(&opened), "{opened}");
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corelay::auth::{KeyMaterial, Revocation, Revocations, Rules, Verifier};
-use corelay::codec::wire::{ErrorCode, request};
+use corelay::codec::wire::{ErrorCode, event, request};
 use corelay::engine::shard::{Arrival, Authority, Transport};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::{Value, json};
@@ -338,4 +338,45 @@ fn a_key_that_may_have_come_is_asked_for() {
     assert_eq!(relay.shards[0].set_authority(set("new"), now), 0);
     assert_eq!(answer(&mut relay, "new"), refused);
     assert_eq!(answer(&mut relay, "old"), later);
+}
+
+#[test]
+fn a_fresh_token_counts_for_what_is_still_being_loaded() {
+    for shards in [1, 2, 3] {
+        let mut relay = relay(shards);
+        let writer = admitted(&mut relay, "writer", &json!({}));
+        for name in ["readable", "closed"] {
+            let opened = relay.open(writer, name, "log");
+            relay.send(writer, log_batch(opened.document, 0, ["x"]));
+            expect!(relay, writer, Ack);
+        }
+        relay.restart(|_| ());
+        let client = admitted(&mut relay, "client", &json!({}));
+        relay.hold_store();
+        for name in ["readable", "closed", "new"] {
+            relay.send(client, open(name, "log", true));
+        }
+        let narrow = json!({"documents": ["readable", "new"], "permissions": ["read"]});
+        relay.send(client, hello_with("client", token(&narrow)));
+        expect!(relay, client, Connected);
+        relay.release_store();
+        let mut opened = Vec::new();
+        let mut refused = Vec::new();
+        for body in relay.drain(client) {
+            match body {
+                event::Body::Opened(found) => opened.push(found),
+                event::Body::Error(error) => refused.push(error.code()),
+                event::Body::RemoteOps(_) | event::Body::SyncResponse(_) => (),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(refused, [ErrorCode::Forbidden; 2]);
+        let [readable] = &opened[..] else {
+            panic!("{opened:?}");
+        };
+        let permissions = readable.permissions.expect("set");
+        assert!(permissions.read && !permissions.write);
+        relay.send(client, log_batch(readable.document, 0, ["y"]));
+        assert_eq!(expect!(relay, client, Nack).code(), ErrorCode::Forbidden);
+    }
 }

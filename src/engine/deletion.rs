@@ -218,16 +218,18 @@ impl Shard {
             document_id: document_id.to_owned(),
             undone: deletion.undo,
         };
-        if self.sessions.contains_key(deletion.session) {
-            let body = event::Body::Deleted(deleted);
-            self.answer(deletion.session, &deletion.asked, body);
-        }
+        self.answer_deletion(deletion, event::Body::Deleted(deleted));
     }
 
     pub(super) fn refuse_deletion(&mut self, deletion: &Deletion, refusal: &Refusal) {
-        if self.sessions.contains_key(deletion.session) {
-            let error = refusal.error(deletion.request_id, 0);
-            self.answer(deletion.session, &deletion.asked, error);
+        self.answer_deletion(deletion, refusal.error(deletion.request_id, 0));
+    }
+
+    /// Nothing follows a connection's Close.
+    fn answer_deletion(&mut self, deletion: &Deletion, body: event::Body) {
+        let session = self.sessions.get(deletion.session);
+        if session.is_some_and(|session| !session.is_closing()) {
+            self.answer(deletion.session, &deletion.asked, body);
         }
     }
 

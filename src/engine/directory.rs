@@ -3,7 +3,7 @@
 //! The store has the list. What changes is announced by the document's shard to all others, and kept in a small
 //! ring on each; who watches has a place in it, and lists again when it is overtaken.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::auth::{global_id, split_global_id};
@@ -46,6 +46,8 @@ pub struct Watch {
     prefix: String,
     /// How many announcements there had been when it was last told.
     seen: u64,
+    /// The list is being read: what has changed since is told after it.
+    is_listing: bool,
 }
 
 /// What has lately been announced.
@@ -63,10 +65,14 @@ impl Shard {
             return self.reply(key, refusal.error(request.request_id, 0));
         }
         let session = &mut self.sessions[key];
+        // Who lists page by page is told what changes meanwhile.
+        let before = session.watch.take();
+        let before = before.filter(|watch| watch.prefix == request.prefix);
         session.watch = request.watch.then(|| {
             Box::new(Watch {
                 prefix: request.prefix.clone(),
-                seen: self.announcements.count,
+                seen: before.map_or(self.announcements.count, |watch| watch.seen),
+                is_listing: true,
             })
         });
         let watchers = &mut self.announcements.watchers;
@@ -123,6 +129,19 @@ impl Shard {
         let Some(listing) = self.listings.remove(&ticket) else {
             return;
         };
+        let key = listing.session;
+        self.answer_list(listing, result);
+        let is_answered = !self.listings.values().any(|listing| listing.session == key);
+        if is_answered
+            && let Some(session) = self.sessions.get_mut(key)
+            && let Some(watch) = &mut session.watch
+        {
+            watch.is_listing = false;
+            self.mark_writable(key);
+        }
+    }
+
+    fn answer_list(&mut self, listing: Listing, result: Result<DocumentList, ReadError>) {
         let session = self.sessions.get(listing.session);
         let Some(identity) = session.and_then(|session| session.identity()).cloned() else {
             return;
@@ -187,7 +206,7 @@ impl Shard {
         let announcements = &self.announcements;
         let session = &mut self.sessions[key];
         let identity = session.identity().cloned()?;
-        let watch = session.watch.as_mut()?;
+        let watch = session.watch.as_mut().filter(|watch| !watch.is_listing)?;
         let unseen = usize::try_from(announcements.count - watch.seen).unwrap_or(usize::MAX);
         watch.seen = announcements.count;
         let mut update = wire::DirectoryUpdate {
@@ -195,7 +214,13 @@ impl Shard {
             ..Default::default()
         };
         let kept = announcements.newest.len().saturating_sub(unseen);
-        for announcement in announcements.newest.range(kept..) {
+        // Of one document only the newest: the two lists have no order between them.
+        let unseen: BTreeMap<&str, &Announcement> = announcements
+            .newest
+            .range(kept..)
+            .map(|announcement| (&*announcement.name, announcement))
+            .collect();
+        for announcement in unseen.into_values() {
             if !watch.may_see(&identity, announcement) {
                 continue;
             }

@@ -331,3 +331,40 @@ fn a_document_that_is_being_deleted_stays_in_memory_until_it_is() {
     expect!(relay, ann, Deleted);
     assert_eq!(expect!(relay, watcher, DirectoryUpdate).deleted, ["notes"]);
 }
+
+#[test]
+fn what_changes_while_a_watcher_lists_page_by_page_is_told_in_the_end() {
+    let mut relay = Relay::new();
+    for name in ["a1", "a2"] {
+        written(&mut relay, name, name);
+    }
+    let watcher = relay.greeted("watcher");
+    relay.send(watcher, list("a", "", 1, true));
+    assert!(expect!(relay, watcher, Directory).has_more);
+    relay.limit(watcher, 0);
+    written(&mut relay, "first", "a3");
+    // The first news is on its way; the others wait.
+    written(&mut relay, "second", "a0");
+    let cleo = relay.greeted("cleo");
+    relay.send(cleo, delete("a1", false));
+    relay.send(cleo, delete("a1", true));
+    relay.send(watcher, list("a", "a1", 0, true));
+    relay.limit(watcher, usize::MAX);
+    let mut documents = vec!["a1".to_owned()];
+    for body in relay.drain(watcher) {
+        let (created, deleted) = match body {
+            event::Body::Directory(list) => (list.documents, vec![]),
+            event::Body::DirectoryUpdate(update) => {
+                let mut created = update.created.iter();
+                assert!(created.all(|entry| !update.deleted.contains(&entry.document_id)));
+                (update.created, update.deleted)
+            }
+            other => panic!("{other:?}"),
+        };
+        documents.retain(|id| !deleted.contains(id));
+        documents.extend(created.into_iter().map(|entry| entry.document_id));
+    }
+    documents.sort_unstable();
+    documents.dedup();
+    assert_eq!(documents, ["a0", "a1", "a2", "a3"]);
+}

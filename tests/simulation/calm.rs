@@ -9,7 +9,7 @@ use super::judge::broken;
 use super::world::World;
 
 /// When faults have stopped, everybody has everything within this time.
-const SETTLED_US_MAX: u64 = 120_000_000;
+const SETTLED_US_MAX: u64 = 240_000_000;
 const CALM_STEP_US: u64 = 5_000;
 /// A planned stop takes no longer, whatever clients do.
 const STOP_US_MAX: u64 = 60_000_000;
@@ -59,16 +59,27 @@ impl World {
                             .note(format_args!("{}: {replica:#?}", client.name));
                     }
                 }
-                broken!("L1", "not everybody has everything");
+                let lists = self.clients.iter();
+                let lists: Vec<_> = lists
+                    .filter_map(|client| client.session.as_ref())
+                    .map(|session| &session.directory)
+                    .collect();
+                let live = self.judge.live();
+                broken!("L1", "not everybody has everything: {live:?}, {lists:?}");
             }
             self.step(CALM_STEP_US);
         }
     }
 
-    /// Whether everybody has seen the newest revisions, and the relay is there.
+    /// Whether everybody has seen the newest revisions and the list of documents, and the relay is there.
     fn has_everything(&self) -> bool {
         let judge = &self.judge;
+        let live = judge.live();
         self.relay.is_some()
+            && self.clients.iter().all(|client| {
+                let session = client.session.as_ref();
+                session.is_some_and(|session| session.directory.documents == live)
+            })
             && self.clients.iter().all(|client| {
                 client.replicas.iter().all(|replica| {
                     let seen = replica.seen.map_or(0, |seen| seen.revision);
@@ -145,7 +156,11 @@ impl World {
         }
         let limits = self.scenario.limits();
         let idle_us = limits.document.idle_timeout.as_micros() as u64;
-        for step_us in [CALM_STEP_US; 100].into_iter().chain([idle_us; 3]) {
+        for step_us in [CALM_STEP_US; 100]
+            .into_iter()
+            .chain([idle_us; 3])
+            .chain([CALM_STEP_US; 20])
+        {
             self.step(step_us);
         }
         if let Some(relay) = &self.relay {

@@ -124,10 +124,9 @@ impl Client {
     }
 
     pub fn is_settled(&self) -> bool {
-        let is_quiet = self
-            .session
-            .as_ref()
-            .is_some_and(|session| session.opening.is_empty() && session.sent_all());
+        let is_quiet = self.session.as_ref().is_some_and(|session| {
+            session.opening.is_empty() && session.sent_all() && session.directory.is_complete
+        });
         is_quiet && self.client_id.is_some() && self.replicas.iter().all(Replica::is_settled)
     }
 
@@ -200,6 +199,14 @@ impl Client {
         if !session.is_connected {
             return;
         }
+        let directory = &mut session.directory;
+        let is_due = around.is_calm && !directory.is_complete;
+        if !directory.is_asking()
+            && around.now_us >= directory.retry_at_us
+            && (is_due || around.random.happens(around.rates.list))
+        {
+            directory.ask(&mut session.connection, around.random);
+        }
         for index in 0..self.replicas.len() {
             self.act_on(index, around);
         }
@@ -229,10 +236,15 @@ impl Client {
         if around.now_us < replica.retry_at_us {
             return;
         }
+        if around.scenario.is_deleting && random.happens(rates.delete) {
+            session.delete(index, replica, random);
+        }
+        let floor = around.judge.floor(&replica.document);
         let Some(subscription) = &replica.subscription else {
             if !is_opening && (around.is_calm || random.happens(3000)) {
                 let is_plain = !around.scenario.is_lossless();
                 let mut wants = Wants::any(replica, is_plain, random);
+                wants.floor = floor;
                 wants.is_once = !around.is_calm && random.happens(1000);
                 session.open(index, replica, wants, random);
             }
@@ -241,7 +253,8 @@ impl Client {
         let handle = subscription.handle;
         let opens_again = !is_opening && random.happens(rates.open_again);
         if opens_again {
-            let wants = Wants::any(replica, true, random);
+            let mut wants = Wants::any(replica, true, random);
+            wants.floor = floor;
             session.open(index, replica, wants, random);
         }
         let must_sync = subscription.is_lost && !session.asked_to_sync.contains(&index);

@@ -112,7 +112,9 @@ impl Client {
                     let index = self.index(close.document);
                     let session = self.session.as_mut().expect("as before");
                     session.handles.remove(&close.document);
-                    if session.manner.is_json && session.asked_to_sync.remove(&index) {
+                    session.asked_to_sync.remove(&index);
+                    let synced = session.syncing.extract_if(.., |_, (of, _)| *of == index);
+                    if synced.count() > 0 && session.manner.is_json {
                         // By its name, the request opens the document again.
                         session.left.insert(close.document);
                     }
@@ -145,9 +147,26 @@ impl Client {
                     broken!("S4", "{}: {accepted:?} for nothing", self.name);
                 }
             }
-            event::Body::Deleted(_)
-            | event::Body::Directory(_)
-            | event::Body::DirectoryUpdate(_) => panic!("nobody has asked for this: {body:?}"),
+            event::Body::Deleted(deleted) => {
+                let asked = session.deleting.remove(&deleted.request_id);
+                let Some((index, _)) = asked.filter(|(_, undo)| *undo == deleted.undone) else {
+                    broken!("S4", "{}: {deleted:?} for nothing", self.name);
+                };
+                let document = &self.replicas[index].document;
+                if **document != *deleted.document_id {
+                    broken!("S4", "{}: {deleted:?} for {document}", self.name);
+                }
+                if !deleted.undone {
+                    around.judge.told_deletion(document);
+                }
+            }
+            event::Body::Directory(list) => {
+                let connection = &mut session.connection;
+                if !session.directory.answered(list, connection, around.random) {
+                    broken!("S4", "{}: a list for nothing", self.name);
+                }
+            }
+            event::Body::DirectoryUpdate(update) => session.directory.updated(update),
         }
     }
 
@@ -228,6 +247,9 @@ impl Client {
                     subscription.is_lost = true;
                 }
             }
+            ErrorCode::DocumentDeleted if around.scenario.is_deleting => {
+                replica.content.refused(batch.first_clock);
+            }
             ErrorCode::DocumentTooLarge => replica.content.abandon(),
             _wrong => broken!("L1", "{}: {nack:?} for {batch:?}", self.name),
         }
@@ -236,6 +258,7 @@ impl Client {
     fn failed(&mut self, reply_to: &str, error: &wire::Error, around: &mut Surroundings<'_>) {
         let session = self.session.as_mut().expect("the caller has it");
         session.offered.remove(reply_to);
+        session.deleting.remove(&error.request_id);
         let synced = session.syncing.remove(reply_to);
         if let Some((index, _)) = synced {
             session.asked_to_sync.remove(&index);
@@ -245,6 +268,7 @@ impl Client {
             0 => around.retry_at_us(),
             after_ms => around.now_us + u64::from(after_ms) * 1000,
         };
+        session.directory.refused(error.request_id, retry_at_us);
         if let Some((index, wants)) = &asked {
             let replica = &mut self.replicas[*index];
             replica.retry_at_us = retry_at_us;
@@ -262,6 +286,7 @@ impl Client {
                 if asked.is_some_and(|(_, wants)| {
                     wants.refuses_snapshots || wants.resume.is_some()
                 }) => {}
+            ErrorCode::DocumentDeleted if around.scenario.is_deleting => (),
             ErrorCode::ServiceUnavailable
             | ErrorCode::DocumentNotOpen
             | ErrorCode::DocumentNotFound => (),

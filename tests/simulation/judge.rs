@@ -38,6 +38,14 @@ pub struct Delivery<'a> {
     pub operation: &'a Bytes,
 }
 
+/// What a store has of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    Live { revision: u64 },
+    Deleted,
+    Gone { revision: u64 },
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Placed {
     origin: u64,
@@ -54,6 +62,13 @@ struct History {
     texts: Vec<Text>,
     /// The newest revision that anybody was told of.
     told_revision: u64,
+    /// The revisions after which its later lives began.
+    origins: Vec<u64>,
+    fate: Option<Fate>,
+    /// Deletions that were written, that are durable, and that somebody was told of.
+    deletions: u64,
+    durable_deletions: u64,
+    told_deletions: u64,
 }
 
 /// What clients have sent to one document.
@@ -108,6 +123,12 @@ impl Judge {
         }
         assert_eq!(history.kind, kind, "a document's kind is fixed");
         let head = history.placed.len() as u64;
+        match history.fate {
+            Some(Fate::Deleted) => broken!("S3", "{document}: an operation after its deletion"),
+            Some(Fate::Gone { .. }) => history.origins.push(head),
+            Some(Fate::Live { .. }) | None => (),
+        }
+        history.fate = None;
         if record.revision != head + 1 {
             broken!(
                 "S1",
@@ -191,9 +212,10 @@ impl Judge {
     /// A client is given a snapshot, with the clock that the relay expects of it at that revision.
     pub fn snapshot(&mut self, document: &Arc<str>, at: Position, client_id: u64, next_clock: u64) {
         let history = self.history(document, at);
-        let before = history.placed[..at.revision as usize].iter();
+        let before = history.until(at.revision);
         let clock = before.filter(|placed| placed.origin == client_id).count() as u64;
-        if clock != next_clock {
+        let is_empty = history.begins_after(at.revision) && next_clock == 0;
+        if clock != next_clock && !is_empty {
             broken!(
                 "S5",
                 "{document}: the snapshot at {at:?} has {clock} operations of {client_id}, not {next_clock}"
@@ -204,15 +226,23 @@ impl Judge {
 
     /// What a text is said to be.
     pub fn state(&mut self, document: &Arc<str>, at: Position, text: &Text) {
-        if *text != self.history(document, at).text_at(at.revision) {
+        let history = self.history(document, at);
+        if text.len_bytes() == 0 && history.begins_after(at.revision) {
+            return;
+        }
+        if *text != history.text_at(at.revision) {
             broken!("S2", "{document}: the snapshot at {at:?} is not its text");
         }
     }
 
     /// What a log's snapshot holds.
     pub fn summary(&mut self, document: &Arc<str>, at: Position, data: &[u8]) -> Summary {
-        let mut expected = Summary::default();
-        for placed in self.history(document, at).until(at.revision) {
+        let history = self.history(document, at);
+        if data.is_empty() && history.begins_after(at.revision) {
+            return Summary::empty(at.revision);
+        }
+        let mut expected = Summary::empty(history.origin_of(at.revision));
+        for placed in history.until(at.revision) {
             expected.add(placed.origin, placed.clock, &placed.operation);
         }
         match Summary::decode(at.revision, data) {
@@ -222,6 +252,70 @@ impl Judge {
                 "{document}: the snapshot at {at:?} is {other:?}, and not {expected:?}"
             ),
         }
+    }
+
+    /// The store has deleted it.
+    pub fn deleted(&mut self, document: &Arc<str>) {
+        let key = (document.clone(), self.epoch);
+        let history = self.histories.entry(key).or_default();
+        history.fate = Some(Fate::Deleted);
+        history.deletions += 1;
+    }
+
+    /// The store may have let a deletion go, or the document.
+    pub fn changed(&mut self, document: &Arc<str>, fate: Fate) {
+        let key = (document.clone(), self.epoch);
+        self.histories.entry(key).or_default().fate = Some(fate);
+    }
+
+    /// What is written is durable.
+    pub fn synced(&mut self) {
+        for history in self.histories.values_mut() {
+            history.durable_deletions = history.deletions;
+        }
+    }
+
+    /// A client is told that a document is deleted.
+    pub fn told_deletion(&mut self, document: &Arc<str>) {
+        let key = (document.clone(), self.epoch);
+        let history = self.histories.entry(key).or_default();
+        history.told_deletions += 1;
+        if history.told_deletions > history.durable_deletions {
+            broken!("S3", "{document}: a deletion was told that is not durable");
+        }
+    }
+
+    /// Everything up to here is of an earlier life of the document, and nobody is told of it any more.
+    pub fn floor(&self, document: &Arc<str>) -> u64 {
+        let history = self.histories.get(&(document.clone(), self.epoch));
+        history.map_or(0, |history| match history.fate {
+            Some(Fate::Gone { revision }) => revision,
+            _ => history.origins.last().copied().unwrap_or_default(),
+        })
+    }
+
+    /// After which revision the newest life began, if that is not before `revision`.
+    pub fn begun_since(&self, document: &Arc<str>, revision: u64) -> Option<u64> {
+        let floor = self.floor(document);
+        (floor > 0 && floor >= revision).then_some(floor)
+    }
+
+    /// Documents that are to be listed, with their kinds.
+    pub fn live(&self) -> BTreeMap<String, String> {
+        let current = self.histories.iter();
+        let current = current.filter(|((_, epoch), history)| {
+            let is_live = matches!(history.fate, None | Some(Fate::Live { .. }));
+            *epoch == self.epoch && is_live && !history.placed.is_empty()
+        });
+        let entries =
+            current.map(|((document, _), history)| (document.to_string(), history.kind.clone()));
+        entries.collect()
+    }
+
+    /// Whether a life of the document may begin here: then nothing is there yet.
+    pub fn begins_after(&self, document: &Arc<str>, at: Position) -> bool {
+        let history = self.histories.get(&(document.clone(), at.epoch));
+        history.is_some_and(|history| history.begins_after(at.revision))
     }
 
     /// The highest clock of each client.
@@ -265,11 +359,16 @@ impl Judge {
 
     /// The relay starts again on what the disk has: each document up to `revision_of` it. `is_lossless`: the end
     /// before was one that the durability mode promises to survive.
-    pub fn restarted(&mut self, epoch: u64, is_lossless: bool, revision_of: impl Fn(&str) -> u64) {
+    pub fn restarted(&mut self, epoch: u64, is_lossless: bool, fate_of: impl Fn(&str) -> Fate) {
         let current: Vec<_> = self.current().cloned().collect();
         for document in current {
             let history = &self.histories[&(document.clone(), self.epoch)];
-            let revision = revision_of(&document);
+            let fate = fate_of(&document);
+            let revision = match fate {
+                Fate::Live { revision } | Fate::Gone { revision } => revision,
+                // Nothing is written after a deletion.
+                Fate::Deleted => history.placed.len() as u64,
+            };
             if is_lossless && history.told_revision > revision {
                 broken!(
                     "S3",
@@ -279,6 +378,13 @@ impl Judge {
             }
             let mut history = history.clone();
             history.truncate(revision);
+            let is_lost = history.fate == Some(Fate::Deleted) && matches!(fate, Fate::Live { .. });
+            history.deletions -= u64::from(is_lost);
+            history.durable_deletions = history.deletions;
+            if is_lossless && history.told_deletions > history.deletions {
+                broken!("S3", "{document}: a deletion was told, and is lost");
+            }
+            history.fate = Some(fate);
             self.histories.insert((document, epoch), history);
         }
         self.epoch = epoch;
@@ -294,7 +400,7 @@ impl Judge {
     pub fn text(&self, document: &Arc<str>) -> Text {
         let history = self.histories.get(&(document.clone(), self.epoch));
         history
-            .and_then(|history| history.texts.last().cloned())
+            .map(|history| history.newest_text())
             .unwrap_or_default()
     }
 
@@ -335,15 +441,15 @@ impl History {
                     "{document}: {origin} did not send {edit:?} at {clock}"
                 );
             }
-            let mut text = self.texts.last().cloned().unwrap_or_default();
+            let mut text = self.newest_text();
             text.apply(&edit).expect("the engine applies it first");
             self.texts.push(text);
         } else {
             if sent.payloads.get(&placed.operation) != Some(&origin) {
                 broken!("S4", "{document}: {origin} did not send {placed:?}");
             }
-            if self
-                .placed
+            let origin = self.origins.last().copied().unwrap_or_default();
+            if self.placed[origin as usize..]
                 .iter()
                 .any(|other| other.operation == placed.operation)
             {
@@ -354,7 +460,8 @@ impl History {
     }
 
     fn next_clock(&self, origin: u64) -> u64 {
-        let mut newest = self.placed.iter().rev();
+        let life = self.origins.last().copied().unwrap_or_default();
+        let mut newest = self.placed[life as usize..].iter().rev();
         newest
             .find(|placed| placed.origin == origin)
             .map_or(0, |placed| placed.clock + 1)
@@ -370,15 +477,37 @@ impl History {
         }
     }
 
+    /// What a life of the document has up to a revision.
     fn until(&self, revision: u64) -> impl Iterator<Item = &Placed> {
-        self.placed.iter().take(revision as usize)
+        let origin = self.origin_of(revision) as usize;
+        self.placed.iter().take(revision as usize).skip(origin)
+    }
+
+    /// After which revision the life begins that a revision is of.
+    fn origin_of(&self, revision: u64) -> u64 {
+        let origins = self.origins.iter().rev();
+        let mut before = origins.filter(|origin| **origin < revision);
+        before.next().copied().unwrap_or_default()
+    }
+
+    fn begins_after(&self, revision: u64) -> bool {
+        let is_gone = matches!(self.fate, Some(Fate::Gone { revision: end }) if end == revision);
+        is_gone || self.origins.contains(&revision)
+    }
+
+    fn newest_text(&self) -> Text {
+        let revision = self.placed.len() as u64;
+        match self.texts.last() {
+            Some(text) if !self.begins_after(revision) => text.clone(),
+            _ => Text::default(),
+        }
     }
 
     fn find(&self, origin: u64, clock: u64) -> Option<u64> {
         let index = self
             .placed
             .iter()
-            .position(|placed| (placed.origin, placed.clock) == (origin, clock))?;
+            .rposition(|placed| (placed.origin, placed.clock) == (origin, clock))?;
         Some(index as u64 + 1)
     }
 
@@ -400,6 +529,7 @@ impl History {
         assert!(length <= self.placed.len(), "a store invents nothing");
         self.placed.truncate(length);
         self.texts.truncate(length);
+        self.origins.retain(|origin| *origin < revision);
         self.told_revision = self.told_revision.min(revision);
     }
 }

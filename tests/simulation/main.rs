@@ -8,6 +8,7 @@ mod calm;
 mod client;
 mod connection;
 mod content;
+mod directory;
 mod events;
 mod hostile;
 mod json;
@@ -33,7 +34,7 @@ use world::{Summary, play};
 const SEEDS_DEFAULT: u64 = 500;
 const THREADS: usize = 2;
 /// Seeds that find what was wrong once, each with what that was.
-const FOUND: [(u64, &str); 9] = [
+const FOUND: [(u64, &str); 10] = [
     (5, "a quiet client was given up without having been pinged"),
     (
         8,
@@ -63,6 +64,7 @@ const FOUND: [(u64, &str); 9] = [
         2224,
         "frames for a stalled client of another shard had no limit",
     ),
+    (151, "a deletion was answered after the connection's Close"),
     (3615, "an Open was answered after the connection's Close"),
 ];
 

@@ -132,6 +132,14 @@ impl Replica {
         let position = opened.position.expect("Opened has a position");
         let epoch = position.epoch;
         let sync = opened.sync();
+        // Whatever the client has is of an earlier life.
+        let is_new_life = judge
+            .begun_since(document, self.seen.unwrap_or_default().revision)
+            .is_some_and(|origin| opened.from_revision >= origin);
+        if is_new_life && matches!(self.content, Content::Log(_)) {
+            self.content.epoch_changed(opened.next_clock, false);
+            self.known.clear();
+        }
         let is_plain = wants.vector.is_none() && wants.resume.is_none();
         let have = wants.have.filter(|have| have.epoch == epoch);
         let has = have.map_or(0, |have| have.revision);
@@ -174,6 +182,7 @@ impl Replica {
             self.seen = (sync != SyncMode::Snapshot).then_some(Position { epoch, revision: 0 });
         }
         if let Some(clocks) = self.content.clocks()
+            && !is_new_life
             && !clocks.contains(&opened.next_clock)
             && (have.is_some() || !is_plain || is_always)
         {
@@ -262,14 +271,19 @@ impl Replica {
                 subscription.next_revision
             );
         }
-        let is_once = subscription.wants.is_once;
+        let (is_once, floor) = (subscription.wants.is_once, subscription.wants.floor);
         let kept = Wants {
+            floor,
             is_once: subscription.wants.is_once,
             refuses_snapshots: subscription.wants.refuses_snapshots,
             is_bidirectional: subscription.wants.is_bidirectional,
             ..Wants::default()
         };
-        subscription.wants = wants.map_or(kept, |wants| Wants { is_once, ..wants });
+        subscription.wants = wants.map_or(kept, |wants| Wants {
+            is_once,
+            floor,
+            ..wants
+        });
         subscription.next_revision = match subscription.wants.vector {
             Some(_) if !is_snapshot => 1,
             _ => from.revision + 1,
@@ -351,10 +365,11 @@ impl Replica {
         }
         if has_vector || !page.server_vector.is_empty() {
             let vector = judge.vector_at(document, at);
-            if page.server_vector != vector {
+            let is_fresh = page.server_vector.is_empty() && judge.begins_after(document, at);
+            if page.server_vector != vector && !is_fresh {
                 broken!("S2", "{document}: {page:?}, and {vector:?} is the vector");
             }
-            self.known = vector;
+            self.known = page.server_vector.clone();
         }
         subscription.is_to_be_asked = std::mem::take(&mut wants.is_bidirectional);
         wants.vector = None;
@@ -540,6 +555,9 @@ impl Replica {
                 operation,
             };
             judge.delivered(&self.document, &delivery);
+            if delivery.at.revision <= subscription.wants.floor {
+                broken!("S2", "{}: {delivery:?} of a deleted life", self.document);
+            }
             if subscription.wants.claims(delivery.origin, delivery.clock) {
                 broken!("S1", "{}: {delivery:?} was there", self.document);
             }

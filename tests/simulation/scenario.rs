@@ -45,6 +45,8 @@ pub struct Rates {
     pub sync_request: u64,
     pub expect: u64,
     pub offer: u64,
+    pub delete: u64,
+    pub list: u64,
     pub resend: u64,
     pub reset: u64,
     pub abandon: u64,
@@ -64,6 +66,8 @@ pub struct Scenario {
     /// Names and kinds.
     pub documents: Vec<(Arc<str>, &'static str)>,
     pub hostiles: usize,
+    /// Documents are deleted, and made again.
+    pub is_deleting: bool,
     pub steps: u64,
     pub step_us_max: u64,
     pub jump_us_max: u64,
@@ -97,6 +101,7 @@ impl Scenario {
             documents,
             clients: random.within(2..=6) as usize,
             hostiles: random.up_to(2),
+            is_deleting: durability == Durability::Always && random.happens(5000),
             steps: random.within(400..=2000),
             step_us_max: random.pick(&[500, 5_000, 20_000]),
             jump_us_max: random.pick(&[1_000_000, 70_000_000, 700_000_000]),
@@ -124,7 +129,7 @@ impl Scenario {
 
     /// State vectors and resume tokens mean the same for ever.
     pub fn is_lossless(&self) -> bool {
-        self.durability == Durability::Always
+        self.durability == Durability::Always && !self.is_deleting
     }
 
     pub fn limits(&self) -> &Settings {
@@ -145,6 +150,8 @@ impl Rates {
             sync_request: rate(&[0, 10, 100]),
             expect: rate(&[0, 300, 2000]),
             offer: rate(&[0, 30, 300]),
+            delete: rate(&[5, 20, 100]),
+            list: rate(&[0, 20, 200]),
             resend: rate(&[0, 20, 500]),
             reset: weather * rate(&[0, 5, 20]),
             abandon: weather * rate(&[0, 5, 20]),
@@ -174,6 +181,8 @@ impl Rates {
             sync_request: 0,
             expect: 0,
             offer: 0,
+            delete: 0,
+            list: 0,
             resend: 0,
             reset: 0,
             abandon: 0,
@@ -212,6 +221,7 @@ fn settings(random: &mut Random, is_small: bool, durability: Durability) -> Sett
         started_at_ms: 0,
     };
     let milliseconds = Duration::from_millis;
+    settings.document.delete_grace = milliseconds(random.pick(&[100, 5000, 60_000]));
     if random.happens(2500) {
         let rate = &mut settings.rate;
         rate.burst = milliseconds(random.pick(&[1000, 3000]));

@@ -9,6 +9,7 @@ use corelay::engine::shard::Transport;
 use super::client::Surroundings;
 use super::connection::Connection;
 use super::content::Content;
+use super::directory::Directory;
 use super::json::Names;
 use super::random::Random;
 use super::replica::{Replica, SentBatch};
@@ -90,6 +91,9 @@ pub struct Session {
     pub syncing: BTreeMap<String, (usize, Wants)>,
     /// Snapshots that were offered, by the ids of their last pieces.
     pub offered: BTreeMap<String, (usize, u64)>,
+    pub directory: Directory,
+    /// Deletions that were asked for: of which replica, and whether one is to be taken back.
+    pub deleting: BTreeMap<u64, (usize, bool)>,
     pub sent: BTreeMap<u64, (usize, SentBatch)>,
     pub last_operations: Option<wire::Operations>,
     pub asked_to_sync: BTreeSet<usize>,
@@ -118,6 +122,8 @@ impl Session {
             opening: BTreeMap::new(),
             syncing: BTreeMap::new(),
             offered: BTreeMap::new(),
+            directory: Directory::default(),
+            deleting: BTreeMap::new(),
             sent: BTreeMap::new(),
             last_operations: None,
             asked_to_sync: BTreeSet::new(),
@@ -147,6 +153,18 @@ impl Session {
             ..wants.open()
         }));
         self.opening.insert(request_id, (index, wants));
+    }
+
+    /// Asks that a document be deleted, or brought back.
+    pub fn delete(&mut self, index: usize, replica: &Replica, random: &mut Random) {
+        let request_id = 1 + random.number() / 2;
+        let undo = random.happens(5000);
+        self.connection.send(Body::Delete(wire::Delete {
+            request_id,
+            document_id: replica.document.as_ref().to_owned(),
+            undo,
+        }));
+        self.deleting.insert(request_id, (index, undo));
     }
 
     /// Asks for a Resync.

@@ -7,7 +7,7 @@ use corelay::store::{
     Backend, Committed, Loaded, MemoryStore, ReadError, Reader, StoreReply, StoreRequest, Write,
 };
 
-use super::judge::Judge;
+use super::judge::{Fate, Judge};
 use super::random::Random;
 use super::scenario::Flaw;
 
@@ -80,6 +80,7 @@ impl Storage {
         }
         if self.has_unsynced_commits && random.happens(rates.sync) {
             self.sync();
+            judge.synced();
         }
         let waits_for_sync =
             self.durability == Durability::Always && self.has_unsynced_commits && !self.is_hasty();
@@ -118,20 +119,21 @@ impl Storage {
         self.forget();
     }
 
-    /// The newest revision of a document.
-    pub fn revision(&self, document: &str) -> u64 {
+    /// What the store has of a document.
+    pub fn fate(&self, document: &str) -> Fate {
         let loaded = match self.store.load(document).expect("memory can be read") {
             Loaded::Live(loaded) => loaded,
-            Loaded::Unknown => return 0,
-            Loaded::Deleted { .. } => return 0,
-            Loaded::Gone { revision } => return revision,
+            Loaded::Unknown => return Fate::Live { revision: 0 },
+            Loaded::Deleted { .. } => return Fate::Deleted,
+            Loaded::Gone { revision } => return Fate::Gone { revision },
         };
         let snapshot = loaded.snapshot.map_or(0, |(revision, _)| revision);
-        loaded.records.last().map_or(snapshot, |record| {
+        let revision = loaded.records.last().map_or(snapshot, |record| {
             let (first, count) =
                 corelay::codec::record::operations_range(record).expect("it was written whole");
             first + u64::from(count) - 1
-        })
+        });
+        Fate::Live { revision }
     }
 
     fn serve(
@@ -209,6 +211,7 @@ impl Storage {
                     self.unsynced.push((shard, reply));
                 }
                 StoreRequest::Delete { document, at_ms } => {
+                    judge.deleted(&document.name);
                     let committed = self.write(Write::Delete {
                         document: document.name,
                         at_ms,
@@ -220,9 +223,11 @@ impl Storage {
                     self.unsynced.push((shard, reply));
                 }
                 StoreRequest::Restore { document } => {
+                    let name = document.name.clone();
                     let committed = self.write(Write::Restore {
                         document: document.name,
                     });
+                    judge.changed(&name, self.fate(&name));
                     let reply = StoreReply::Restored {
                         token: document.token,
                         stored_bytes: committed.changed[0],
@@ -235,6 +240,9 @@ impl Storage {
                 } => {
                     let committed = self.write(Write::Sweep { deleted_before_ms });
                     let swept = committed.sweeps[0];
+                    for document in judge.current().cloned().collect::<Vec<_>>() {
+                        judge.changed(&document, self.fate(&document));
+                    }
                     self.unsynced
                         .push((shard, StoreReply::Swept { ticket, swept }));
                 }

@@ -22,6 +22,8 @@ pub struct Wants {
     pub is_once: bool,
     pub is_bidirectional: bool,
     pub refuses_snapshots: bool,
+    /// When it was asked, everything up to here was of an earlier life of the document.
+    pub floor: u64,
 }
 
 /// Where catching up broke off.

@@ -292,6 +292,7 @@ impl World {
         if relay.is_stopped() {
             self.trace.note(format_args!("the relay has stopped"));
             self.storage.close();
+            self.judge.synced();
             self.end_process(false);
         }
     }
@@ -319,7 +320,7 @@ impl World {
         let storage = &self.storage;
         self.judge
             .restarted(storage.epoch(), is_lossless, |document| {
-                storage.revision(document)
+                storage.fate(document)
             });
     }
 

@@ -28,6 +28,8 @@ pub struct Deletion {
     undo: bool,
 }
 
+/// Deletions that wait for one document to be loaded.
+const DELETIONS_MAX: usize = 16;
 /// How often documents that were deleted are looked at.
 const SWEEP_PERIOD: Duration = Duration::from_secs(60);
 
@@ -52,7 +54,13 @@ impl Shard {
             },
         };
         match &mut self.documents[document_key].state {
-            State::Loading { deletions, .. } => deletions.push(deletion),
+            State::Loading { deletions, .. } if deletions.len() < DELETIONS_MAX => {
+                deletions.push(deletion);
+            }
+            State::Loading { .. } => {
+                let refusal = Refusal::Unavailable("too many want to delete it".to_owned());
+                self.refuse_deletion(&deletion, &refusal);
+            }
             State::Open(_) => self.begin_deletion(document_key, deletion, now),
             State::Restoring { .. } => {
                 let refusal = Refusal::Unavailable("the document is being restored".to_owned());

@@ -368,3 +368,29 @@ fn what_changes_while_a_watcher_lists_page_by_page_is_told_in_the_end() {
     documents.dedup();
     assert_eq!(documents, ["a0", "a1", "a2", "a3"]);
 }
+
+#[test]
+fn only_so_many_deletions_wait_for_a_document() {
+    let mut relay = Relay::new();
+    written(&mut relay, "ann", "notes");
+    relay.restart(|_| ());
+    let ben = relay.greeted("ben");
+    relay.hold_store();
+    for _ in 0..100 {
+        relay.send(ben, delete("notes", false));
+    }
+    let refused = relay.drain(ben);
+    assert_eq!(refused.len(), 84);
+    for body in refused {
+        let event::Body::Error(error) = body else {
+            panic!("{body:?}");
+        };
+        assert_eq!(error.code(), ErrorCode::ServiceUnavailable);
+        assert_eq!(error.request_id, 9);
+    }
+    relay.release_store();
+    let answered = relay.drain(ben);
+    assert_eq!(answered.len(), 16);
+    let deleted = |body: &&event::Body| matches!(body, event::Body::Deleted(_));
+    assert_eq!(answered.iter().filter(deleted).count(), 1);
+}

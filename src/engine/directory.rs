@@ -28,6 +28,7 @@ const ANNOUNCEMENTS_MAX: usize = 256;
 pub struct Announcement {
     /// Its global id.
     pub name: Arc<str>,
+    /// Empty: it could not be read. Who watches has to list again.
     pub kind: Arc<str>,
     pub is_deleted: bool,
 }
@@ -227,6 +228,8 @@ impl Shard {
             if announcement.is_deleted {
                 let (_, document_id) = split_global_id(&announcement.name);
                 update.deleted.push(document_id.to_owned());
+            } else if announcement.kind.is_empty() {
+                update.is_incomplete = true;
             } else {
                 let created = entry(&announcement.name, &announcement.kind);
                 update.created.push(created);

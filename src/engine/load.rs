@@ -118,6 +118,11 @@ impl Shard {
             }
             Err(refusal) => {
                 self.metrics.load_failures += u64::from(refusal.is_retryable());
+                if is_restored {
+                    // Of which kind it is cannot be said.
+                    let name = self.documents[document_key].name.clone();
+                    self.announce(name, "".into(), false);
+                }
                 self.forget_document(document_key);
                 for deletion in deletions {
                     self.refuse_deletion(&deletion, &refusal);

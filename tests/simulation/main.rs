@@ -34,7 +34,7 @@ use world::{Summary, play};
 const SEEDS_DEFAULT: u64 = 500;
 const THREADS: usize = 2;
 /// Seeds that find what was wrong once, each with what that was.
-const FOUND: [(u64, &str); 10] = [
+const FOUND: [(u64, &str); 11] = [
     (5, "a quiet client was given up without having been pinged"),
     (
         8,
@@ -65,6 +65,10 @@ const FOUND: [(u64, &str); 10] = [
         "frames for a stalled client of another shard had no limit",
     ),
     (151, "a deletion was answered after the connection's Close"),
+    (
+        1025,
+        "who watched was not told of a restored document that could not be read",
+    ),
     (3615, "an Open was answered after the connection's Close"),
 ];
 

@@ -105,9 +105,7 @@ impl Open {
                 let is_known = self.knows(*epoch == terms.sealer.epoch, *revision);
                 (is_known.then_some(*revision), None)
             }
-            Have::Vector { epoch, .. } if epoch.is_some_and(|it| it != terms.sealer.epoch) => {
-                (None, None)
-            }
+            Have::Vector { .. } if self.voids(have, terms.sealer.epoch) => (None, None),
             Have::Vector { vector, .. } => self.understand_vector(vector),
         }
     }
@@ -125,7 +123,13 @@ impl Open {
             Have::Position { epoch, revision } => {
                 *revision > 0 && !self.knows(*epoch == current_epoch, *revision)
             }
-            Have::Vector { epoch, .. } => epoch.is_some_and(|epoch| epoch != current_epoch),
+            Have::Vector { seen_at, .. } => {
+                // The same clocks can be of an earlier life.
+                let revision = seen_at.map_or(0, |(_, revision)| revision);
+                let is_of_earlier_life =
+                    self.origin_revision > 0 && revision <= self.origin_revision;
+                seen_at.is_some_and(|(epoch, _)| epoch != current_epoch) || is_of_earlier_life
+            }
         }
     }
 

@@ -27,10 +27,10 @@ pub enum Have {
     Nothing,
     /// Everything up to a revision of an epoch.
     Position { epoch: u64, revision: u64 },
-    /// Of each client, everything up to a clock; of that epoch, if the client says which.
+    /// Of each client, everything up to a clock; seen at that epoch and revision, if the client says so.
     Vector {
         vector: Arc<Vector>,
-        epoch: Option<u64>,
+        seen_at: Option<(u64, u64)>,
     },
 }
 
@@ -47,7 +47,7 @@ impl Have {
             None if vector.is_empty() => Self::Nothing,
             position => Self::Vector {
                 vector: Arc::new(vector),
-                epoch: position.map(|position| position.epoch),
+                seen_at: position.map(|position| (position.epoch, position.revision)),
             },
         }
     }

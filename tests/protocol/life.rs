@@ -153,6 +153,25 @@ fn a_document_that_is_gone_begins_a_new_life_after_its_last_revision() {
         relay.send(cleo, batch(opened.document, 0, 1));
         assert_eq!(expect!(relay, cleo, Ack).first_revision, 2, "{kind}");
 
+        // The same clocks were seen in the old life.
+        let dan = relay.greeted("dan");
+        for (revision, is_void) in [(None, true), (Some(1), true), (Some(2), false)] {
+            relay.send(
+                dan,
+                request::Body::Open(wire::Open {
+                    document: "notes".to_owned(),
+                    have: revision.map(|revision| wire::Position { epoch: 1, revision }),
+                    state_vector: [(7, 0)].into(),
+                    ..Default::default()
+                }),
+            );
+            let opened = expect!(relay, dan, Opened);
+            if is_void {
+                assert_eq!(opened.sync(), SyncMode::Snapshot, "{kind} {revision:?}");
+            }
+            relay.drain(dan);
+        }
+
         relay.restart(|_| ());
         let ben = relay.greeted("ben");
         let opened = relay.open(ben, "notes", kind);

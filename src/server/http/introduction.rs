@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::percent;
 use crate::codec::dialect::Dialect;
+use crate::codec::json::client_uuid;
 use crate::codec::wire::Hello;
 
 /// What came with the request.
@@ -41,10 +42,10 @@ impl Introduction {
         };
         let hello = client
             .map(|client| -> Result<Hello, &'static str> {
-                let client_uuid = parse_uuid(&client).ok_or("X-Client-ID must be a UUID.")?;
+                let client_uuid = client_uuid(&client).ok_or("X-Client-ID must be a UUID.")?;
                 Ok(Hello {
                     protocol_version: version.unwrap_or(1),
-                    client_uuid,
+                    client_uuid: Bytes::from_owner(client_uuid),
                     user_id: percent::parameter(query, "user").unwrap_or_default(),
                     user_name: percent::parameter(query, "name").unwrap_or_default(),
                     debug: percent::parameter(query, "debug").is_some(),
@@ -65,22 +66,6 @@ impl Introduction {
             hello,
         })
     }
-}
-
-/// 16 bytes in 32 hexadecimal digits, with or without hyphens.
-fn parse_uuid(text: &str) -> Option<Bytes> {
-    let digits: Vec<u8> = text
-        .chars()
-        .filter(|character| *character != '-')
-        .map(|digit| {
-            digit
-                .to_digit(16)
-                .and_then(|digit| u8::try_from(digit).ok())
-        })
-        .collect::<Option<_>>()?;
-    let (pairs, rest) = digits.as_chunks::<2>();
-    let bytes: Bytes = pairs.iter().map(|[high, low]| (high << 4) | low).collect();
-    (bytes.len() == 16 && rest.is_empty()).then_some(bytes)
 }
 
 #[cfg(test)]

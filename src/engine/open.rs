@@ -12,6 +12,7 @@ use super::kind;
 use super::refusal::Refusal;
 use super::session::{Pages, Subscription};
 use super::shard::Shard;
+use super::sync::resync;
 use super::time::Instant;
 use super::voice::is_json;
 use super::wants::Wants;
@@ -223,16 +224,11 @@ impl Shard {
             self.answer(key, &joiner.asked, event::Body::Opened(opened));
         } else if is_void {
             // Opened would have told it; what follows alone would not.
-            let resync = wire::Resync {
-                document: handle,
-                reason: ResyncReason::Void.into(),
-                from: Some(wire::Position {
-                    epoch,
-                    revision: from_revision,
-                }),
-                sync: sync.max(SyncMode::Delta).into(),
-                next_clock,
+            let from = wire::Position {
+                epoch,
+                revision: from_revision,
             };
+            let resync = resync(handle, ResyncReason::Void, from, sync, next_clock);
             self.answer(key, &joiner.asked, event::Body::Resync(resync));
         } else {
             self.mark_writable(key);

@@ -93,16 +93,12 @@ impl Shard {
         subscription.takes_snapshots = wants.takes_snapshots;
         subscription.placed_revision = open.durable_revision;
         subscription.is_warned = false;
-        let resync = wire::Resync {
-            document: handle,
-            reason: reason.into(),
-            from: Some(wire::Position {
-                epoch: self.settings.epoch,
-                revision: start.from_revision,
-            }),
-            sync: start.sync.max(SyncMode::Delta).into(),
-            next_clock: open.dedupe.next_clock(client_id),
+        let next_clock = open.dedupe.next_clock(client_id);
+        let from = wire::Position {
+            epoch: self.settings.epoch,
+            revision: start.from_revision,
         };
+        let resync = resync(handle, reason, from, start.sync, next_clock);
         self.metrics.resyncs += 1;
         self.reply(key, event::Body::Resync(resync));
         Ok(())
@@ -320,4 +316,21 @@ fn missed(
     };
     *next_revision = record.revision + record.operations.len() as u64;
     Some(remote)
+}
+
+/// What tells a client to go on from another place.
+pub(super) fn resync(
+    document: u64,
+    reason: ResyncReason,
+    from: wire::Position,
+    sync: SyncMode,
+    next_clock: u64,
+) -> wire::Resync {
+    wire::Resync {
+        document,
+        reason: reason.into(),
+        from: Some(from),
+        sync: sync.max(SyncMode::Delta).into(),
+        next_clock,
+    }
 }

@@ -306,7 +306,6 @@ impl Shard {
         };
         let handle = document.handle;
         let name = Arc::clone(&document.name);
-        let (_, document_id) = split_global_id(&name);
         let open = document.open_mut().expect("it has had operations");
         let was_unwritten = open.durable_revision == open.origin_revision;
         while let Some(batch) = open.pending.front()
@@ -319,8 +318,10 @@ impl Shard {
                 session.inflight_bytes -= batch.bytes;
             }
             open.durable_revision = batch.last_revision();
-            let context = (open.json_subscribers > 0)
-                .then(|| broadcast_context(document_id, &open.kind_name, persisted_at_ms));
+            let context = (open.json_subscribers > 0).then(|| {
+                let (_, document_id) = split_global_id(&name);
+                broadcast_context(document_id, &open.kind_name, persisted_at_ms)
+            });
             open.ring
                 .push(slot(handle, batch, persisted_at_ms, context.as_ref()));
         }

@@ -159,8 +159,13 @@ impl Shard {
             Body::Heartbeat(heartbeat) => &mut heartbeat.document,
             Body::Close(close) => &mut close.document,
             Body::SnapshotOffer(offer) => &mut offer.document,
-            Body::Open(_) | Body::Delete(_) | Body::List(_) => return Ok(()),
-            Body::Hello(_) | Body::Operations(_) | Body::Ping(_) | Body::Pong(_) => return Ok(()),
+            Body::Open(_)
+            | Body::Delete(_)
+            | Body::List(_)
+            | Body::Hello(_)
+            | Body::Operations(_)
+            | Body::Ping(_)
+            | Body::Pong(_) => return Ok(()),
         };
         let document = document.ok_or(Refusal::DocumentNotOpen)?;
         *handle = document.handle;

@@ -19,7 +19,7 @@ pub struct Voice<'a> {
     manner: Manner,
     client_id: u64,
     document: Option<&'a Document>,
-    /// The epoch, where the document is the one that the client's URL names.
+    /// The epoch, where the document is the one that an event stream's URL names.
     epoch: Option<u64>,
     now: Instant,
     now_ms: u64,
@@ -34,9 +34,10 @@ impl<'a> Voice<'a> {
         now: Instant,
     ) -> Self {
         let named = session.document.as_deref();
-        let is_of_url = document.is_some_and(|document| {
-            named.is_some_and(|named| split_global_id(&document.name).1 == named)
-        });
+        let is_of_url = session.manner.dialect() == Dialect::EventStream
+            && document.is_some_and(|document| {
+                named.is_some_and(|named| split_global_id(&document.name).1 == named)
+            });
         Self {
             manner: session.manner,
             client_id: session.client_id(),

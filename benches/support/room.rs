@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use corelay::codec::frame;
 use corelay::codec::wire::{self, Request, request::Body};
-use corelay::config::{Config, Durability};
+use corelay::config::Config;
 use corelay::engine::shard::{Arrival, Authority, ConnectionId, Settings, Transport};
 use corelay::engine::{Instant, Shard};
 use corelay::store::{Loaded, StoreReply, StoreRequest};
@@ -21,23 +21,7 @@ pub struct Room {
 
 impl Room {
     pub fn new(readers: usize, transport: Transport) -> Self {
-        let config = Config::default();
-        let mut shard = Shard::new(Settings {
-            index: 0,
-            shards: 1,
-            connection: config.connection,
-            rate: config.rate,
-            document: config.document,
-            fanout: config.fanout,
-            presence: config.presence,
-            memory: config.memory,
-            durability: Durability::Always,
-            epoch: 1,
-            census: std::sync::Arc::default(),
-            identity_key: [0; 32],
-            authority: Authority::Anybody,
-            started_at_ms: 0,
-        });
+        let mut shard = Shard::new(Settings::new(&Config::default(), Authority::Anybody));
         let writer = joined(&mut shard, 0, Transport::Tcp);
         let mut room = Self {
             shard,

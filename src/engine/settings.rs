@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::auth::Verifier;
-use crate::config::{Connection, Document, Durability, Fanout, Memory, Presence, Rate};
+use crate::config::{Config, Connection, Document, Durability, Fanout, Memory, Presence, Rate};
 
 use super::census::Census;
 use super::inquiry::Backend;
@@ -34,6 +34,27 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The limits of `config`, for the only shard of a relay whose store is new. It is in nobody's census, and its
+    /// clock begins with Unix time.
+    pub fn new(config: &Config, authority: Authority) -> Self {
+        Self {
+            index: 0,
+            shards: 1,
+            connection: config.connection.clone(),
+            rate: config.rate.clone(),
+            document: config.document.clone(),
+            fanout: config.fanout.clone(),
+            presence: config.presence.clone(),
+            memory: config.memory.clone(),
+            durability: config.store.durability,
+            epoch: 1,
+            authority,
+            census: Arc::default(),
+            identity_key: [0; 32],
+            started_at_ms: 0,
+        }
+    }
+
     /// What makes a document's resume tokens.
     pub(super) fn sealer<'a>(&'a self, document: &'a str) -> Sealer<'a> {
         Sealer {

@@ -71,18 +71,11 @@ pub fn run(config: Config) -> Result<(), ServerError> {
         let settings = Settings {
             index,
             shards: cores.len(),
-            connection: config.connection.clone(),
-            rate: config.rate.clone(),
-            document: config.document.clone(),
-            fanout: config.fanout.clone(),
-            presence: config.presence.clone(),
-            memory: config.memory.clone(),
-            durability: config.store.durability,
             epoch: store.epoch,
-            authority: authority.clone(),
             census: Arc::clone(&census),
             identity_key: store.identity_key,
             started_at_ms: clock.origin_unix_ms(),
+            ..Settings::new(&config, authority.clone())
         };
         let parts = Parts {
             settings,

@@ -169,23 +169,7 @@ impl Scene {
         config.fanout.lag_operations_max = 60;
         config.memory.catch_up_page_bytes = 8192;
         config.memory.catch_up_reads_max = 2;
-        let settings = Settings {
-            index: 0,
-            shards: 1,
-            connection: config.connection,
-            rate: config.rate,
-            document: config.document,
-            fanout: config.fanout,
-            presence: config.presence,
-            memory: config.memory,
-            durability: Durability::Always,
-            epoch: 1,
-            census: std::sync::Arc::default(),
-            identity_key: [1; 32],
-            authority: Authority::Anybody,
-            started_at_ms: 1,
-        };
-        let mut shard = Shard::new(settings);
+        let mut shard = Shard::new(Settings::new(&config, Authority::Anybody));
         let now = Instant::default();
         let healthy = shard
             .connect(Arrival::new(Transport::Tcp), now)

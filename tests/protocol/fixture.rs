@@ -9,7 +9,7 @@ use std::time::Duration;
 use corelay::codec::dialect::Dialect;
 use corelay::codec::frame;
 use corelay::codec::wire::{self, Event, Request, event, request};
-use corelay::config::{Config, Durability};
+use corelay::config::Config;
 use corelay::engine::shard::{Arrival, Authority, ConnectionId, Lane, Settings, Transport};
 use corelay::engine::{Instant, Shard};
 use corelay::store::{Backend, MemoryStore, StoreReply, StoreRequest};
@@ -56,22 +56,11 @@ impl Relay {
     }
 
     pub fn with(shards: usize, change: impl FnOnce(&mut Settings)) -> Self {
-        let config = Config::default();
         let mut template = Settings {
-            index: 0,
             shards,
-            connection: config.connection,
-            rate: config.rate,
-            document: config.document,
-            fanout: config.fanout,
-            presence: config.presence,
-            memory: config.memory,
-            durability: Durability::Always,
-            epoch: 1,
-            census: std::sync::Arc::default(),
             identity_key: [7; 32],
-            authority: Authority::Anybody,
             started_at_ms: STARTED_AT_MS,
+            ..Settings::new(&Config::default(), Authority::Anybody)
         };
         change(&mut template);
         let mut relay = Self {

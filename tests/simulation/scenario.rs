@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use corelay::config::{Connection, Document, Durability, Fanout, Memory, Presence, Rate};
+use corelay::config::{Config, Durability};
 use corelay::engine::shard::{Authority, Settings};
 
 use super::random::Random;
@@ -205,20 +205,9 @@ impl Rates {
 /// Limits so small that everything that happens at a limit happens all the time.
 fn settings(random: &mut Random, is_small: bool, durability: Durability) -> Settings {
     let mut settings = Settings {
-        index: 0,
-        shards: 1,
-        connection: Connection::default(),
-        rate: Rate::default(),
-        document: Document::default(),
-        fanout: Fanout::default(),
-        presence: Presence::default(),
-        memory: Memory::default(),
         durability,
-        epoch: 1,
-        census: Arc::default(),
         identity_key: [7; 32],
-        authority: Authority::Anybody,
-        started_at_ms: 0,
+        ..Settings::new(&Config::default(), Authority::Anybody)
     };
     let milliseconds = Duration::from_millis;
     settings.document.delete_grace = milliseconds(random.pick(&[100, 5000, 60_000]));

@@ -31,84 +31,75 @@ fn greeted(relay: &mut Relay, name: &str, version: u32) -> Client {
     client
 }
 
+/// What a client offers, and what is agreed with it in protobuf and in JSON.
+const AGREED: [(u32, Option<u32>, Option<u32>); 5] = [
+    (0, None, None),
+    (1, None, Some(1)),
+    (2, Some(2), Some(2)),
+    (3, Some(3), Some(3)),
+    (u32::MAX, Some(3), Some(3)),
+];
+
+/// What a version has.
+fn features(version: u32) -> &'static [&'static str] {
+    const FEATURES: [&str; 9] = [
+        "log",
+        "text",
+        "presence",
+        "resume",
+        "snapshot_offers",
+        "deletion",
+        "directory",
+        "protobuf",
+        "paging",
+    ];
+    match version {
+        1 => &FEATURES[..7],
+        2 => &FEATURES[..8],
+        _newest => &FEATURES,
+    }
+}
+
 #[test]
 fn the_highest_version_that_both_speak_is_agreed_and_says_what_it_has() {
-    let features = |version: u32| -> Vec<&str> {
-        match version {
-            1 => vec![
-                "log",
-                "text",
-                "presence",
-                "resume",
-                "snapshot_offers",
-                "deletion",
-                "directory",
-            ],
-            2 => vec![
-                "log",
-                "text",
-                "presence",
-                "resume",
-                "snapshot_offers",
-                "deletion",
-                "directory",
-                "protobuf",
-            ],
-            _newest => vec![
-                "log",
-                "text",
-                "presence",
-                "resume",
-                "snapshot_offers",
-                "deletion",
-                "directory",
-                "protobuf",
-                "paging",
-            ],
-        }
-    };
-    let mut relay = Relay::new();
-    for (offered, agreed) in [(2, 2), (3, 3), (4, 3), (u32::MAX, 3)] {
+    for (offered, agreed, _) in AGREED {
         for transport in TRANSPORTS {
-            let client = relay.connect(transport);
-            relay.send(client, hello_of("ann", offered));
-            let connected = expect!(relay, client, Connected);
+            let mut scene = Scene::new();
+            let client = scene.relay.connect(transport);
+            scene.relay.send(client, hello_of("ann", offered));
+            let Some(agreed) = agreed else {
+                let error = scene.refused(client, ErrorCode::VersionMismatch, "too old");
+                assert_eq!(error.supported_versions, [2, 3]);
+                continue;
+            };
+            let connected = expect!(scene.relay, client, Connected);
             assert_eq!(connected.protocol_version, agreed);
             assert_eq!(connected.features, features(agreed));
         }
     }
-    for (offered, agreed) in [(1, 1), (2, 2), (3, 3), (9, 3)] {
+}
+
+#[test]
+fn the_same_is_agreed_in_json_which_has_one_version_more() {
+    for (offered, _, agreed) in AGREED {
+        let mut relay = Relay::new();
         let client = relay.connect(Transport::WebSocket);
         let payload = json!({
             "clientId": "00112233-4455-6677-8899-aabbccddeeff",
             "protocolVersion": offered,
         });
         relay.say(client, &json!({"type": "connect", "payload": payload}));
+        let Some(agreed) = agreed else {
+            let error = relay.text(client, "error", "");
+            assert_eq!(error["code"], 4009);
+            assert_eq!(error["details"]["supportedVersions"], json!([1, 2, 3]));
+            assert!(relay.is_closed(client));
+            continue;
+        };
         let connected = relay.text(client, "connected", "");
         assert_eq!(connected["protocolVersion"], agreed);
         assert_eq!(connected["features"], json!(features(agreed)));
     }
-}
-
-#[test]
-fn a_version_that_is_not_spoken_is_answered_with_those_that_are() {
-    for transport in TRANSPORTS {
-        for offered in [0, 1] {
-            let mut scene = Scene::new();
-            let client = scene.relay.connect(transport);
-            scene.relay.send(client, hello_of("ann", offered));
-            let error = scene.refused(client, ErrorCode::VersionMismatch, "too old");
-            assert_eq!(error.supported_versions, [2, 3]);
-        }
-    }
-    let mut relay = Relay::new();
-    let client = relay.connect(Transport::WebSocket);
-    let payload = json!({"clientId": "00112233-4455-6677-8899-aabbccddeeff", "protocolVersion": 0});
-    relay.say(client, &json!({"type": "connect", "payload": payload}));
-    let error = relay.text(client, "error", "");
-    assert_eq!(error["code"], 4009);
-    assert_eq!(error["details"]["supportedVersions"], json!([1, 2, 3]));
-    assert!(relay.is_closed(client));
 }
 
 /// A text of that size, whose history up to its second revision is gone.

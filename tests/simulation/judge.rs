@@ -3,13 +3,18 @@
 //! The judge sees each record when the store writes it, and each thing that a client is told when the client reads
 //! it. A broken promise ends the run with a panic that begins with the promise's name.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod history;
+mod life;
+
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use corelay::codec::record;
-use corelay::text::{Component, Operation, Text};
+use corelay::text::{Operation, Text};
+
+use history::{History, Placed, Sent, inserted};
 
 use super::summary::Summary;
 use super::wants::{Vector, Wants};
@@ -44,40 +49,6 @@ pub enum Fate {
     Live { revision: u64 },
     Deleted,
     Gone { revision: u64 },
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Placed {
-    origin: u64,
-    clock: u64,
-    operation: Bytes,
-}
-
-/// One document's operations in one epoch.
-#[derive(Debug, Clone, Default)]
-struct History {
-    kind: String,
-    placed: Vec<Placed>,
-    /// Of a text: the document after each of them.
-    texts: Vec<Text>,
-    /// The newest revision that anybody was told of.
-    told_revision: u64,
-    /// The revisions after which its later lives began.
-    origins: Vec<u64>,
-    fate: Option<Fate>,
-    /// Deletions that were written, that are durable, and that somebody was told of.
-    deletions: u64,
-    durable_deletions: u64,
-    told_deletions: u64,
-}
-
-/// What clients have sent to one document.
-#[derive(Debug, Default)]
-struct Sent {
-    /// Payloads of a log, each sent by one client and unlike any other.
-    payloads: BTreeMap<Bytes, u64>,
-    /// What a text operation inserts, in order, by client id and clock.
-    inserts: BTreeSet<(u64, u64, String)>,
 }
 
 #[derive(Debug)]
@@ -254,70 +225,6 @@ impl Judge {
         }
     }
 
-    /// The store has deleted it.
-    pub fn deleted(&mut self, document: &Arc<str>) {
-        let key = (document.clone(), self.epoch);
-        let history = self.histories.entry(key).or_default();
-        history.fate = Some(Fate::Deleted);
-        history.deletions += 1;
-    }
-
-    /// The store may have let a deletion go, or the document.
-    pub fn changed(&mut self, document: &Arc<str>, fate: Fate) {
-        let key = (document.clone(), self.epoch);
-        self.histories.entry(key).or_default().fate = Some(fate);
-    }
-
-    /// What is written is durable.
-    pub fn synced(&mut self) {
-        for history in self.histories.values_mut() {
-            history.durable_deletions = history.deletions;
-        }
-    }
-
-    /// A client is told that a document is deleted.
-    pub fn told_deletion(&mut self, document: &Arc<str>) {
-        let key = (document.clone(), self.epoch);
-        let history = self.histories.entry(key).or_default();
-        history.told_deletions += 1;
-        if history.told_deletions > history.durable_deletions {
-            broken!("S3", "{document}: a deletion was told that is not durable");
-        }
-    }
-
-    /// Everything up to here is of an earlier life of the document, and nobody is told of it any more.
-    pub fn floor(&self, document: &Arc<str>) -> u64 {
-        let history = self.histories.get(&(document.clone(), self.epoch));
-        history.map_or(0, |history| match history.fate {
-            Some(Fate::Gone { revision }) => revision,
-            _ => history.origins.last().copied().unwrap_or_default(),
-        })
-    }
-
-    /// After which revision the newest life began, if that is not before `revision`.
-    pub fn begun_since(&self, document: &Arc<str>, revision: u64) -> Option<u64> {
-        let floor = self.floor(document);
-        (floor > 0 && floor >= revision).then_some(floor)
-    }
-
-    /// Documents that are to be listed, with their kinds.
-    pub fn live(&self) -> BTreeMap<String, String> {
-        let current = self.histories.iter();
-        let current = current.filter(|((_, epoch), history)| {
-            let is_live = matches!(history.fate, None | Some(Fate::Live { .. }));
-            *epoch == self.epoch && is_live && !history.placed.is_empty()
-        });
-        let entries =
-            current.map(|((document, _), history)| (document.to_string(), history.kind.clone()));
-        entries.collect()
-    }
-
-    /// Whether a life of the document may begin here: then nothing is there yet.
-    pub fn begins_after(&self, document: &Arc<str>, at: Position) -> bool {
-        let history = self.histories.get(&(document.clone(), at.epoch));
-        history.is_some_and(|history| history.begins_after(at.revision))
-    }
-
     /// The highest clock of each client.
     pub fn vector_at(&self, document: &Arc<str>, at: Position) -> Vector {
         let history = self.histories.get(&(document.clone(), at.epoch));
@@ -357,39 +264,6 @@ impl Judge {
         }
     }
 
-    /// The relay starts again on what the disk has: each document up to `revision_of` it. `is_lossless`: the end
-    /// before was one that the durability mode promises to survive.
-    pub fn restarted(&mut self, epoch: u64, is_lossless: bool, fate_of: impl Fn(&str) -> Fate) {
-        let current: Vec<_> = self.current().cloned().collect();
-        for document in current {
-            let history = &self.histories[&(document.clone(), self.epoch)];
-            let fate = fate_of(&document);
-            let revision = match fate {
-                Fate::Live { revision } | Fate::Gone { revision } => revision,
-                // Nothing is written after a deletion.
-                Fate::Deleted => history.placed.len() as u64,
-            };
-            if is_lossless && history.told_revision > revision {
-                broken!(
-                    "S3",
-                    "{document}: revision {} was told, and {revision} is what the restart found",
-                    history.told_revision
-                );
-            }
-            let mut history = history.clone();
-            history.truncate(revision);
-            let is_lost = history.fate == Some(Fate::Deleted) && matches!(fate, Fate::Live { .. });
-            history.deletions -= u64::from(is_lost);
-            history.durable_deletions = history.deletions;
-            if is_lossless && history.told_deletions > history.deletions {
-                broken!("S3", "{document}: a deletion was told, and is lost");
-            }
-            history.fate = Some(fate);
-            self.histories.insert((document, epoch), history);
-        }
-        self.epoch = epoch;
-    }
-
     /// The newest revision of a document.
     pub fn revision(&self, document: &Arc<str>) -> u64 {
         let history = self.histories.get(&(document.clone(), self.epoch));
@@ -417,128 +291,4 @@ impl Judge {
             .entry((document.clone(), at.epoch))
             .or_default()
     }
-}
-
-impl History {
-    fn place(&mut self, document: &Arc<str>, placed: Placed, sent: &Sent) {
-        let Placed { origin, clock, .. } = placed;
-        let expected = self.next_clock(origin);
-        if clock < expected {
-            broken!("S5", "{document}: clock {clock} of {origin} twice");
-        }
-        if clock > expected {
-            broken!(
-                "S6",
-                "{document}: clock {clock} of {origin} before {expected}"
-            );
-        }
-        if self.kind == "text" {
-            let edit = Operation::decode(&placed.operation).expect("the engine encodes them");
-            let text = inserted(&edit);
-            if !sent.inserts.contains(&(origin, clock, text)) {
-                broken!(
-                    "S4",
-                    "{document}: {origin} did not send {edit:?} at {clock}"
-                );
-            }
-            let mut text = self.newest_text();
-            text.apply(&edit).expect("the engine applies it first");
-            self.texts.push(text);
-        } else {
-            if sent.payloads.get(&placed.operation) != Some(&origin) {
-                broken!("S4", "{document}: {origin} did not send {placed:?}");
-            }
-            let origin = self.origins.last().copied().unwrap_or_default();
-            if self.placed[origin as usize..]
-                .iter()
-                .any(|other| other.operation == placed.operation)
-            {
-                broken!("S5", "{document}: {placed:?} twice");
-            }
-        }
-        self.placed.push(placed);
-    }
-
-    fn next_clock(&self, origin: u64) -> u64 {
-        let life = self.origins.last().copied().unwrap_or_default();
-        let mut newest = self.placed[life as usize..].iter().rev();
-        newest
-            .find(|placed| placed.origin == origin)
-            .map_or(0, |placed| placed.clock + 1)
-    }
-
-    fn at(&self, document: &Arc<str>, at: Position) -> &Placed {
-        match self.placed.get(at.revision.wrapping_sub(1) as usize) {
-            Some(placed) => placed,
-            None => broken!(
-                "S4",
-                "{document} has nothing at {at:?}, and a client was told of it"
-            ),
-        }
-    }
-
-    /// What a life of the document has up to a revision.
-    fn until(&self, revision: u64) -> impl Iterator<Item = &Placed> {
-        let origin = self.origin_of(revision) as usize;
-        self.placed.iter().take(revision as usize).skip(origin)
-    }
-
-    /// After which revision the life begins that a revision is of.
-    fn origin_of(&self, revision: u64) -> u64 {
-        let origins = self.origins.iter().rev();
-        let mut before = origins.filter(|origin| **origin < revision);
-        before.next().copied().unwrap_or_default()
-    }
-
-    fn begins_after(&self, revision: u64) -> bool {
-        let is_gone = matches!(self.fate, Some(Fate::Gone { revision: end }) if end == revision);
-        is_gone || self.origins.contains(&revision)
-    }
-
-    fn newest_text(&self) -> Text {
-        let revision = self.placed.len() as u64;
-        match self.texts.last() {
-            Some(text) if !self.begins_after(revision) => text.clone(),
-            _ => Text::default(),
-        }
-    }
-
-    fn find(&self, origin: u64, clock: u64) -> Option<u64> {
-        let index = self
-            .placed
-            .iter()
-            .rposition(|placed| (placed.origin, placed.clock) == (origin, clock))?;
-        Some(index as u64 + 1)
-    }
-
-    fn text_at(&self, revision: u64) -> Text {
-        match revision.checked_sub(1) {
-            Some(index) => match self.texts.get(index as usize) {
-                Some(text) => text.clone(),
-                None => broken!(
-                    "S4",
-                    "a snapshot at revision {revision}, which is not written"
-                ),
-            },
-            None => Text::default(),
-        }
-    }
-
-    fn truncate(&mut self, revision: u64) {
-        let length = revision as usize;
-        assert!(length <= self.placed.len(), "a store invents nothing");
-        self.placed.truncate(length);
-        self.texts.truncate(length);
-        self.origins.retain(|origin| *origin < revision);
-        self.told_revision = self.told_revision.min(revision);
-    }
-}
-
-/// All that an edit inserts, in order: what transforming it never changes.
-fn inserted(edit: &Operation) -> String {
-    let inserts = edit.components().filter_map(|component| match component {
-        Component::Insert(text) => Some(text),
-        Component::Retain(_) | Component::Delete(_) => None,
-    });
-    inserts.collect()
 }

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::hint::black_box;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -37,6 +38,8 @@ struct Driver {
     handle: CommitterHandle,
     queue: StoreQueue,
     replies: Receiver<Vec<StoreReply>>,
+    names: Vec<Arc<str>>,
+    kind: Arc<str>,
     sent: Vec<u64>,
     answered: Vec<u64>,
     record: Bytes,
@@ -55,6 +58,10 @@ impl Driver {
             queue: handle.queue(0),
             handle,
             replies,
+            names: (0..DOCUMENTS)
+                .map(|number| format!("document-{number}").into())
+                .collect(),
+            kind: "log".into(),
             sent: vec![0; DOCUMENTS as usize],
             answered: vec![0; DOCUMENTS as usize],
             record: Bytes::from(vec![7; OPERATION_BYTES]),
@@ -65,24 +72,26 @@ impl Driver {
         let started = Instant::now();
         let (mut left, mut in_flight) = (operations, 0);
         while left > 0 || in_flight > 0 {
-            while left > 0 && in_flight < in_flight_max {
+            self.queue.send(Instant::now(), || {
+                if left == 0 || in_flight == in_flight_max {
+                    return None;
+                }
                 let number = left % DOCUMENTS;
                 let revision = &mut self.sent[number as usize];
                 *revision += 1;
-                let request = StoreRequest::Append {
+                left -= 1;
+                in_flight += 1;
+                Some(StoreRequest::Append {
                     document: DocumentRef {
-                        name: format!("document-{number}").into(),
+                        name: Arc::clone(&self.names[number as usize]),
                         token: number,
                     },
-                    kind: "log".into(),
+                    kind: Arc::clone(&self.kind),
                     first_revision: *revision,
                     count: 1,
                     record: self.record.clone(),
-                };
-                self.queue.try_send(request).expect("the queue is larger");
-                left -= 1;
-                in_flight += 1;
-            }
+                })
+            });
             for reply in self.replies.recv().expect("the committer runs") {
                 match reply {
                     StoreReply::Appended {

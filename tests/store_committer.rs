@@ -4,7 +4,7 @@ mod store_support;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use corelay::config::Durability;
@@ -34,7 +34,12 @@ fn append(number: u64, first_revision: u64, count: u32, record: impl Into<Bytes>
 }
 
 fn send(queue: &StoreQueue, request: StoreRequest) {
-    queue.try_send(request).expect("the queue has room");
+    assert!(is_sent(queue, request), "the queue has room");
+}
+
+fn is_sent(queue: &StoreQueue, request: StoreRequest) -> bool {
+    let mut request = Some(request);
+    queue.send(Instant::now(), || request.take()) == 1
 }
 
 /// The next reply of a shard.
@@ -288,7 +293,8 @@ fn a_full_queue_gives_the_request_back() {
         send(&queues[0], append(1, revision, 1, "x"));
     }
     let refused = append(1, 12, 1, "x");
-    assert_eq!(queues[0].try_send(refused.clone()), Err(refused.clone()));
+    let untouched = queues[0].send(Instant::now(), || unreachable!("there is no room"));
+    assert_eq!(untouched, 0);
     // Another shard's queue is its own.
     send(&queues[1], append(2, 1, 1, "x"));
     gated.word.send(Ok(())).unwrap();
@@ -351,7 +357,7 @@ fn after_the_first_failure_nothing_is_acknowledged() {
         }
         for revision in 3..=20_000 {
             // More than the queue holds: requests are still taken, and never answered.
-            while queues[0].try_send(append(1, revision, 1, "late")).is_err() {
+            while !is_sent(&queues[0], append(1, revision, 1, "late")) {
                 std::thread::yield_now();
             }
         }
@@ -404,7 +410,7 @@ fn what_was_sent_before_the_stop_is_served() {
     let document = document(1);
     send(&queue, StoreRequest::Load { document });
     handle.stop().unwrap();
-    assert!(queue.try_send(append(1, 1001, 1, "late")).is_err());
+    assert!(!is_sent(&queue, append(1, 1001, 1, "late")));
     let answers: Vec<_> = replies[0].try_iter().flatten().collect();
     let has = |wanted: fn(&StoreReply) -> bool| answers.iter().any(wanted);
     assert!(has(|reply| matches!(

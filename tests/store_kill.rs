@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use corelay::config::Durability;
@@ -219,7 +219,8 @@ fn drive_shard(
             if let Some(request) = next_request(&mut documents[number as usize], number, &mut seed)
             {
                 others += u64::from(!matches!(request, StoreRequest::Append { .. }));
-                queue.try_send(request).unwrap();
+                let mut request = Some(request);
+                assert_eq!(queue.send(Instant::now(), || request.take()), 1);
             }
         }
         if others == 0 && documents.iter().all(|d| d.newest == d.answered) {

@@ -27,6 +27,11 @@ impl Clock {
         Instant::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
     }
 
+    /// The same moment as other threads know it.
+    pub fn system(&self, at: Instant) -> std::time::Instant {
+        self.origin + std::time::Duration::from_micros(at.as_micros())
+    }
+
     /// Unix time in milliseconds.
     pub fn unix_ms(&self) -> u64 {
         self.origin_unix_ms + self.now().as_millis()

@@ -31,7 +31,7 @@ use super::webhook::Question;
 use crate::config::Origins;
 use crate::engine::shard::{MeshMessage, Settings};
 use crate::engine::{Instant, Shard};
-use crate::store::{StoreQueue, StoreReply, StoreRequest};
+use crate::store::{StoreQueue, StoreReply};
 
 /// One read takes at most this much.
 const SCRATCH_BYTES: usize = 256 * 1024;
@@ -60,8 +60,6 @@ pub struct Driver {
     pub(super) mailboxes: Arc<[Mailbox]>,
     pub(super) mesh: Arc<Mesh<MeshMessage>>,
     pub(super) store: StoreQueue,
-    /// A request that the full queue gave back.
-    pub(super) held_request: Option<StoreRequest>,
     /// Whoever can read keys again is told to.
     pub(super) keys_wanted: Arc<Notify>,
     /// Those for the operator's backend.
@@ -122,7 +120,6 @@ impl Driver {
             mailboxes: parts.mailboxes,
             mesh: parts.mesh,
             store: parts.store,
-            held_request: None,
             keys_wanted: parts.keys_wanted,
             questions: parts.questions,
             lifecycle: parts.lifecycle,
@@ -171,7 +168,7 @@ impl Driver {
         work += self.accept(now);
         work += self.read(now);
         work += self.expire(now);
-        work += self.hand_out();
+        work += self.hand_out(now);
         work += self.flush(now);
         work += self.close(now);
         self.report_progress();
@@ -236,7 +233,7 @@ impl Driver {
             Phase::Closing => self.engine.is_stopped() && self.connections.is_empty(),
             Phase::Serving | Phase::Leaving => return,
         };
-        if !is_done || self.held_request.is_some() || !self.mesh.is_empty() {
+        if !is_done || !self.mesh.is_empty() {
             self.lifecycle.resume(self.index);
         } else if self.lifecycle.finish(self.index, self.phase) {
             let _ = self.reports.send(Report::Finished);
@@ -283,22 +280,11 @@ impl Driver {
     }
 
     /// Hands out what the engine asks of the store and of other shards, as far as there is room.
-    fn hand_out(&mut self) -> usize {
-        let mut count = 0;
-        while let Some(request) = self
-            .held_request
-            .take()
-            .or_else(|| self.engine.poll_store())
-        {
-            match self.store.try_send(request) {
-                Ok(()) => count += 1,
-                // Every request that is in the queue is answered, and the answer brings the next turn.
-                Err(request) => {
-                    self.held_request = Some(request);
-                    break;
-                }
-            }
-        }
+    fn hand_out(&mut self, now: Instant) -> usize {
+        // What finds the queue full stays where it is: every request that is in the queue is answered, and the answer
+        // brings the next turn.
+        let since = self.clock.system(now);
+        let mut count = self.store.send(since, || self.engine.poll_store());
         while let Some(inquiry) = self.engine.poll_inquiry() {
             // Nobody takes it only when the process ends.
             let _ = self.questions.send((self.index, inquiry));

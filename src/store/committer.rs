@@ -1,8 +1,9 @@
 //! The committer: the one thread that writes.
 //!
-//! Shards put requests into its queue. It takes all that waits, up to `commit_bytes_max`, makes ONE commit of it,
-//! syncs it once if the durability mode says so, and then gives every shard its replies in one go. Reads are
-//! passed on to reader threads, so that they never wait for the disk on behalf of others.
+//! Shards put requests into its queue, all of a turn at once, so that what came together is committed together. It
+//! takes all that waits, up to `commit_bytes_max`, makes ONE commit of it, syncs it once if the durability mode says
+//! so, and then gives every shard its replies in one go. Reads are passed on to reader threads, so that they never
+//! wait for the disk on behalf of others.
 //!
 //! # Invariants
 //!
@@ -42,8 +43,16 @@ use read::{ReaderThreads, Sinks};
 pub type ReplySink = Box<dyn FnMut(Vec<StoreReply>) + Send>;
 
 enum Message {
-    Request { shard: usize, request: StoreRequest },
+    Requests(Requests),
     Stop,
+}
+
+/// What a shard has asked for at once.
+struct Requests {
+    shard: usize,
+    requests: std::vec::IntoIter<StoreRequest>,
+    /// When the first of them arrived at the shard.
+    since: Instant,
 }
 
 /// One shard's way to the committer.
@@ -55,21 +64,24 @@ pub struct StoreQueue {
 }
 
 impl StoreQueue {
-    /// Gives the request back if `queue_requests_max` of this shard wait already, or if the committer is gone.
-    /// In the first case some reply of theirs is still to come.
-    pub fn try_send(&self, request: StoreRequest) -> Result<(), StoreRequest> {
-        if self.waiting.load(Ordering::Relaxed) >= self.requests_max {
-            return Err(request);
+    /// Sends what `next` gives until it gives no more, or `queue_requests_max` of this shard wait: then some reply of
+    /// theirs is still to come. `since`: when the first of them arrived at the shard. Returns how many were sent: none
+    /// after the committer's end, whatever was given.
+    pub fn send(&self, since: Instant, next: impl FnMut() -> Option<StoreRequest>) -> usize {
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        let room = self.requests_max.saturating_sub(waiting);
+        let requests: Vec<_> = std::iter::from_fn(next).take(room).collect();
+        let count = requests.len();
+        if count == 0 {
+            return 0;
         }
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        let shard = self.shard;
-        match self.sender.send(Message::Request { shard, request }) {
-            Ok(()) => Ok(()),
-            Err(unsent) => match unsent.into_inner() {
-                Message::Request { request, .. } => Err(request),
-                Message::Stop => unreachable!("what comes back is what was sent"),
-            },
-        }
+        self.waiting.fetch_add(count, Ordering::Relaxed);
+        let sent = self.sender.send(Message::Requests(Requests {
+            shard: self.shard,
+            requests: requests.into_iter(),
+            since,
+        }));
+        sent.map_or(0, |()| count)
     }
 }
 
@@ -100,6 +112,8 @@ pub fn start<B: Backend + 'static>(
         counters: Arc::clone(&counters),
         receiver,
         waiting: waiting.clone(),
+        taken: None,
+        batch: Batch::default(),
         durability: config.durability,
         sync_interval: config.sync_interval,
         commit_bytes_max: config.commit_bytes_max,
@@ -160,6 +174,10 @@ struct Committer<B> {
     counters: Arc<Counters>,
     receiver: Receiver<Message>,
     waiting: Vec<Arc<AtomicUsize>>,
+    /// What has been received and is not in a batch yet.
+    taken: Option<Requests>,
+    /// What the next commit carries.
+    batch: Batch,
     durability: Durability,
     sync_interval: Duration,
     commit_bytes_max: usize,
@@ -179,11 +197,12 @@ impl<B: Backend> Committer<B> {
             Err(error) => {
                 let reason = error.to_string();
                 self.sinks.fail(&reason);
-                while let Ok(message) = self.receiver.recv() {
-                    match message {
-                        Message::Request { shard, .. } => self.taken(shard),
-                        Message::Stop => break,
-                    }
+                // Shards may still ask, and are not to find the queue full.
+                if let Some(rest) = self.taken.take() {
+                    self.count_taken(rest.shard, rest.requests.len());
+                }
+                while let Ok(Message::Requests(requests)) = self.receiver.recv() {
+                    self.count_taken(requests.shard, requests.requests.len());
                 }
                 self.readers.stop();
                 Err(error)
@@ -192,29 +211,38 @@ impl<B: Backend> Committer<B> {
     }
 
     fn serve(&mut self) -> Result<(), StoreError> {
-        let mut stopping = false;
-        while !stopping {
-            let mut batch = Batch::default();
-            match self.wait() {
-                Some(Message::Request { shard, request }) => self.take(shard, request, &mut batch),
-                Some(Message::Stop) => stopping = true,
-                None => {}
-            }
-            while !stopping && batch.bytes() < self.commit_bytes_max {
-                match self.receiver.try_recv() {
-                    Ok(Message::Request { shard, request }) => {
-                        self.take(shard, request, &mut batch);
-                    }
-                    Ok(Message::Stop) | Err(TryRecvError::Disconnected) => stopping = true,
-                    Err(TryRecvError::Empty) => break,
-                }
-            }
-            self.commit(batch)?;
+        let mut is_stopping = false;
+        while !is_stopping {
+            is_stopping = self.gather();
+            self.commit()?;
         }
         while !self.snapshots.is_empty() {
-            self.commit(Batch::default())?;
+            self.commit()?;
         }
         Ok(())
+    }
+
+    /// Puts what waits into the batch. Returns whether nothing will come any more.
+    fn gather(&mut self) -> bool {
+        let mut message = match self.taken.take() {
+            Some(rest) => Some(Message::Requests(rest)),
+            None => self.wait(),
+        };
+        while let Some(received) = message {
+            match received {
+                Message::Requests(requests) => self.take(requests),
+                Message::Stop => return true,
+            }
+            if self.batch.bytes() >= self.commit_bytes_max {
+                break;
+            }
+            message = match self.receiver.try_recv() {
+                Ok(message) => Some(message),
+                Err(TryRecvError::Disconnected) => Some(Message::Stop),
+                Err(TryRecvError::Empty) => None,
+            };
+        }
+        false
     }
 
     /// The next message, unless there is something else to do first.
@@ -232,36 +260,45 @@ impl<B: Backend> Committer<B> {
         }
     }
 
-    fn take(&mut self, shard: usize, request: StoreRequest, batch: &mut Batch) {
-        self.taken(shard);
-        if let Some(read) = batch.push(shard, request) {
-            self.readers.send(shard, read);
+    /// Puts requests into the batch until it is full.
+    fn take(&mut self, mut requests: Requests) {
+        let (shard, before) = (requests.shard, requests.requests.len());
+        while self.batch.bytes() < self.commit_bytes_max
+            && let Some(request) = requests.requests.next()
+        {
+            if let Some(read) = self.batch.push(shard, request) {
+                self.readers.send(shard, read);
+            }
         }
+        self.count_taken(shard, before - requests.requests.len());
+        self.taken = (requests.requests.len() > 0).then_some(requests);
     }
 
-    fn taken(&self, shard: usize) {
-        self.waiting[shard].fetch_sub(1, Ordering::Relaxed);
+    fn count_taken(&self, shard: usize, count: usize) {
+        self.waiting[shard].fetch_sub(count, Ordering::Relaxed);
     }
 
-    fn commit(&mut self, mut batch: Batch) -> Result<(), StoreError> {
+    fn commit(&mut self) -> Result<(), StoreError> {
         let started = Instant::now();
-        let has_written = batch.has_writes() || self.backend.is_unfinished();
+        let has_written = self.batch.has_writes() || self.backend.is_unfinished();
         let mut committed = Committed::default();
         if has_written {
-            self.snapshots.append(&mut batch.snapshots);
-            committed = self.backend.commit(batch.writes())?;
+            self.snapshots.append(&mut self.batch.snapshots);
+            committed = self.backend.commit(self.batch.writes())?;
         }
         self.sync(has_written)?;
         let snapshots = committed.snapshots.len();
         if has_written {
-            batch.count(&self.counters);
+            self.batch.count(&self.counters);
             self.counters.count_snapshots(snapshots as u64);
             self.counters.count_commit(started.elapsed());
         }
-        batch.reply(&committed, self.snapshots.drain(..snapshots), &self.sinks);
-        for (shard, read) in batch.take_reads() {
+        let snapshots = self.snapshots.drain(..snapshots);
+        self.batch.reply(&committed, snapshots, &self.sinks);
+        for (shard, read) in self.batch.take_reads() {
             self.readers.send(shard, read);
         }
+        self.batch.clear();
         Ok(())
     }
 

@@ -10,6 +10,9 @@ use crate::store::backend::{Committed, Write};
 use crate::store::counters::Counters;
 use crate::store::{DocumentRef, StoreReply, StoreRequest};
 
+/// For so many writes a batch keeps its memory from one commit to the next.
+const WRITES_KEPT_MAX: usize = 8192;
+
 #[derive(Default)]
 pub struct Batch {
     writes: Vec<Write>,
@@ -66,11 +69,12 @@ impl Batch {
                 record,
             } => {
                 let revision = first_revision + u64::from(count) - 1;
-                let appends = &mut self.appends;
+                let (appends, documents) = (&mut self.appends, &mut self.documents);
                 let place = *self
                     .append_places
                     .entry((shard, document.token))
                     .or_insert_with(|| {
+                        documents.insert(Arc::clone(&document.name));
                         appends.push(AppendTicket {
                             shard,
                             token: document.token,
@@ -82,7 +86,6 @@ impl Batch {
                 self.bytes += record.len();
                 self.operations += u64::from(count);
                 self.operation_bytes += record.len() as u64;
-                self.documents.insert(Arc::clone(&document.name));
                 self.writes.push(Write::Append {
                     document: document.name,
                     kind,
@@ -211,6 +214,37 @@ impl Batch {
 
     pub fn take_reads(&mut self) -> Vec<(usize, ReadRequest)> {
         std::mem::take(&mut self.reads)
+    }
+
+    /// Empties it for the next commit. What it has grown to it keeps: to grow anew with every commit is expensive.
+    pub fn clear(&mut self) {
+        let Self {
+            writes,
+            bytes,
+            operations,
+            operation_bytes,
+            snapshot_bytes,
+            appends,
+            append_places,
+            documents,
+            changes,
+            snapshots,
+            sweeps,
+            reads,
+        } = self;
+        (*bytes, *operations, *operation_bytes, *snapshot_bytes) = (0, 0, 0, 0);
+        writes.clear();
+        writes.shrink_to(WRITES_KEPT_MAX);
+        appends.clear();
+        appends.shrink_to(WRITES_KEPT_MAX);
+        append_places.clear();
+        append_places.shrink_to(WRITES_KEPT_MAX);
+        documents.clear();
+        documents.shrink_to(WRITES_KEPT_MAX);
+        changes.clear();
+        snapshots.clear();
+        sweeps.clear();
+        reads.clear();
     }
 
     pub fn count(&self, counters: &Counters) {

@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use corelay::codec::frame;
-use corelay::codec::wire::{self, Request, request::Body};
+use corelay::codec::wire::{self, Event, Request, event, request::Body};
 use corelay::config::{Config, Durability};
 use corelay::engine::shard::{Arrival, Authority, ConnectionId, Settings, Transport};
 use corelay::engine::{Instant, Shard};
 use corelay::store::{Loaded, StoreReply, StoreRequest};
+use prost::Message;
 
 const NOW: Instant = Instant::from_micros(0);
 
@@ -65,6 +66,40 @@ impl Room {
     #[allow(dead_code, reason = "not every benchmark repeats itself")]
     pub fn resend(&mut self, payload: &Bytes) {
         self.submit(self.clock - 1, payload);
+    }
+
+    /// Others come, write one operation each, and go. Returns the client id of the last one.
+    #[allow(dead_code, reason = "not every benchmark has other writers")]
+    pub fn visit(&mut self, visitors: std::ops::Range<usize>) -> u64 {
+        let mut client_id = 0;
+        for number in visitors {
+            let visitor = joined(&mut self.shard, number, Transport::Tcp);
+            self.out.clear();
+            self.shard.poll_transmit(visitor, &mut self.out);
+            client_id = connected(&self.out);
+            let operations = Body::Operations(wire::Operations {
+                document: self.document,
+                operations: vec![Bytes::from_static(b"I was here")],
+                ..Default::default()
+            });
+            say(&mut self.shard, visitor, operations);
+            self.store();
+            self.shard.handle_eof(visitor, NOW);
+        }
+        self.flush();
+        client_id
+    }
+
+    /// The writer says that it has one operation of this client and nothing else.
+    #[allow(dead_code, reason = "not every benchmark catches up")]
+    pub fn sync(&mut self, client_id: u64) {
+        let request = Body::SyncRequest(wire::SyncRequest {
+            document: self.document,
+            state_vector: [(client_id, 0)].into(),
+            snapshots: Some(false),
+            ..Default::default()
+        });
+        say(&mut self.shard, self.writer, request);
     }
 
     fn submit(&mut self, clock: u64, payload: &Bytes) {
@@ -156,6 +191,16 @@ fn joined(shard: &mut Shard, number: usize, transport: Transport) -> ConnectionI
         }
     }
     connection
+}
+
+/// The client id that the first of these frames tells.
+fn connected(frames: &[u8]) -> u64 {
+    let (length, rest) = frames.split_first_chunk().expect("there is a frame");
+    let length = u32::from_be_bytes(*length) as usize;
+    match Event::decode(&rest[..length]).map(|event| event.body) {
+        Ok(Some(event::Body::Connected(connected))) => connected.client_id,
+        other => unreachable!("Hello is answered first, and with Connected: {other:?}"),
+    }
 }
 
 fn say(shard: &mut Shard, connection: ConnectionId, body: Body) {

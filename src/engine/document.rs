@@ -207,7 +207,7 @@ impl Open {
 
     /// What a snapshot of it takes, about.
     pub fn snapshot_bytes(&self) -> usize {
-        self.kind.state_bytes() + self.dedupe.footprint_bytes()
+        self.kind.state_bytes() + self.dedupe.snapshot_bytes()
     }
 
     /// Nothing of it waits for the store.

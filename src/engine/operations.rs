@@ -392,12 +392,14 @@ impl Open {
     }
 
     /// The clock after the highest durable one of a client.
-    fn durable_next_clock(&self, client_id: u64) -> u64 {
-        let pending = self.pending.iter().find(|batch| batch.origin == client_id);
-        pending.map_or_else(
-            || self.dedupe.next_clock(client_id),
-            |batch| batch.first_clock,
-        )
+    pub(super) fn durable_next_clock(&self, client_id: u64) -> u64 {
+        let then = self.dedupe.next_clock_at(client_id, self.durable_revision);
+        then.unwrap_or_else(|| {
+            // Since then it has had more batches than places are known of.
+            let mut pending = self.pending.iter();
+            let first = pending.find(|batch| batch.origin == client_id);
+            first.map_or(0, |batch| batch.first_clock)
+        })
     }
 
     /// Whether as much is on its way to the disk as the ring can take at once: more would lap subscribers that

@@ -39,7 +39,7 @@ impl Room {
             authority: Authority::Anybody,
             started_at_ms: 0,
         });
-        let writer = joined(&mut shard, 0, Transport::Tcp);
+        let writer = joined(&mut shard, 0, 0, Transport::Tcp);
         let mut room = Self {
             shard,
             writer,
@@ -49,7 +49,7 @@ impl Room {
         };
         room.store();
         for reader in 1..=readers {
-            joined(&mut room.shard, reader, transport);
+            joined(&mut room.shard, reader, 0, transport);
         }
         room.flush();
         room
@@ -72,8 +72,8 @@ impl Room {
     #[allow(dead_code, reason = "not every benchmark has other writers")]
     pub fn visit(&mut self, visitors: std::ops::Range<usize>) -> u64 {
         let mut client_id = 0;
-        for number in visitors {
-            let visitor = joined(&mut self.shard, number, Transport::Tcp);
+        for (revision, number) in (self.clock..).zip(visitors) {
+            let visitor = joined(&mut self.shard, number, revision, Transport::Tcp);
             self.out.clear();
             self.shard.poll_transmit(visitor, &mut self.out);
             client_id = connected(&self.out);
@@ -162,7 +162,8 @@ impl Room {
     }
 }
 
-fn joined(shard: &mut Shard, number: usize, transport: Transport) -> ConnectionId {
+/// A client that has everything up to `revision`.
+fn joined(shard: &mut Shard, number: usize, revision: u64, transport: Transport) -> ConnectionId {
     let connection = shard.connect(Arrival::new(transport), NOW);
     let connection = connection.expect("there is room");
     let mut uuid = [0; 16];
@@ -176,6 +177,7 @@ fn joined(shard: &mut Shard, number: usize, transport: Transport) -> ConnectionI
         document: "room".to_owned(),
         kind: "log".to_owned(),
         create: true,
+        have: Some(wire::Position { epoch: 1, revision }),
         ..Default::default()
     });
     for body in [hello, open] {

@@ -210,6 +210,11 @@ impl Open {
         self.kind.state_bytes() + self.dedupe.snapshot_bytes()
     }
 
+    /// Whether a snapshot costs no more than the operations since the last one did.
+    pub fn pays_for_snapshot(&self) -> bool {
+        self.snapshot.operation_bytes_since >= self.snapshot_bytes()
+    }
+
     /// Nothing of it waits for the store.
     pub fn is_at_rest(&self) -> bool {
         let is_being_deleted = self.is_deleting && !self.is_deleted;

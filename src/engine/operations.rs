@@ -165,10 +165,13 @@ impl Shard {
             return Err(Refusal::DocumentDeleted);
         }
         let is_created = open.is_unwritten();
+        // Before all is known: no two shards may find the same room.
+        let taken_bytes = batch.operations.iter().map(|it| it.len() as u64).sum();
         if let Some(tenant) = &open.tenant {
-            tenant.check_bytes()?;
+            tenant.take_bytes(taken_bytes)?;
             if is_created {
-                tenant.add_document()?;
+                let added = tenant.add_document();
+                added.inspect_err(|_| tenant.remove_bytes(taken_bytes))?;
             }
         }
         let admitted = open.kind.admit(Batch {
@@ -178,8 +181,11 @@ impl Shard {
             operations: &batch.operations,
         });
         let operations = admitted.inspect_err(|_| {
-            if let Some(tenant) = open.tenant.as_ref().filter(|_| is_created) {
-                tenant.remove_document();
+            if let Some(tenant) = &open.tenant {
+                tenant.remove_bytes(taken_bytes);
+                if is_created {
+                    tenant.remove_document();
+                }
             }
         })?;
 
@@ -195,6 +201,7 @@ impl Shard {
         open.stored_bytes += encoded.len() as u64;
         if let Some(tenant) = &open.tenant {
             tenant.add_bytes(encoded.len() as u64);
+            tenant.remove_bytes(taken_bytes);
         }
         let bytes = encoded.len() + PENDING_OVERHEAD_BYTES;
         open.pending_bytes += bytes;

@@ -43,6 +43,8 @@ enum Path {
     FanOutBatched,
     /// An operation that comes again.
     Dedupe,
+    /// A state vector of one client, where 2,500 have written.
+    StateVector,
     /// A keystroke past another one.
     Transform,
     /// A keystroke into a text of 100 kB.
@@ -102,6 +104,11 @@ impl Path {
                     room.resend(&payload);
                     assert!(room.flush() > 0, "the Ack comes again");
                 });
+            }
+            Self::StateVector => {
+                let mut room = Room::new(0, Transport::Tcp);
+                let client_id = room.visit(1..2501);
+                repeat(times, || room.sync(client_id));
             }
             Self::Transform => {
                 let (one, other) = (

@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use corelay::codec::frame;
-use corelay::codec::wire::{self, Request, request::Body};
+use corelay::codec::wire::{self, Event, Request, event, request::Body};
 use corelay::config::Config;
 use corelay::engine::shard::{Arrival, Authority, ConnectionId, Settings, Transport};
 use corelay::engine::{Instant, Shard};
 use corelay::store::{Loaded, StoreReply, StoreRequest};
+use prost::Message;
 
 const NOW: Instant = Instant::from_micros(0);
 
@@ -22,7 +23,7 @@ pub struct Room {
 impl Room {
     pub fn new(readers: usize, transport: Transport) -> Self {
         let mut shard = Shard::new(Settings::new(&Config::default(), Authority::Anybody));
-        let writer = joined(&mut shard, 0, Transport::Tcp);
+        let writer = joined(&mut shard, 0, 0, Transport::Tcp);
         let mut room = Self {
             shard,
             writer,
@@ -32,7 +33,7 @@ impl Room {
         };
         room.store();
         for reader in 1..=readers {
-            joined(&mut room.shard, reader, transport);
+            joined(&mut room.shard, reader, 0, transport);
         }
         room.flush();
         room
@@ -49,6 +50,40 @@ impl Room {
     #[allow(dead_code, reason = "not every benchmark repeats itself")]
     pub fn resend(&mut self, payload: &Bytes) {
         self.submit(self.clock - 1, payload);
+    }
+
+    /// Others come, write one operation each, and go. Returns the client id of the last one.
+    #[allow(dead_code, reason = "not every benchmark has other writers")]
+    pub fn visit(&mut self, visitors: std::ops::Range<usize>) -> u64 {
+        let mut client_id = 0;
+        for (revision, number) in (self.clock..).zip(visitors) {
+            let visitor = joined(&mut self.shard, number, revision, Transport::Tcp);
+            self.out.clear();
+            self.shard.poll_transmit(visitor, &mut self.out);
+            client_id = connected(&self.out);
+            let operations = Body::Operations(wire::Operations {
+                document: self.document,
+                operations: vec![Bytes::from_static(b"I was here")],
+                ..Default::default()
+            });
+            say(&mut self.shard, visitor, operations);
+            self.store();
+            self.shard.handle_eof(visitor, NOW);
+        }
+        self.flush();
+        client_id
+    }
+
+    /// The writer says that it has one operation of this client and nothing else.
+    #[allow(dead_code, reason = "not every benchmark catches up")]
+    pub fn sync(&mut self, client_id: u64) {
+        let request = Body::SyncRequest(wire::SyncRequest {
+            document: self.document,
+            state_vector: [(client_id, 0)].into(),
+            snapshots: Some(false),
+            ..Default::default()
+        });
+        say(&mut self.shard, self.writer, request);
     }
 
     fn submit(&mut self, clock: u64, payload: &Bytes) {
@@ -111,7 +146,8 @@ impl Room {
     }
 }
 
-fn joined(shard: &mut Shard, number: usize, transport: Transport) -> ConnectionId {
+/// A client that has everything up to `revision`.
+fn joined(shard: &mut Shard, number: usize, revision: u64, transport: Transport) -> ConnectionId {
     let connection = shard.connect(Arrival::new(transport), NOW);
     let connection = connection.expect("there is room");
     let mut uuid = [0; 16];
@@ -125,6 +161,7 @@ fn joined(shard: &mut Shard, number: usize, transport: Transport) -> ConnectionI
         document: "room".to_owned(),
         kind: "log".to_owned(),
         create: true,
+        have: Some(wire::Position { epoch: 1, revision }),
         ..Default::default()
     });
     for body in [hello, open] {
@@ -140,6 +177,16 @@ fn joined(shard: &mut Shard, number: usize, transport: Transport) -> ConnectionI
         }
     }
     connection
+}
+
+/// The client id that the first of these frames tells.
+fn connected(frames: &[u8]) -> u64 {
+    let (length, rest) = frames.split_first_chunk().expect("there is a frame");
+    let length = u32::from_be_bytes(*length) as usize;
+    match Event::decode(&rest[..length]).map(|event| event.body) {
+        Ok(Some(event::Body::Connected(connected))) => connected.client_id,
+        other => unreachable!("Hello is answered first, and with Connected: {other:?}"),
+    }
 }
 
 fn say(shard: &mut Shard, connection: ConnectionId, body: Body) {

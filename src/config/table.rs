@@ -189,8 +189,8 @@ tables! {
         connections_max: Option<u64> = None, OrOff(Count(1..=100_000_000));
         /// Documents; the first operation of one more is refused.
         documents_max: Option<u64> = None, OrOff(Count(1..=1_000_000_000_000));
-        /// Bytes of operations and snapshots that are stored. A tenant that has as many can still read. The batch that
-        /// reaches the limit is taken whole.
+        /// Bytes of operations and snapshots that are stored. A tenant that has as many can still read. The one
+        /// batch that reaches the limit is taken whole.
         stored_bytes_max: Option<u64> = None, OrOff(Bytes(KIB..=1_048_576 * GIB));
     }
 
@@ -214,7 +214,8 @@ tables! {
         /// How long a document stays in memory after its last subscriber left. Longer spares loading it again.
         idle_timeout: Duration = Duration::from_secs(300), Time(100..=DAY_MS);
         /// A snapshot is stored after this many operations, or later where it would be larger than they were. More often
-        /// shortens what is replayed when a document opens, and writes more.
+        /// shortens what is replayed when a document opens, and writes more. A document that has been idle for
+        /// document.idle_timeout and is not as large as its operations were replays fewer than so many when it opens again.
         snapshot_operations: u64 = 100, Count(1..=1_000_000_000);
         /// A snapshot is stored after this long too, if there were any operations and it is not larger than they were.
         snapshot_period: Duration = Duration::from_secs(300), Time(SECOND_MS..=DAY_MS);
@@ -266,7 +267,7 @@ tables! {
         document_bytes_max: usize = size(1024 * MIB), Bytes(MIB..=1024 * GIB);
         /// Operations that are on their way to the disk, past which no connection is read.
         pending_bytes_max: usize = size(64 * MIB), Bytes(64 * KIB..=1024 * GIB);
-        /// Reads from the store at one time, each up to memory.catch_up_page_bytes. Further ones wait.
+        /// Reads from the store at one time, each up to memory.catch_up_page_bytes, and as many lists. Further ones wait.
         catch_up_reads_max: usize = 64, Count(1..=65_536);
         /// What one read from the store brings to a client that catches up. A client that leaves more than this unread is
         /// not read either.

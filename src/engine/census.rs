@@ -103,7 +103,7 @@ impl Census {
         }
         if let Some(tenant) = self.tenant(identity.tenant()) {
             let quota = self.quota.connections_max;
-            take_one(&tenant.usage.connections, quota, Quota::Connections)?;
+            take(&tenant.usage.connections, 1, quota, Quota::Connections)?;
             attendance.tenant = Some(tenant);
         }
         Ok(attendance)
@@ -143,7 +143,7 @@ impl Tenant {
     /// [`Refusal::QuotaExceeded`].
     pub fn add_document(&self) -> Result<(), Refusal> {
         let quota = self.census.quota.documents_max;
-        take_one(&self.usage.documents, quota, Quota::Documents)
+        take(&self.usage.documents, 1, quota, Quota::Documents)
     }
 
     /// A document is there again, with what is stored of it.
@@ -167,20 +167,14 @@ impl Tenant {
         self.usage.documents.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Whether there is room for more bytes.
+    /// Counts so many bytes more, if there is room for any: of all shards' batches, one reaches the limit.
     ///
     /// # Errors
     ///
     /// [`Refusal::QuotaExceeded`].
-    pub fn check_bytes(&self) -> Result<(), Refusal> {
-        let stored_bytes = self.usage.stored_bytes.load(Ordering::Relaxed);
-        match self.census.quota.stored_bytes_max {
-            Some(max) if stored_bytes >= max => Err(Refusal::QuotaExceeded {
-                quota: Quota::StoredBytes,
-                max,
-            }),
-            Some(_) | None => Ok(()),
-        }
+    pub fn take_bytes(&self, bytes: u64) -> Result<(), Refusal> {
+        let max = self.census.quota.stored_bytes_max;
+        take(&self.usage.stored_bytes, bytes, max, Quota::StoredBytes)
     }
 
     /// So many bytes are on their way to the store.
@@ -196,13 +190,14 @@ fn is_limited(quota: &config::Quota) -> bool {
         || quota.stored_bytes_max.is_some()
 }
 
-fn take_one(count: &AtomicU64, max: Option<u64>, quota: Quota) -> Result<(), Refusal> {
+/// Counts so many more, if there are less than `max`.
+fn take(count: &AtomicU64, more: u64, max: Option<u64>, quota: Quota) -> Result<(), Refusal> {
     let max = max.unwrap_or(u64::MAX);
-    let one_more = |count: u64| (count < max).then_some(count + 1);
-    match count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(Refusal::QuotaExceeded { quota, max }),
-    }
+    let taken = |count: u64| (count < max).then(|| count.saturating_add(more));
+    let taken = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken);
+    taken
+        .map(drop)
+        .map_err(|_| Refusal::QuotaExceeded { quota, max })
 }
 
 impl Drop for Attendance {
@@ -267,6 +262,26 @@ mod tests {
         same.remove_document();
         drop(same);
         assert_eq!(known(), 1, "it has nothing");
+    }
+
+    #[test]
+    fn of_batches_that_come_at_once_one_reaches_the_limit() {
+        let quota = config::Quota {
+            stored_bytes_max: Some(1000),
+            ..config::Quota::default()
+        };
+        let census = Arc::new(Census::new(&config::Connection::default(), &quota, &[]));
+        let shards = ["acme", "acme"].map(|name| census.tenant(name).unwrap());
+        shards[0].take_bytes(999).unwrap();
+        shards[1].take_bytes(500).unwrap();
+        let refusal = Refusal::QuotaExceeded {
+            quota: Quota::StoredBytes,
+            max: 1000,
+        };
+        assert_eq!(shards[0].take_bytes(1), Err(refusal.clone()));
+        shards[1].remove_bytes(500);
+        shards[0].take_bytes(1).unwrap();
+        assert_eq!(shards[1].take_bytes(1), Err(refusal));
     }
 
     #[test]

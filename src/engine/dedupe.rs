@@ -43,6 +43,8 @@ pub enum Novelty {
 #[derive(Debug, Default)]
 pub struct Dedupe {
     clients: BTreeMap<u64, Client>,
+    /// The clients in the order in which they came, each with a revision that its first operation is not before.
+    arrivals: Vec<(u64, u64)>,
 }
 
 impl Dedupe {
@@ -59,9 +61,14 @@ impl Dedupe {
             };
             (record.client_id, client)
         });
-        Self {
+        let mut dedupe = Self {
             clients: clients.collect(),
-        }
+            arrivals: Vec::new(),
+        };
+        let arrival = |client: &u64| (dedupe.revision_min(*client, 0), *client);
+        dedupe.arrivals = dedupe.clients.keys().map(arrival).collect();
+        dedupe.arrivals.sort_unstable();
+        dedupe
     }
 
     /// In the order of client ids.
@@ -118,6 +125,14 @@ impl Dedupe {
             Some(run) => run.first_revision + (clock - run.first_clock).min(run.count - 1),
             None => clock + 1,
         }
+    }
+
+    /// A revision that no operation is before of a client that is not in `vector`: the first of those, where that is
+    /// still known. `None`: all clients are.
+    pub fn first_revision_without(&self, vector: &Vector) -> Option<u64> {
+        let mut arrivals = self.arrivals.iter();
+        let first = arrivals.find(|(_, client)| !vector.contains_key(client));
+        first.map(|(revision, _)| *revision)
     }
 
     /// The clock that the client's next operation had to have at `revision`. `None`: that was too long ago.
@@ -182,6 +197,9 @@ impl Dedupe {
     pub fn record(&mut self, client_id: u64, first_clock: u64, first_revision: u64, count: u64) {
         let client = self.clients.entry(client_id).or_default();
         assert_eq!(client.next_clock, first_clock, "clocks have no gaps");
+        if first_clock == 0 {
+            self.arrivals.push((first_revision, client_id));
+        }
         client.next_clock += count;
         if let Some(last) = client.runs.last_mut()
             && last.first_revision + last.count == first_revision
@@ -199,9 +217,14 @@ impl Dedupe {
         });
     }
 
+    /// What it takes in a snapshot, about.
+    pub fn snapshot_bytes(&self) -> usize {
+        self.clients.len() * (size_of::<u64>() + size_of::<Client>() + size_of::<Run>())
+    }
+
     /// What it takes in memory, about.
     pub fn footprint_bytes(&self) -> usize {
-        self.clients.len() * (size_of::<u64>() + size_of::<Client>() + size_of::<Run>())
+        self.snapshot_bytes() + self.arrivals.capacity() * size_of::<(u64, u64)>()
     }
 }
 
@@ -261,6 +284,35 @@ mod tests {
             dedupe.record(7, clock, 100 + 2 * clock, 1);
         }
         assert_eq!(dedupe.next_clock_at(7, 50), None, "forgotten");
+    }
+
+    #[test]
+    fn who_is_not_in_a_vector_is_looked_for_in_the_order_of_arrival() {
+        let mut dedupe = Dedupe::default();
+        for (client, clock, revision) in [(9, 0, 1), (7, 0, 2), (9, 1, 3), (8, 0, 4)] {
+            dedupe.record(client, clock, revision, 1);
+        }
+        for dedupe in [&dedupe, &Dedupe::restore(dedupe.records())] {
+            for (vector, first) in [
+                (&[][..], Some(1)),
+                (&[7, 8], Some(1)),
+                (&[9], Some(2)),
+                (&[9, 8], Some(2)),
+                (&[9, 7, 5], Some(4)),
+                (&[9, 7, 8], None),
+            ] {
+                let vector = vector.iter().map(|client| (*client, 0)).collect();
+                assert_eq!(dedupe.first_revision_without(&vector), first, "{vector:?}");
+            }
+        }
+        for clock in 1..20 {
+            dedupe.record(7, clock, 100 + 2 * clock, 1);
+        }
+        let vector = Vector::from([(9, 0)]);
+        assert_eq!(dedupe.first_revision_without(&vector), Some(2));
+        let restored = Dedupe::restore(dedupe.records());
+        let first = restored.first_revision_without(&vector);
+        assert_eq!(first, Some(1), "where it was first is forgotten");
     }
 
     #[test]

@@ -82,6 +82,24 @@ impl Shard {
         }
     }
 
+    /// Those of the deletions that whoever asked for them may still do; the others are refused.
+    pub(super) fn recheck_deletions(
+        &mut self,
+        name: &str,
+        mut deletions: Vec<Deletion>,
+    ) -> Vec<Deletion> {
+        let forbidden = deletions.extract_if(.., |deletion| {
+            let session = self.sessions.get(deletion.session);
+            let identity = session.and_then(|session| session.identity());
+            identity.is_none_or(|identity| !identity.permissions_for(name).delete)
+        });
+        for deletion in forbidden.collect::<Vec<_>>() {
+            let refusal = Refusal::Forbidden("deleting the document");
+            self.refuse_deletion(&deletion, &refusal);
+        }
+        deletions
+    }
+
     /// What waited for the document to be loaded.
     pub(super) fn begin_deletions(
         &mut self,

@@ -1,7 +1,7 @@
 //! Lists of documents, and who is told when they come and go.
 //!
-//! The store has the list. What changes is announced by the document's shard to all others, and kept in a small
-//! ring on each; who watches has a place in it, and lists again when it is overtaken.
+//! The store has the list. What changes is announced by the document's shard to all others, and kept on each in a small
+//! ring of its tenant, while somebody of that watches; who does has a place in it, and lists again when it is overtaken.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -20,8 +20,10 @@ use super::shard::Shard;
 
 /// Documents in one answer.
 const DOCUMENTS_MAX: u32 = 1000;
-/// Announcements that a shard keeps.
+/// Announcements that a shard keeps of one tenant.
 const ANNOUNCEMENTS_MAX: usize = 256;
+/// Lists that one connection may wait for on each shard.
+const LISTS_MAX: usize = 4;
 
 /// A document has come or gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +46,7 @@ pub struct Listing {
 /// Who wants to be told of documents that come and go.
 #[derive(Debug)]
 pub struct Watch {
+    tenant: Arc<str>,
     prefix: String,
     /// How many announcements there had been when it was last told.
     seen: u64,
@@ -51,9 +54,12 @@ pub struct Watch {
     is_listing: bool,
 }
 
-/// What has lately been announced.
+/// What has lately been announced, of each tenant that somebody watches.
+pub type Announcements = BTreeMap<Arc<str>, Tidings>;
+
+/// A tenant's documents that have come and gone, and who is told.
 #[derive(Debug, Default)]
-pub struct Announcements {
+pub struct Tidings {
     newest: VecDeque<Announcement>,
     count: u64,
     watchers: Vec<SessionKey>,
@@ -62,44 +68,51 @@ pub struct Announcements {
 impl Shard {
     /// A client lists documents.
     pub(super) fn list(&mut self, key: SessionKey, request: wire::List) {
-        if let Err(refusal) = self.may_list(&request) {
+        if let Err(refusal) = self.may_list(key, &request) {
             return self.reply(key, refusal.error(request.request_id, 0));
         }
-        let session = &mut self.sessions[key];
-        // Who lists page by page is told what changes meanwhile.
-        let before = session.watch.take();
-        let before = before.filter(|watch| watch.prefix == request.prefix);
-        session.watch = request.watch.then(|| {
-            Box::new(Watch {
-                prefix: request.prefix.clone(),
-                seen: before.map_or(self.announcements.count, |watch| watch.seen),
-                is_listing: true,
-            })
-        });
-        let watchers = &mut self.announcements.watchers;
-        watchers.retain(|watcher| *watcher != key);
-        if request.watch {
-            watchers.push(key);
+        match request.watch {
+            true => self.watch(key, &request.prefix),
+            false => self.forget_watcher(key),
         }
         let listing = Listing {
             session: key,
-            asked: session.asked.clone(),
+            asked: self.sessions[key].asked.clone(),
             request,
         };
         let after = (!listing.request.after.is_empty()).then(|| listing.request.after.clone());
         let tenant = self.tenant_of(key);
         let after = after.map(|after| global_id(&tenant, &after).into());
+        self.sessions[key].lists += 1;
         self.ask_for_list(listing, after);
     }
 
+    /// The session is told from here on what comes and goes, after the list that it has asked for.
+    fn watch(&mut self, key: SessionKey, prefix: &str) {
+        let tenant = self.tenant_of(key);
+        let tidings = self.announcements.entry(Arc::clone(&tenant)).or_default();
+        if !tidings.watchers.contains(&key) {
+            tidings.watchers.push(key);
+        }
+        let watch = &mut self.sessions[key].watch;
+        // Who lists page by page is told what changes meanwhile.
+        let before = watch.take().filter(|watch| watch.prefix == prefix);
+        *watch = Some(Box::new(Watch {
+            tenant,
+            prefix: prefix.to_owned(),
+            seen: before.map_or(tidings.count, |watch| watch.seen),
+            is_listing: true,
+        }));
+    }
+
     /// A prefix is kept for as long as it is watched, and the store looks for what stands after it.
-    fn may_list(&self, request: &wire::List) -> Result<(), Refusal> {
+    fn may_list(&self, key: SessionKey, request: &wire::List) -> Result<(), Refusal> {
         if request.prefix.len().max(request.after.len()) > DOCUMENT_ID_BYTES_MAX {
             return Err(Refusal::DocumentIdInvalid);
         }
-        if self.listings.len() >= self.settings.memory.catch_up_reads_max {
-            let reason = "too many lists are being read";
-            return Err(Refusal::Unavailable(reason.to_owned()));
+        if self.sessions[key].lists >= LISTS_MAX {
+            let reason = format!("{LISTS_MAX} lists of this connection are being read");
+            return Err(Refusal::Unavailable(reason));
         }
         Ok(())
     }
@@ -109,7 +122,12 @@ impl Shard {
         identity.map_or("", |identity| identity.tenant()).into()
     }
 
+    /// Asks the store for a list, after document `after`; if too many ask, it waits for its turn.
     fn ask_for_list(&mut self, listing: Listing, after: Option<Arc<str>>) {
+        if self.listings.len() >= self.settings.memory.catch_up_reads_max {
+            self.queued_listings.push_back((listing, after));
+            return;
+        }
         self.tickets += 1;
         let limit = match listing.request.limit {
             0 => DOCUMENTS_MAX,
@@ -130,20 +148,19 @@ impl Shard {
         let Some(listing) = self.listings.remove(&ticket) else {
             return;
         };
-        let key = listing.session;
         self.answer_list(listing, result);
-        let is_answered = !self.listings.values().any(|listing| listing.session == key);
-        if is_answered
-            && let Some(session) = self.sessions.get_mut(key)
-            && let Some(watch) = &mut session.watch
+        while self.listings.len() < self.settings.memory.catch_up_reads_max
+            && let Some((listing, after)) = self.queued_listings.pop_front()
         {
-            watch.is_listing = false;
-            self.mark_writable(key);
+            if self.sessions.contains_key(listing.session) {
+                self.ask_for_list(listing, after);
+            }
         }
     }
 
     fn answer_list(&mut self, listing: Listing, result: Result<DocumentList, ReadError>) {
-        let session = self.sessions.get(listing.session);
+        let key = listing.session;
+        let session = self.sessions.get(key);
         let Some(identity) = session.and_then(|session| session.identity()).cloned() else {
             return;
         };
@@ -152,7 +169,7 @@ impl Shard {
             Err(error) => {
                 let refusal = Refusal::Unavailable(error.to_string());
                 let error = refusal.error(listing.request.request_id, 0);
-                return self.answer(listing.session, &listing.asked, error);
+                return self.end_list(&listing, error);
             }
         };
         let documents: Vec<_> = list
@@ -169,7 +186,20 @@ impl Shard {
             documents,
             has_more: list.more_after.is_some(),
         });
-        self.answer(listing.session, &listing.asked, directory);
+        self.end_list(&listing, directory);
+    }
+
+    /// The list is answered; after its last one, whoever watches is told what has changed meanwhile.
+    fn end_list(&mut self, listing: &Listing, answer: event::Body) {
+        self.answer(listing.session, &listing.asked, answer);
+        let session = &mut self.sessions[listing.session];
+        session.lists -= 1;
+        if session.lists == 0
+            && let Some(watch) = &mut session.watch
+        {
+            watch.is_listing = false;
+            self.mark_writable(listing.session);
+        }
     }
 
     /// A document of this shard has come or gone: everybody is told who watches, on all shards.
@@ -191,23 +221,26 @@ impl Shard {
     }
 
     pub(super) fn hear(&mut self, announcement: Announcement) {
-        let announcements = &mut self.announcements;
-        announcements.count += 1;
-        announcements.newest.push_back(announcement);
-        if announcements.newest.len() > ANNOUNCEMENTS_MAX {
-            announcements.newest.pop_front();
+        let (tenant, _) = split_global_id(&announcement.name);
+        let Some(tidings) = self.announcements.get_mut(tenant) else {
+            return;
+        };
+        tidings.count += 1;
+        tidings.newest.push_back(announcement);
+        if tidings.newest.len() > ANNOUNCEMENTS_MAX {
+            tidings.newest.pop_front();
         }
-        for index in 0..self.announcements.watchers.len() {
-            self.mark_writable(self.announcements.watchers[index]);
+        for watcher in tidings.watchers.clone() {
+            self.mark_writable(watcher);
         }
     }
 
     /// What a session that watches has not been told.
     pub(super) fn directory_update(&mut self, key: SessionKey) -> Option<event::Body> {
-        let announcements = &self.announcements;
         let session = &mut self.sessions[key];
         let identity = session.identity().cloned()?;
         let watch = session.watch.as_mut().filter(|watch| !watch.is_listing)?;
+        let announcements = &self.announcements[&watch.tenant];
         let unseen = usize::try_from(announcements.count - watch.seen).unwrap_or(usize::MAX);
         watch.seen = announcements.count;
         let mut update = wire::DirectoryUpdate {
@@ -241,14 +274,15 @@ impl Shard {
     }
 
     pub(super) fn forget_watcher(&mut self, key: SessionKey) {
-        let is_watching = self
-            .sessions
-            .get_mut(key)
-            .and_then(|session| session.watch.take());
-        if is_watching.is_some() {
-            self.announcements
-                .watchers
-                .retain(|watcher| *watcher != key);
+        let session = self.sessions.get_mut(key);
+        let Some(watch) = session.and_then(|session| session.watch.take()) else {
+            return;
+        };
+        let tidings = self.announcements.get_mut(&watch.tenant);
+        let tidings = tidings.expect("it is kept while somebody watches");
+        tidings.watchers.retain(|watcher| *watcher != key);
+        if tidings.watchers.is_empty() {
+            self.announcements.remove(&watch.tenant);
         }
     }
 }

@@ -207,7 +207,12 @@ impl Open {
 
     /// What a snapshot of it takes, about.
     pub fn snapshot_bytes(&self) -> usize {
-        self.kind.state_bytes() + self.dedupe.footprint_bytes()
+        self.kind.state_bytes() + self.dedupe.snapshot_bytes()
+    }
+
+    /// Whether a snapshot costs no more than the operations since the last one did.
+    pub fn pays_for_snapshot(&self) -> bool {
+        self.snapshot.operation_bytes_since >= self.snapshot_bytes()
     }
 
     /// Nothing of it waits for the store.

@@ -219,7 +219,8 @@ impl Shard {
 
 /// Documents.
 impl Shard {
-    /// Sees to a document that has no subscribers: it is stored once more, kept for a while, and dropped.
+    /// Sees to a document that has no subscribers: it is stored once more, if that is worth it, kept for a while, and
+    /// dropped.
     pub(super) fn check_idle(&mut self, document_key: DocumentKey, now: Instant) {
         let idle_timeout = self.settings.document.idle_timeout;
         let Some(open) = self.open_of(document_key) else {
@@ -228,15 +229,13 @@ impl Shard {
         if !open.subscribers.is_empty() {
             return;
         }
-        let has_unstored = open.head_revision > open.snapshot.revision;
         let idle_since = *open.idle_since.get_or_insert(now);
-        if has_unstored {
-            self.take_snapshot(document_key, now);
-        }
+        let is_time = now >= idle_since + idle_timeout;
+        self.take_last_snapshot(document_key, is_time || self.is_stopping, now);
         let Some(open) = self.open_of(document_key) else {
             return;
         };
-        let is_over = open.is_deleted || open.is_unwritten() || now >= idle_since + idle_timeout;
+        let is_over = open.is_deleted || open.is_unwritten() || is_time;
         if open.is_at_rest() && is_over {
             self.forget_document(document_key);
         } else {

@@ -70,6 +70,7 @@ impl Shard {
         let deletions = std::mem::take(deletions);
         let is_restored = *is_restored;
         let (name, handle) = (document.name.clone(), document.handle);
+        let deletions = self.recheck_deletions(&name, deletions);
         waiting.retain(|joiner| {
             let session = self.sessions.get(joiner.session);
             session.is_some_and(|session| !session.is_closing())

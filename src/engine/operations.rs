@@ -165,10 +165,13 @@ impl Shard {
             return Err(Refusal::DocumentDeleted);
         }
         let is_created = open.is_unwritten();
+        // Before all is known: no two shards may find the same room.
+        let taken_bytes = batch.operations.iter().map(|it| it.len() as u64).sum();
         if let Some(tenant) = &open.tenant {
-            tenant.check_bytes()?;
+            tenant.take_bytes(taken_bytes)?;
             if is_created {
-                tenant.add_document()?;
+                let added = tenant.add_document();
+                added.inspect_err(|_| tenant.remove_bytes(taken_bytes))?;
             }
         }
         let admitted = open.kind.admit(Batch {
@@ -178,8 +181,11 @@ impl Shard {
             operations: &batch.operations,
         });
         let operations = admitted.inspect_err(|_| {
-            if let Some(tenant) = open.tenant.as_ref().filter(|_| is_created) {
-                tenant.remove_document();
+            if let Some(tenant) = &open.tenant {
+                tenant.remove_bytes(taken_bytes);
+                if is_created {
+                    tenant.remove_document();
+                }
             }
         })?;
 
@@ -195,6 +201,7 @@ impl Shard {
         open.stored_bytes += encoded.len() as u64;
         if let Some(tenant) = &open.tenant {
             tenant.add_bytes(encoded.len() as u64);
+            tenant.remove_bytes(taken_bytes);
         }
         let bytes = encoded.len() + PENDING_OVERHEAD_BYTES;
         open.pending_bytes += bytes;
@@ -393,12 +400,14 @@ impl Open {
     }
 
     /// The clock after the highest durable one of a client.
-    fn durable_next_clock(&self, client_id: u64) -> u64 {
-        let pending = self.pending.iter().find(|batch| batch.origin == client_id);
-        pending.map_or_else(
-            || self.dedupe.next_clock(client_id),
-            |batch| batch.first_clock,
-        )
+    pub(super) fn durable_next_clock(&self, client_id: u64) -> u64 {
+        let then = self.dedupe.next_clock_at(client_id, self.durable_revision);
+        then.unwrap_or_else(|| {
+            // Since then it has had more batches than places are known of.
+            let mut pending = self.pending.iter();
+            let first = pending.find(|batch| batch.origin == client_id);
+            first.map_or(0, |batch| batch.first_clock)
+        })
     }
 
     /// Whether as much is on its way to the disk as the ring can take at once: more would lap subscribers that

@@ -41,6 +41,8 @@ pub struct Session {
     pub subscriptions: Vec<Subscription>,
     /// Open requests that wait for their document to be loaded.
     pub joining: usize,
+    /// List requests that are not answered.
+    pub lists: usize,
     /// Which subscription is served first at the next flush, so that a busy one starves no other.
     pub served_first: usize,
     /// Whole frames that answer this client alone.
@@ -310,6 +312,7 @@ impl Session {
             meter: Meter::default(),
             subscriptions: Vec::new(),
             joining: 0,
+            lists: 0,
             served_first: 0,
             replies: Vec::new(),
             inflight_bytes: 0,

@@ -66,6 +66,8 @@ pub struct Shard {
     pub(super) readers: VecDeque<(SessionKey, DocumentKey)>,
     /// Lists that the store has not answered, by ticket.
     pub(super) listings: BTreeMap<u64, Listing>,
+    /// Lists that are asked for when one of those is answered, each with the document after which it goes on.
+    pub(super) queued_listings: VecDeque<(Listing, Option<Arc<str>>)>,
     pub(super) announcements: Announcements,
     pub(super) sweep_alarm: Alarm,
     pub(super) rates: Rates,
@@ -106,6 +108,7 @@ impl Shard {
             tickets: 0,
             readers: VecDeque::new(),
             listings: BTreeMap::new(),
+            queued_listings: VecDeque::new(),
             announcements: Announcements::default(),
             sweep_alarm: Alarm::default(),
             users: Users::default(),

@@ -20,8 +20,26 @@ impl Shard {
         if is_time {
             open.snapshot.considered_at = now;
         }
-        let is_affordable = open.snapshot.operation_bytes_since >= open.snapshot_bytes();
-        if (is_due && is_affordable) || open.snapshot.promise.is_some() {
+        if (is_due && open.pays_for_snapshot()) || open.snapshot.promise.is_some() {
+            self.take_snapshot(document_key, now);
+        }
+    }
+
+    /// Takes a snapshot of a document that nobody has open, if it costs no more than what has happened since the last
+    /// one. Before the document leaves memory that does not matter if it would have to replay as many operations as a
+    /// snapshot is worth.
+    pub(super) fn take_last_snapshot(
+        &mut self,
+        document_key: DocumentKey,
+        is_leaving: bool,
+        now: Instant,
+    ) {
+        let worth = self.settings.document.snapshot_operations;
+        let Some(open) = self.open_of(document_key) else {
+            return;
+        };
+        let operations = open.head_revision - open.snapshot.revision;
+        if operations > 0 && (open.pays_for_snapshot() || (is_leaving && operations >= worth)) {
             self.take_snapshot(document_key, now);
         }
     }

@@ -133,38 +133,37 @@ impl Open {
         }
     }
 
+    /// The steps that this takes are as many as the vector has clients, however many have written to the document.
     fn understand_vector(&self, vector: &Vector) -> (Option<u64>, Option<Box<Filter>>) {
-        let durable = self.durable_vector();
         // What only the client knows of is none of the relay's history.
-        let known: Vector = durable
-            .iter()
-            .filter_map(|(client, newest)| {
-                let clock = vector.get(client)?;
-                Some((*client, *clock.min(newest)))
-            })
-            .collect();
+        let known = vector.iter().filter_map(|(client, clock)| {
+            let newest = self.durable_next_clock(*client).checked_sub(1)?;
+            Some((*client, *clock.min(&newest)))
+        });
+        let known: Vector = known.collect();
         // Each operation raises one clock by one and the revision by one.
         let operations: u64 = known.values().map(|clock| clock + 1).sum();
         if operations == 0 {
             return (None, None);
         }
         let revision = self.origin_revision + operations;
-        let is_prefix = durable.keys().all(|client| {
-            let next_clock = known.get(client).map_or(0, |clock| clock + 1);
-            self.dedupe.next_clock_at(*client, revision) == Some(next_clock)
-        });
+        // If these had written so much by then, nobody else had written anything.
+        let is_prefix = known
+            .iter()
+            .all(|(client, clock)| self.dedupe.next_clock_at(*client, revision) == Some(clock + 1));
         if is_prefix {
             return (Some(revision), None);
         }
         if !self.kind.operations_stand_alone() {
             return (None, None);
         }
-        let missing = durable.iter().filter_map(|(client, newest)| {
-            let next_clock = known.get(client).map_or(0, |clock| clock + 1);
-            let is_missing = next_clock <= *newest;
-            is_missing.then(|| self.dedupe.revision_min(*client, next_clock))
+        let missing = known.iter().filter_map(|(client, clock)| {
+            let is_missing = clock + 1 < self.durable_next_clock(*client);
+            is_missing.then(|| self.dedupe.revision_min(*client, clock + 1))
         });
-        let first_missing = missing.min().unwrap_or(self.durable_revision + 1);
+        let first_missing = missing
+            .chain(self.dedupe.first_revision_without(vector))
+            .fold(self.durable_revision + 1, u64::min);
         let filter = Filter {
             vector: known,
             until_revision: self.durable_revision,

@@ -179,6 +179,8 @@ impl Shard {
         if let Some(key) = key
             && let Err(refusal) = self.deliver_page(key, document_key, ticket, result, now)
             && let Some(document) = self.documents.get(document_key)
+            // As soon as the store has deleted it, its readers are told so.
+            && document.open().is_none_or(|open| !open.is_deleting)
         {
             self.metrics.load_failures += 1;
             self.reply(key, refusal.close(document.handle));

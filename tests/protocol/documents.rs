@@ -91,18 +91,59 @@ fn one_more_snapshot_when_the_last_peer_leaves_and_only_if_there_is_something() 
     let mut relay = Relay::new();
     let (ann, notes) = relay.joined("ann", "notes", "text");
     let (ben, _) = relay.joined("ben", "notes", "text");
-    relay.send(
-        ann,
-        text_batch(notes, 0, 0, &[Operation::splice(0, 0, "x")]),
-    );
+    let edits = [
+        Operation::splice(0, 0, &"x".repeat(500)),
+        Operation::splice(0, 400, ""),
+    ];
+    relay.send(ann, text_batch(notes, 0, 0, &edits));
     expect!(relay, ann, Ack);
     relay.send(ann, close(notes));
     assert_eq!(snapshots(&relay), [0; 0]);
     relay.vanish(ben);
-    assert_eq!(snapshots(&relay), [1]);
+    assert_eq!(snapshots(&relay), [2]);
     relay.open(ann, "notes", "text");
     relay.send(ann, close(notes));
-    assert_eq!(snapshots(&relay), [1], "it is the same");
+    assert_eq!(snapshots(&relay), [2], "it is the same");
+}
+
+#[test]
+fn who_comes_and_goes_has_no_more_stored_than_they_write() {
+    const WORTH: u64 = 10;
+    let mut relay = Relay::with(1, |settings| settings.document.snapshot_operations = WORTH);
+    let (ann, mut notes) = relay.joined("ann", "notes", "text");
+    let edits = [
+        Operation::splice(0, 0, &"x".repeat(20_000)),
+        Operation::splice(0, 1000, ""),
+    ];
+    relay.send(ann, text_batch(notes, 0, 0, &edits));
+    relay.send(ann, close(notes));
+    relay.drain(ann);
+    assert_eq!(snapshots(&relay), [2], "it has been paid for");
+    let mut last = 2;
+    let mut visit = |relay: &mut Relay, idle: Duration| {
+        let opened = relay.open(ann, "notes", "text");
+        notes = opened.document;
+        let edit = text_batch(notes, last, last, &[Operation::splice(7, 1, "y")]);
+        relay.send(ann, edit);
+        relay.send(ann, close(notes));
+        relay.drain(ann);
+        last += 1;
+        relay.pass(idle);
+    };
+    for _ in 0..30 {
+        visit(&mut relay, MOMENT);
+    }
+    assert_eq!(snapshots(&relay), [2], "30 letters do not pay for 19,000");
+    // Once it has left memory, it comes back with fewer operations to replay than a snapshot is worth.
+    relay.pass(IDLE);
+    assert_eq!(snapshots(&relay), [2, 32]);
+    for _ in 1..WORTH {
+        visit(&mut relay, IDLE);
+        assert_eq!(relay.shards[0].metrics().documents, 0);
+    }
+    assert_eq!(snapshots(&relay), [2, 32]);
+    visit(&mut relay, IDLE);
+    assert_eq!(snapshots(&relay), [2, 32, 42]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use corelay::codec::wire::{self, ErrorCode, SyncMode, event, request};
 use corelay::engine::shard::Transport;
+use corelay::store::{Page, StoreReply, StoreRequest};
 use serde_json::json;
 
 use crate::expect;
@@ -412,4 +413,144 @@ fn only_so_many_deletions_wait_for_a_document() {
     assert_eq!(answered.len(), 16);
     let deleted = |body: &&event::Body| matches!(body, event::Body::Deleted(_));
     assert_eq!(answered.iter().filter(deleted).count(), 1);
+}
+
+#[test]
+fn who_watches_learns_nothing_of_how_busy_other_tenants_are() {
+    let mut relay = tokens::relay(1);
+    let [acme, other] = ["acme", "other"].map(|tenant| json!({"tenant": tenant}));
+    let watcher = tokens::admitted(&mut relay, "watcher", &acme);
+    relay.send(watcher, list("", "", 0, true));
+    expect!(relay, watcher, Directory);
+    relay.limit(watcher, 0);
+    let busy = tokens::admitted(&mut relay, "busy", &other);
+    for number in 0..300 {
+        let opened = relay.open(busy, &format!("{number}"), "log");
+        relay.send(busy, log_batch(opened.document, 0, ["x"]));
+        expect!(relay, busy, Ack);
+        relay.send(busy, crate::requests::close(opened.document));
+    }
+    let writer = tokens::admitted(&mut relay, "writer", &acme);
+    let notes = relay.open(writer, "notes", "log").document;
+    relay.send(writer, log_batch(notes, 0, ["x"]));
+    relay.limit(watcher, usize::MAX);
+    let update = expect!(relay, watcher, DirectoryUpdate);
+    assert_eq!(update.created.len(), 1);
+    assert!(!update.is_incomplete);
+    relay.assert_quiet(watcher);
+}
+
+#[test]
+fn a_connection_waits_for_a_few_lists_and_others_get_theirs() {
+    let mut relay = Relay::with(1, |settings| settings.memory.catch_up_reads_max = 1);
+    let (ann, _) = written(&mut relay, "ann", "notes");
+    let ben = relay.greeted("ben");
+    relay.hold_store();
+    for _ in 0..4 {
+        relay.send(ann, list("", "", 0, false));
+    }
+    relay.assert_quiet(ann);
+    relay.send(ann, list("", "", 0, false));
+    let error = expect!(relay, ann, Error);
+    assert_eq!(
+        (error.code(), error.retryable, error.request_id),
+        (ErrorCode::ServiceUnavailable, true, 5)
+    );
+    relay.send(ben, list("", "", 0, false));
+    assert_eq!(relay.held.len(), 1, "one is read at a time");
+    relay.vanish(ann);
+    relay.serve_one();
+    relay.assert_quiet(ben);
+    relay.serve_one();
+    assert_eq!(ids(&expect!(relay, ben, Directory)), ["notes"]);
+    assert!(relay.held.is_empty());
+    relay.release_store();
+    relay.send(ben, list("", "", 0, false));
+    expect!(relay, ben, Directory);
+}
+
+#[test]
+fn who_reads_what_is_being_deleted_is_told_that_it_is() {
+    let mut relay = Relay::new();
+    written(&mut relay, "ann", "notes");
+    relay.restart(|_| ());
+    let (ben, cleo) = (relay.greeted("ben"), relay.greeted("cleo"));
+    let notes = relay.open(ben, "notes", "log").document;
+    relay.drain(ben);
+    relay.hold_store();
+    relay.send(cleo, delete("notes", false));
+    relay.send(
+        ben,
+        request::Body::SyncRequest(wire::SyncRequest {
+            document: notes,
+            ..wire::SyncRequest::default()
+        }),
+    );
+    expect!(relay, ben, Resync);
+    let Some((
+        0,
+        StoreRequest::Read {
+            document, ticket, ..
+        },
+    )) = relay.held.pop_back()
+    else {
+        panic!("it reads from the start");
+    };
+    let token = document.token;
+    let result = Ok(Page::Records(Vec::new()));
+    relay.reply(
+        0,
+        StoreReply::Page {
+            token,
+            ticket,
+            result,
+        },
+    );
+    relay.assert_quiet(ben);
+    relay.release_store();
+    let close = expect!(relay, ben, Close);
+    assert_eq!(
+        (close.code(), close.document),
+        (ErrorCode::DocumentDeleted, notes)
+    );
+    expect!(relay, cleo, Deleted);
+}
+
+#[test]
+fn a_deletion_that_waits_for_its_document_needs_the_permission_when_it_is_done() {
+    let claims = |permissions: &[&str]| json!({"permissions": permissions});
+    for undo in [false, true] {
+        let mut relay = tokens::relay(1);
+        let all = claims(&["read", "write", "create", "delete"]);
+        let writer = tokens::admitted(&mut relay, "writer", &all);
+        let notes = relay.open(writer, "notes", "log").document;
+        relay.send(writer, log_batch(notes, 0, ["x"]));
+        expect!(relay, writer, Ack);
+        if undo {
+            relay.send(writer, delete("notes", false));
+            expect!(relay, writer, Close);
+            expect!(relay, writer, Deleted);
+        }
+        relay.restart(|_| ());
+        let cleo = tokens::admitted(&mut relay, "cleo", &all);
+        let gone = tokens::admitted(&mut relay, "gone", &all);
+        relay.hold_store();
+        relay.send(cleo, delete("notes", undo));
+        relay.send(gone, delete("notes", undo));
+        let less = tokens::token(&claims(&["read", "write"]));
+        relay.send(cleo, tokens::hello_with("cleo", less));
+        expect!(relay, cleo, Connected);
+        relay.vanish(gone);
+        relay.release_store();
+        let error = expect!(relay, cleo, Error);
+        assert_eq!((error.code(), error.request_id), (ErrorCode::Forbidden, 9));
+        relay.send(cleo, open("notes", "log", false));
+        match undo {
+            false => drop(expect!(relay, cleo, Opened)),
+            true => {
+                let error = expect!(relay, cleo, Error);
+                assert_eq!(error.code(), ErrorCode::DocumentDeleted);
+            }
+        }
+    }
 }

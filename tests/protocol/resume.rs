@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use corelay::codec::wire::{ErrorCode, SyncMode};
+use corelay::config::Config;
 use corelay::store::{Backend, DocumentRef, Loaded, StoreReply, StoreRequest};
 use corelay::text::Operation;
 use serde_json::json;
@@ -285,7 +286,9 @@ pub fn compact(relay: &mut Relay, revision: u64) {
 
 #[test]
 fn where_history_is_gone_a_snapshot_is_required() {
-    let mut history = History::new(2, "text", |_| ());
+    let mut history = History::new(2, "text", |settings| {
+        settings.document.snapshot_operations = 20
+    });
     for _ in 0..10 {
         history.write(0, 1);
         history.write(1, 1);
@@ -296,6 +299,7 @@ fn where_history_is_gone_a_snapshot_is_required() {
     for (writer, _) in writers {
         relay.vanish(writer);
     }
+    relay.pass(Config::default().document.idle_timeout);
     relay.restart(|_| ());
     let reader = relay.greeted("reader");
     relay.send(

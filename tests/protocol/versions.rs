@@ -114,10 +114,11 @@ fn with_text(bytes: usize, message_bytes_max: usize) -> Relay {
         ann,
         text_batch(notes, 0, 0, &[Operation::splice(0, 0, &half)]),
     );
-    let rest = "y".repeat(bytes - half.len());
+    // It writes more than there is in the end, so that a snapshot is paid for.
+    let rest = "y".repeat(bytes - half.len() + 1000);
     relay.send(
         ann,
-        text_batch(notes, 1, 1, &[Operation::splice(0, 0, &rest)]),
+        text_batch(notes, 1, 1, &[Operation::splice(0, 1000, &rest)]),
     );
     relay.vanish(ann);
     relay

@@ -10,6 +10,8 @@ pub struct Answer {
     /// Whole lines.
     headers: String,
     body: String,
+    /// The body is not sent: it was HEAD that asked.
+    is_head: bool,
 }
 
 impl Answer {
@@ -18,6 +20,7 @@ impl Answer {
             status,
             headers: String::new(),
             body: body.into(),
+            is_head: false,
         }
     }
 
@@ -43,6 +46,12 @@ impl Answer {
     /// Adds header lines, each with its end.
     pub fn with_headers(mut self, lines: &str) -> Self {
         self.headers += lines;
+        self
+    }
+
+    /// What is said to this method.
+    pub fn to(mut self, method: &str) -> Self {
+        self.is_head = method == "HEAD";
         self
     }
 
@@ -103,6 +112,7 @@ impl Answer {
             status,
             headers,
             body,
+            is_head,
         } = self;
         let about_body = if body.is_empty() {
             String::new()
@@ -110,6 +120,7 @@ impl Answer {
             let length = body.len();
             format!("Content-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n")
         };
+        let body = if *is_head { "" } else { body };
         let close = if is_last { "Connection: close\r\n" } else { "" };
         format!("HTTP/1.1 {status}\r\n{about_body}{headers}{close}\r\n{body}")
     }

@@ -28,6 +28,9 @@ const HEADERS_MAX: usize = 64;
 const ABOUT: &str = "This is a corelay relay. Open a WebSocket at /ws or at /ws/documents/{id}, or where that is \
                      blocked an event stream at /events or at /events/documents/{id}.\n";
 
+const LINES: &str =
+    "This is no HTTP/1.1 request: its lines end with CR LF, and none begins with a space.";
+
 /// What a request is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Head {
@@ -79,18 +82,23 @@ pub fn read_head(bytes: &[u8], rules: &Rules<'_>) -> Result<Option<(Head, usize)
     let mut request = httparse::Request::new(&mut headers);
     let too_large =
         |words: String| Answer::refused("431 Request Header Fields Too Large", words + ".");
-    match request.parse(bytes) {
+    let parsed = request.parse(bytes);
+    let method = request.method.unwrap_or_default();
+    let head = match parsed {
         Ok(httparse::Status::Complete(length)) if length <= rules.head_bytes_max => {
             let target = request.path.unwrap_or_default();
             let (path, query) = target.split_once('?').unwrap_or((target, ""));
             let request = Request {
-                method: request.method.unwrap_or_default(),
+                method,
                 path,
                 query,
                 is_http_1_1: request.version == Some(1),
                 headers: Headers(request.headers),
             };
-            request.read(rules).map(|head| Some((head, length)))
+            match has_plain_lines(&bytes[..length]) {
+                true => request.read(rules).map(|head| Some((head, length))),
+                false => Err(Answer::bad(LINES)),
+            }
         }
         Ok(httparse::Status::Partial) if bytes.len() < rules.head_bytes_max => Ok(None),
         Ok(_) => Err(too_large(format!(
@@ -103,7 +111,20 @@ pub fn read_head(bytes: &[u8], rules: &Rules<'_>) -> Result<Option<(Head, usize)
         Err(error) => Err(Answer::bad(format!(
             "This is no HTTP/1.1 request: {error}."
         ))),
-    }
+    };
+    head.map_err(|answer| answer.to(method))
+}
+
+/// Whether every line ends with CR LF, neither of which is anywhere else, and none goes on with the one before it. What
+/// stands in front of the relay may see other lines in others, and with them another request.
+fn has_plain_lines(head: &[u8]) -> bool {
+    let mut lines = head.split_inclusive(|byte| *byte == b'\n');
+    lines.all(|line| match line.strip_suffix(b"\r\n") {
+        Some(words) => {
+            !words.contains(&b'\r') && !words.starts_with(b" ") && !words.starts_with(b"\t")
+        }
+        None => false,
+    })
 }
 
 impl Head {
@@ -126,8 +147,8 @@ impl Request<'_> {
             return events::read(self, place, rules);
         }
         match (self.method, self.path) {
-            ("GET", "/") => Err(Answer::new("200 OK", ABOUT)),
-            (_, "/") => Err(only("GET")),
+            ("GET" | "HEAD", "/") => Err(Answer::new("200 OK", ABOUT)),
+            (_, "/") => Err(only("GET, HEAD")),
             _elsewhere => Err(Answer::not_found(format!("There is nothing here. {ABOUT}"))),
         }
     }
@@ -216,4 +237,69 @@ fn document_of(place: &str) -> Result<Option<Arc<str>>, Answer> {
         )));
     }
     Ok(Some(id.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(head: &str) -> Answer {
+        let origins = Origins::default();
+        let rules = Rules {
+            head_bytes_max: 1024,
+            body_bytes_max: 1024,
+            origins: &origins,
+        };
+        read_head(head.as_bytes(), &rules).expect_err("it is answered at once")
+    }
+
+    #[test]
+    fn a_head_has_plain_lines() {
+        let about = Answer::new("200 OK", ABOUT);
+        for head in [
+            "GET / HTTP/1.1\r\nHost: relay\r\nA: b\r\n\r\n",
+            "\r\nGET / HTTP/1.1\r\nHost: relay\r\n\r\n",
+        ] {
+            assert_eq!(answer(head), about, "{head:?}");
+        }
+        for head in [
+            "\nGET / HTTP/1.1\r\nHost: relay\r\n\r\n",
+            "GET / HTTP/1.1\nHost: relay\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: relay\n\r\n",
+            "GET / HTTP/1.1\r\nHost: relay\r\n\n",
+            "GET / HTTP/1.1\r\nHost: relay\rA: b\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: relay\r\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: relay\r\nA: b\r\n c\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: relay\r\nA:\r\n\tb\r\n\r\n",
+        ] {
+            let response = answer(head).response(true);
+            assert!(
+                response.starts_with("HTTP/1.1 400 "),
+                "{head:?}: {response}"
+            );
+        }
+    }
+
+    #[test]
+    fn who_asks_with_head_gets_the_length_of_a_body_and_none() {
+        for (path, status) in [
+            ("/", "200"),
+            ("/ws", "405"),
+            ("/events", "405"),
+            ("/elsewhere", "404"),
+        ] {
+            let of = |method| {
+                let head = format!("{method} {path} HTTP/1.1\r\nHost: relay\r\n\r\n");
+                answer(&head).response(true)
+            };
+            let response = of("HEAD");
+            let (lines, body) = response.split_once("\r\n\r\n").expect("a head");
+            assert!(lines.starts_with(&format!("HTTP/1.1 {status} ")), "{lines}");
+            assert_eq!(body, "", "{path}");
+            if status != "405" {
+                assert!(of("GET").starts_with(&response), "{path}");
+            }
+            assert!(lines.contains("Content-Length: "), "{lines}");
+        }
+    }
 }

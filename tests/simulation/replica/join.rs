@@ -105,7 +105,7 @@ impl Replica {
         });
         self.peers.clear();
         self.presence = None;
-        self.see_presences(&opened.presences, true);
+        self.see_presences(&opened.presences, true, judge);
         self.content.resyncing();
         match sync {
             SyncMode::UpToDate if wants_page => self.enter(Stage::Pages),

@@ -373,6 +373,8 @@ impl Client {
                 if asked.is_some_and(|(_, wants)| {
                     wants.refuses_snapshots || wants.resume.is_some()
                 }) => {}
+            // It is of an earlier life.
+            ErrorCode::ResumeTokenInvalid if around.scenario.is_deleting => (),
             ErrorCode::DocumentDeleted if around.scenario.is_deleting => (),
             ErrorCode::ServiceUnavailable
             | ErrorCode::DocumentNotOpen

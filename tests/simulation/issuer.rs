@@ -16,8 +16,8 @@ const SECRET: &[u8] = b"what only the operator and the relay know";
 const OTHER_SECRET: &[u8] = b"what somebody else made up for themselves";
 /// Times in tokens are multiples of this: exact as a fraction of a second.
 const GRAIN_MS: u64 = 125;
-/// The relay reckons its time from its start, in whole milliseconds.
-const GRACE_US: u64 = 1000;
+/// The relay reckons its time from its start, and both in whole milliseconds.
+const GRACE_US: u64 = 2000;
 const FOREVER_MS: u64 = 1_000_000_000;
 
 pub struct Issuer {

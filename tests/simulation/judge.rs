@@ -271,7 +271,11 @@ impl Judge {
         for revision in skipped {
             let placed = history.map(|it| it.at(document, Position { epoch, revision }));
             if let Some(placed) = placed
-                && !wants.claims(placed.origin, placed.clock)
+                && !wants.claims(
+                    self.life_of(document, epoch, revision),
+                    placed.origin,
+                    placed.clock,
+                )
             {
                 broken!(
                     "S1",

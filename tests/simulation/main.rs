@@ -39,7 +39,7 @@ use world::{Summary, play};
 const SEEDS_DEFAULT: u64 = 500;
 const THREADS: usize = 2;
 /// Seeds that find what was wrong once, each with what that was.
-const FOUND: [(u64, &str); 11] = [
+const FOUND: [(u64, &str); 12] = [
     (5, "a quiet client was given up without having been pinged"),
     (
         8,
@@ -75,6 +75,10 @@ const FOUND: [(u64, &str); 11] = [
         "who watched was not told of a restored document that could not be read",
     ),
     (3615, "an Open was answered after the connection's Close"),
+    (
+        202,
+        "a client that refused snapshots went on in a new life of a document as if it were the old one",
+    ),
 ];
 
 /// Plays a seed, and gives back what went wrong.

@@ -191,7 +191,7 @@ impl Scenario {
 
     /// State vectors and resume tokens mean the same for ever.
     pub fn is_lossless(&self) -> bool {
-        self.durability == Durability::Always && !self.is_deleting
+        self.durability == Durability::Always
     }
 
     pub fn limits(&self) -> &Settings {

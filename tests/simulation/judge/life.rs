@@ -71,6 +71,12 @@ impl Judge {
         })
     }
 
+    /// After which revision the life began that a revision is of.
+    pub fn life_of(&self, document: &Arc<str>, epoch: u64, revision: u64) -> u64 {
+        let history = self.histories.get(&(document.clone(), epoch));
+        history.map_or(0, |history| history.origin_of(revision))
+    }
+
     /// Whether a life of the document may begin here: then nothing is there yet.
     pub fn begins_after(&self, document: &Arc<str>, at: Position) -> bool {
         let history = self.histories.get(&(document.clone(), at.epoch));

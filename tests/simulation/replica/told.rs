@@ -126,7 +126,12 @@ impl Replica {
             if delivery.at.revision <= subscription.wants.floor {
                 broken!("S2", "{}: {delivery:?} of a deleted life", self.document);
             }
-            if subscription.wants.claims(delivery.origin, delivery.clock) {
+            let Position { epoch, revision } = delivery.at;
+            let life = judge.life_of(&self.document, epoch, revision);
+            if subscription
+                .wants
+                .claims(life, delivery.origin, delivery.clock)
+            {
                 broken!("S1", "{}: {delivery:?} was there", self.document);
             }
         }

@@ -177,11 +177,13 @@ impl Gather<'_> {
                         };
                     }
                     self.metrics.pages += 1;
+                    let life = open.origin_revision;
+                    let sealer = self.settings.sealer(&self.document.name, life);
                     let page = event::Body::SyncResponse(wire::SyncResponse {
                         document: self.document.handle,
                         snapshot: Some(chunk),
                         has_more: true,
-                        resume_token: self.settings.sealer(&self.document.name).seal(place),
+                        resume_token: sealer.seal(place),
                         sync: wire::SyncMode::Snapshot.into(),
                         ..Default::default()
                     });

@@ -163,7 +163,13 @@ impl Shard {
         let document = &mut self.documents[document_key];
         let handle = document.handle;
         let open = document.open_mut().expect("as before");
-        let is_void = open.voids(&joiner.wants.have, epoch);
+        // A token leads on from where its bearer was told so.
+        let is_void = joiner.wants.resume_token.is_empty() && open.voids(&joiner.wants.have, epoch);
+        // What a client has of an earlier life can end where this one begins: a snapshot tells it.
+        if is_void && joiner.is_told && open.origin_revision > 0 && start.sync != SyncMode::Snapshot
+        {
+            return Err(Refusal::SnapshotRequired);
+        }
         let (from_revision, sync) = (start.from_revision, start.sync);
         let next_clock = open.dedupe.next_clock(client_id);
         let color = match joiner.wants.is_subscribing {

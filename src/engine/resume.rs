@@ -1,6 +1,6 @@
 //! Resume tokens: where a client that catches up has come to, in a form that nobody else can make.
 //!
-//! A token is good for one document, in one epoch, on any connection, before and after a restart: it holds its
+//! A token is good for one life of one document, in one epoch, on any connection, before and after a restart: it holds its
 //! place itself, under a keyed hash.
 
 use bytes::{Buf, BufMut, Bytes};
@@ -25,6 +25,8 @@ pub struct Sealer<'a> {
     pub key: &'a [u8; 32],
     /// The document's global id.
     pub document: &'a str,
+    /// After which revision its life began.
+    pub origin_revision: u64,
     pub epoch: u64,
 }
 
@@ -46,7 +48,7 @@ impl Sealer<'_> {
 
     /// # Errors
     ///
-    /// [`Refusal::ResumeTokenInvalid`] if it was not made like this, for another document, or in another epoch.
+    /// [`Refusal::ResumeTokenInvalid`] if it was not made like this, for another document or another life of it, or in another epoch.
     pub fn open(&self, token: &[u8]) -> Result<Place, Refusal> {
         let (mut place, hash) = token
             .split_at_checked(PLACE_BYTES)
@@ -73,6 +75,7 @@ impl Sealer<'_> {
         hasher.update(b"resume");
         hasher.update(&(self.document.len() as u64).to_le_bytes());
         hasher.update(self.document.as_bytes());
+        hasher.update(&self.origin_revision.to_le_bytes());
         hasher.update(place);
         let hash = hasher.finalize();
         *hash.as_bytes().first_chunk().expect("a hash has 32 bytes")
@@ -89,6 +92,7 @@ mod tests {
         let sealer = Sealer {
             key: &key,
             document: "acme::notes",
+            origin_revision: 5,
             epoch: 3,
         };
         for place in [
@@ -112,6 +116,10 @@ mod tests {
             let others = [
                 Sealer {
                     document: "acme::note",
+                    ..sealer
+                },
+                Sealer {
+                    origin_revision: 6,
                     ..sealer
                 },
                 Sealer { epoch: 4, ..sealer },

@@ -55,11 +55,12 @@ impl Settings {
         }
     }
 
-    /// What makes a document's resume tokens.
-    pub(super) fn sealer<'a>(&'a self, document: &'a str) -> Sealer<'a> {
+    /// What makes the resume tokens of a document whose life began after `origin_revision`.
+    pub(super) fn sealer<'a>(&'a self, document: &'a str, origin_revision: u64) -> Sealer<'a> {
         Sealer {
             key: &self.identity_key,
             document,
+            origin_revision,
             epoch: self.epoch,
         }
     }

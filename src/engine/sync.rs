@@ -116,18 +116,18 @@ impl Shard {
         let takes_pages = session.manner.takes_snapshot_pages();
         let document = &mut self.documents[document_key];
         let name = Arc::clone(&document.name);
+        let open = document
+            .open_mut()
+            .expect("the caller knows that it is open");
         let terms = Terms {
             client_id: session.client_id(),
-            sealer: self.settings.sealer(&name),
+            sealer: self.settings.sealer(&name, open.origin_revision),
             has_room,
             snapshot_bytes_max: match takes_pages {
                 true => usize::MAX,
                 false => self.settings.connection.message_bytes_max,
             },
         };
-        let open = document
-            .open_mut()
-            .expect("the caller knows that it is open");
         open.start(wants, &terms)
     }
 
@@ -278,11 +278,13 @@ impl Shard {
         let place = Place::Operations {
             next_revision: *next_revision,
         };
+        let life = document.open().expect("subscribed to").origin_revision;
+        let sealer = self.settings.sealer(&document.name, life);
         let page = wire::SyncResponse {
             document: document.handle,
             operations,
             has_more: true,
-            resume_token: self.settings.sealer(&document.name).seal(place),
+            resume_token: sealer.seal(place),
             sync: SyncMode::Delta.into(),
             ..Default::default()
         };

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::expect;
 use crate::fixture::{Client, Relay};
+use crate::history::open_with;
 use crate::requests::{log_batch, open, text_batch};
 use crate::tokens;
 
@@ -177,6 +178,63 @@ fn a_document_that_is_gone_begins_a_new_life_after_its_last_revision() {
         let ben = relay.greeted("ben");
         let opened = relay.open(ben, "notes", kind);
         assert_eq!(opened.position.expect("set").revision, 2);
+    }
+}
+
+#[test]
+fn nobody_goes_on_from_an_earlier_life_without_being_told() {
+    for kind in ["log", "text"] {
+        let mut relay = Relay::new();
+        let batch = |handle, base, word: &str| match kind {
+            "log" => log_batch(handle, 0, [word.to_owned()]),
+            _text => {
+                let insert = corelay::text::Operation::splice(0, 0, word);
+                text_batch(handle, 0, base, &[insert])
+            }
+        };
+        let operations_only = |open: &mut wire::Open| open.snapshots = Some(false);
+        let (ann, notes) = relay.joined("ann", "notes", kind);
+        relay.send(ann, batch(notes, 0, "old"));
+        expect!(relay, ann, Ack);
+        relay.restart(|_| ());
+        let ben = relay.greeted("ben");
+        relay.send(ben, open_with("notes", operations_only));
+        expect!(relay, ben, Opened);
+        let token = expect!(relay, ben, SyncResponse).resume_token;
+        assert!(!token.is_empty());
+        relay.drain(ben);
+        relay.send(ben, delete("notes", false));
+        relay.drain(ben);
+        relay.pass(GRACE + Duration::from_secs(120));
+
+        let (cleo, notes) = relay.joined("cleo", "notes", kind);
+        relay.drain(cleo);
+        relay.send(cleo, batch(notes, 1, "new"));
+        assert_eq!(expect!(relay, cleo, Ack).first_revision, 2);
+        // The old life ends where the new one begins.
+        let dan = relay.greeted("dan");
+        let have = wire::Position {
+            epoch: 1,
+            revision: 1,
+        };
+        for vector in [vec![], vec![(7, 0)]] {
+            let request = open_with("notes", |open| {
+                open.have = Some(have);
+                open.state_vector = vector.into_iter().collect();
+                operations_only(open);
+            });
+            relay.send(dan, request);
+            let refused = expect!(relay, dan, Error).code();
+            assert_eq!(refused, ErrorCode::SnapshotRequired, "{kind}");
+        }
+        relay.send(dan, open_with("notes", |open| open.resume_token = token));
+        let refused = expect!(relay, dan, Error).code();
+        assert_eq!(refused, ErrorCode::ResumeTokenInvalid, "{kind}");
+        // Who says that it has nothing gets all there is.
+        relay.send(dan, open_with("notes", operations_only));
+        let opened = expect!(relay, dan, Opened);
+        assert_eq!((opened.sync(), opened.from_revision), (SyncMode::Delta, 1));
+        assert_eq!(expect!(relay, dan, RemoteOps).revision, 2, "{kind}");
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use corelay::config::Durability;
+use corelay::config::{Durability, Quota};
 
+use super::bearer::Bearer;
 use super::client::Client;
 use super::judge::broken;
+use super::rights::Right;
 use super::world::World;
 
 /// When faults have stopped, everybody has everything within this time.
@@ -23,6 +25,13 @@ impl World {
         }
         self.is_calm = true;
         self.rates = self.scenario.rates.calm();
+        if self.scenario.has_quota() {
+            // The operator lets every tenant have more.
+            self.judge.quota = Quota::default();
+            if self.relay.is_some() {
+                self.kill(false);
+            }
+        }
         for hostile in std::mem::take(&mut self.hostiles) {
             let link = self.links.get_mut(&hostile.link).expect("it has one");
             link.reset();
@@ -51,40 +60,44 @@ impl World {
     /// Promise L1.
     pub(super) fn settle(&mut self) {
         let until_us = self.now_us + SETTLED_US_MAX;
-        while !self.clients.iter().all(Client::is_settled) || !self.has_everything() {
+        while self.relay.is_none()
+            || !self
+                .clients
+                .iter()
+                .all(|client| client.is_settled(&self.judge))
+            || !self.clients.iter().all(|client| self.has_all(client))
+        {
             if self.now_us > until_us {
                 for client in &self.clients {
-                    for replica in client.replicas.iter().filter(|r| !r.is_settled()) {
-                        self.trace
-                            .note(format_args!("{}: {replica:#?}", client.name));
-                    }
+                    self.trace.note(format_args!("{client:#?}"));
                 }
-                let lists = self.clients.iter();
-                let lists: Vec<_> = lists
-                    .filter_map(|client| client.session.as_ref())
-                    .map(|session| &session.directory)
-                    .collect();
-                let live = self.judge.live();
-                broken!("L1", "not everybody has everything: {live:?}, {lists:?}");
+                let waiting = self.clients.iter();
+                let waiting = waiting
+                    .filter(|client| !client.is_settled(&self.judge) || !self.has_all(client));
+                let names: Vec<&str> = waiting.map(|client| &*client.name).collect();
+                broken!("L1", "{names:?} do not have everything");
             }
             self.step(CALM_STEP_US);
         }
     }
 
-    /// Whether everybody has seen the newest revisions and the list of documents, and the relay is there.
-    fn has_everything(&self) -> bool {
+    /// Whether a client has seen the newest revisions and the list of documents.
+    fn has_all(&self, client: &Client) -> bool {
         let judge = &self.judge;
-        let live = judge.live();
-        self.relay.is_some()
-            && self.clients.iter().all(|client| {
-                let session = client.session.as_ref();
-                session.is_some_and(|session| session.directory.documents == live)
-            })
-            && self.clients.iter().all(|client| {
-                client.replicas.iter().all(|replica| {
-                    let seen = replica.seen.map_or(0, |seen| seen.revision);
-                    seen == judge.revision(&replica.document)
-                })
+        let documents = self.scenario.documents_of(client.bearer.tenant).iter();
+        let readable = documents.filter(|document| {
+            client.bearer.home.allow(Right::Read, document) && judge.is_live(&document.name)
+        });
+        let listed: BTreeMap<String, String> = readable
+            .map(|document| (document.id.to_string(), document.kind.to_owned()))
+            .collect();
+        let session = client.session.as_ref();
+        let open = client.replicas.iter();
+        let mut open = open.filter(|replica| replica.subscription.is_some());
+        session.is_some_and(|session| session.directory.documents == listed)
+            && open.all(|replica| {
+                let seen = replica.seen.map_or(0, |seen| seen.revision);
+                seen == judge.revision(&replica.document)
             })
     }
 
@@ -99,7 +112,8 @@ impl World {
             self.step(CALM_STEP_US * 5);
         }
         for client in &self.clients {
-            for replica in &client.replicas {
+            let open = client.replicas.iter();
+            for replica in open.filter(|replica| replica.subscription.is_some()) {
                 let others = self
                     .clients
                     .iter()
@@ -126,7 +140,8 @@ impl World {
     /// Every text is the relay's.
     pub(super) fn check_views(&self) {
         for client in &self.clients {
-            for replica in &client.replicas {
+            let open = client.replicas.iter();
+            for replica in open.filter(|replica| replica.subscription.is_some()) {
                 if let Some(text) = replica.content.text()
                     && *text != self.judge.text(&replica.document)
                 {
@@ -182,9 +197,18 @@ impl World {
                 }
             }
         }
-        let documents = self.scenario.documents.clone();
-        let uuid = self.random.bytes(16);
-        self.clients = vec![Client::new("stranger".to_owned(), uuid, documents)];
+        let tenants = self.scenario.tenants.iter();
+        let strangers = tenants.map(|tenant| {
+            let name = format!("stranger of {:?}", tenant.name);
+            let bearer = Bearer::stranger(tenant.name);
+            Client::new(
+                name,
+                self.random.bytes(16),
+                bearer,
+                tenant.documents.clone(),
+            )
+        });
+        self.clients = strangers.collect();
         self.settle();
         self.check_views();
     }

@@ -3,16 +3,20 @@
 //! What it asks for, at random and like a real one, is here; what it makes of the answers is in `events`, and a
 //! document's part of that in its [`Replica`].
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use corelay::codec::dialect::Dialect;
 use corelay::codec::wire::{self, request::Body};
 use corelay::engine::shard::Arrival;
 
+use super::bearer::Bearer;
+use super::document::Document;
+use super::issuer::{Issuer, Token};
 use super::judge::{Judge, broken};
 use super::network::Link;
 use super::random::Random;
 use super::replica::{PRESENCE_FIELD, Replica};
+use super::rights::Right;
 use super::scenario::{Flaw, Rates, Scenario};
 use super::session::{Manner, Session};
 use super::trace::Trace;
@@ -25,11 +29,13 @@ const EDITS_MAX: usize = 8;
 /// Edits that wait behind what is on its way.
 const PENDING_OPERATIONS_MAX: usize = 20;
 
+#[derive(Debug)]
 pub struct Client {
     pub name: String,
     pub uuid: Vec<u8>,
+    pub bearer: Bearer,
     pub(super) client_id: Option<u64>,
-    pub(super) documents: Vec<(Arc<str>, &'static str)>,
+    pub(super) documents: Vec<Document>,
     pub session: Option<Session>,
     pub replicas: Vec<Replica>,
     /// A document has a snapshot that only the newest version of the protocol can carry.
@@ -44,6 +50,11 @@ pub struct Surroundings<'a> {
     pub random: &'a mut Random,
     pub judge: &'a mut Judge,
     pub trace: &'a mut Trace,
+    pub issuer: &'a mut Issuer,
+    /// Of the relay, if it is there.
+    pub shards: usize,
+    /// Whether tenants may have only so much.
+    pub has_quota: bool,
     pub scenario: &'a Scenario,
     pub rates: &'a Rates,
     /// Whether nothing goes wrong any more, and everybody is to get everything.
@@ -65,10 +76,11 @@ pub enum Outcome {
 }
 
 impl Client {
-    pub fn new(name: String, uuid: Vec<u8>, documents: Vec<(Arc<str>, &'static str)>) -> Self {
+    pub fn new(name: String, uuid: Vec<u8>, bearer: Bearer, documents: Vec<Document>) -> Self {
         Self {
             name,
             uuid,
+            bearer,
             client_id: None,
             documents,
             session: None,
@@ -83,12 +95,12 @@ impl Client {
     }
 
     /// How it connects next.
-    pub fn any_manner(&self, random: &mut Random) -> Manner {
-        Manner::any(&self.documents, self.must_be_new, random)
+    pub fn any_manner(&self, has_token: bool, random: &mut Random) -> Manner {
+        Manner::any(&self.documents, self.must_be_new, has_token, random)
     }
 
-    /// What the relay is told with the handshake.
-    pub fn arrival(&self, manner: &Manner) -> Arrival {
+    /// What the relay is told with the handshake, beside the token.
+    pub fn arrival(&self, manner: &Manner, token: &Token) -> Arrival {
         let dialect = match manner.is_json {
             true => Dialect::Json,
             false => Dialect::Protobuf,
@@ -96,24 +108,90 @@ impl Client {
         Arrival {
             document: manner.document.clone(),
             dialect: manner.is_introduced.then_some(dialect),
-            hello: manner.is_introduced.then(|| self.hello(manner)),
+            hello: manner.is_introduced.then(|| self.hello(manner, token)),
             ..Arrival::new(manner.transport)
         }
     }
 
-    fn hello(&self, manner: &Manner) -> wire::Hello {
+    fn hello(&self, manner: &Manner, token: &Token) -> wire::Hello {
         wire::Hello {
             protocol_version: manner.version,
             client_uuid: self.uuid.clone().into(),
-            user_id: "somebody".to_owned(),
+            user_id: self.bearer.user.clone(),
             user_name: self.name.clone(),
+            token: match manner.shows_token_early {
+                true => String::new(),
+                false => token.text.clone(),
+            },
             ..Default::default()
         }
     }
 
-    pub fn connected(&mut self, link: u64, manner: Manner, is_of_calm: bool) {
-        let session = Session::new(link, manner, &self.documents, is_of_calm);
+    pub fn connected(
+        &mut self,
+        link: u64,
+        manner: Manner,
+        token: Rc<Token>,
+        now_us: u64,
+        is_of_calm: bool,
+    ) {
+        let mut session = Session::new(link, manner, &self.documents, is_of_calm);
+        if session.has_said_hello {
+            session.grants.ask(String::new(), token, now_us);
+        } else if session.manner.shows_token_early {
+            session.grants.held.push(token);
+        }
         self.session = Some(session);
+    }
+
+    /// Says Hello, or with a session that has said it, shows another token.
+    fn say_hello(&mut self, around: &mut Surroundings<'_>) {
+        let session = self.session.as_mut().expect("the caller has it");
+        let is_first = !session.has_said_hello;
+        let mut manner = session.manner.clone();
+        manner.shows_token_early &= is_first && !session.grants.held.is_empty();
+        let token = match session.grants.held.first() {
+            Some(token) if manner.shows_token_early => Rc::clone(token),
+            _ => self
+                .bearer
+                .token(around.issuer, around.now_us, around.is_calm, around.random),
+        };
+        let hello = self.hello(&manner, &token);
+        self.number += 1;
+        let id = format!("hello-{}", self.number);
+        let session = self.session.as_mut().expect("as before");
+        // What is still being loaded may be made with this token.
+        for (index, _) in session.opening.values() {
+            let document = &self.documents[*index];
+            if token.rights.allow(Right::Create, document) {
+                around.judge.wanted(&document.name, Right::Create);
+            }
+        }
+        session.has_said_hello = true;
+        session.connection.ask(id.clone(), Body::Hello(hello));
+        session.grants.ask(id, token, around.now_us);
+    }
+
+    /// Whether it is time for another token.
+    fn is_token_due(&self, around: &mut Surroundings<'_>) -> bool {
+        let Some(tokens) = &around.scenario.tokens else {
+            return false;
+        };
+        let session = self.session.as_ref().expect("the caller has it");
+        if session.grants.is_asking() || around.now_us < session.hello_again_at_us {
+            return false;
+        }
+        match around.is_calm {
+            true => !self.is_at_home(),
+            false => around.random.happens(tokens.refresh),
+        }
+    }
+
+    /// Its connection has the rights that it is to end with.
+    pub fn is_at_home(&self) -> bool {
+        let session = self.session.as_ref();
+        let token = session.and_then(|session| session.grants.newest());
+        token.is_some_and(|token| self.bearer.has_at_home(token))
     }
 
     pub fn disconnected(&mut self) {
@@ -123,11 +201,22 @@ impl Client {
         }
     }
 
-    pub fn is_settled(&self) -> bool {
+    pub fn is_settled(&self, judge: &Judge) -> bool {
         let is_quiet = self.session.as_ref().is_some_and(|session| {
             session.opening.is_empty() && session.sent_all() && session.directory.is_complete
         });
-        is_quiet && self.client_id.is_some() && self.replicas.iter().all(Replica::is_settled)
+        let mut replicas = self.documents.iter().zip(&self.replicas);
+        let are_settled = replicas.all(|(document, replica)| {
+            let home = &self.bearer.home;
+            let is_there = judge.is_live(&document.name) || home.allow(Right::Create, document);
+            match home.allow(Right::Read, document) {
+                true if is_there || replica.subscription.is_some() => replica.is_settled(),
+                // Nobody has made it, and the client may not.
+                true => true,
+                false => replica.subscription.is_none(),
+            }
+        });
+        is_quiet && self.is_at_home() && self.client_id.is_some() && are_settled
     }
 
     /// One step on the connection. `None` of it may be left afterwards.
@@ -188,17 +277,17 @@ impl Client {
                 session.connection.send(Body::Ping(wire::Ping { nonce: 5 }));
             }
             if around.is_calm || around.random.happens(3000) {
-                session.has_said_hello = true;
-                let manner = session.manner.clone();
-                let hello = self.hello(&manner);
-                let session = self.session.as_mut().expect("as before");
-                session.connection.send(Body::Hello(hello));
+                self.say_hello(around);
             }
             return;
         }
         if !session.is_connected {
             return;
         }
+        if self.is_token_due(around) {
+            self.say_hello(around);
+        }
+        let session = self.session.as_mut().expect("as before");
         let directory = &mut session.directory;
         let is_due = around.is_calm && !directory.is_complete;
         if !directory.is_asking()
@@ -209,6 +298,7 @@ impl Client {
         }
         for index in 0..self.replicas.len() {
             self.act_on(index, around);
+            self.trespass(index, around);
         }
     }
 
@@ -216,13 +306,17 @@ impl Client {
         let replica = &mut self.replicas[index];
         let session = self.session.as_mut().expect("the caller has it");
         let (rates, random) = (around.rates, &mut *around.random);
+        let document = &self.documents[index];
         if random.happens(rates.edit)
+            && self.bearer.home.allow(Right::Write, document)
+            && self.bearer.home.allow(Right::Read, document)
             && replica.edits < EDITS_MAX
             && replica.content.pending_operations() < PENDING_OPERATIONS_MAX
         {
             replica.edits += 1;
             self.number += 1;
-            let mut payload = self.uuid.clone();
+            let mut payload = self.name.clone().into_bytes();
+            payload.extend(&self.uuid);
             payload.extend(self.number.to_be_bytes());
             let length = random.up_to(around.scenario.payload_bytes_max);
             payload.extend(std::iter::repeat_n(b'.', length));
@@ -236,8 +330,13 @@ impl Client {
         if around.now_us < replica.retry_at_us {
             return;
         }
-        if around.scenario.is_deleting && random.happens(rates.delete) {
-            session.delete(index, replica, random);
+        let may_delete = session.grants.allow(Right::Delete, document);
+        if around.scenario.is_deleting && may_delete && random.happens(rates.delete) {
+            around.judge.wanted(&document.name, Right::Delete);
+            session.delete(index, document, random);
+        }
+        if !session.grants.allow(Right::Read, document) {
+            return;
         }
         let floor = around.judge.floor(&replica.document);
         let Some(subscription) = &replica.subscription else {
@@ -246,7 +345,11 @@ impl Client {
                 let mut wants = Wants::any(replica, is_plain, random);
                 wants.floor = floor;
                 wants.is_once = !around.is_calm && random.happens(1000);
-                session.open(index, replica, wants, random);
+                if session.open(index, document, wants, random)
+                    && session.grants.allow(Right::Create, document)
+                {
+                    around.judge.wanted(&document.name, Right::Create);
+                }
             }
             return;
         };
@@ -255,7 +358,7 @@ impl Client {
         if opens_again {
             let mut wants = Wants::any(replica, true, random);
             wants.floor = floor;
-            session.open(index, replica, wants, random);
+            session.open(index, document, wants, random);
         }
         let must_sync = subscription.is_lost && !session.asked_to_sync.contains(&index);
         if must_sync || random.happens(rates.sync_request) {
@@ -268,7 +371,8 @@ impl Client {
             session.sync(index, replica, wants, random);
         }
         let is_member = replica.is_member();
-        if is_member && replica.is_caught_up() && random.happens(rates.offer) {
+        let may_write = session.grants.allow(Right::Write, document);
+        if is_member && may_write && replica.is_caught_up() && random.happens(rates.offer) {
             session.offer(index, replica, random);
         }
         let is_heartbeat_due = around.is_calm && around.now_us >= replica.heartbeat_at_us;
@@ -293,10 +397,13 @@ impl Client {
             around
                 .trace
                 .note(format_args!("{} > {presence:?}", self.name));
+            around
+                .judge
+                .presence_sent(&document.name, replica.client_id, &number);
             replica.presence = (!is_leave).then_some(number);
             session.connection.send(Body::Presence(presence));
         }
-        if is_member {
+        if is_member && session.grants.allow(Right::Write, document) {
             session.send_operations(index, replica, around);
         }
         if !is_opening && !opens_again && around.random.happens(rates.leave) {
@@ -310,6 +417,37 @@ impl Client {
                 ..Default::default()
             }));
             replica.closed();
+        }
+    }
+}
+
+/// What its token does not permit.
+impl Client {
+    fn trespass(&mut self, index: usize, around: &mut Surroundings<'_>) {
+        let tokens = around.scenario.tokens.as_ref().filter(|_| !around.is_calm);
+        let random = &mut *around.random;
+        if !tokens.is_some_and(|tokens| random.happens(tokens.trespass)) {
+            return;
+        }
+        let document = &self.documents[index];
+        let replica = &self.replicas[index];
+        let session = self.session.as_mut().expect("the caller has it");
+        let lacks = |right| !session.grants.allow(right, document);
+        match random.below(4) {
+            0 if lacks(Right::Read) && replica.subscription.is_none() => {
+                session.open(index, document, Wants::default(), random);
+            }
+            1 if lacks(Right::Delete) => session.delete(index, document, random),
+            2 if lacks(Right::Write) && replica.is_caught_up() => {
+                session.offer(index, replica, random);
+            }
+            3 if lacks(Right::Write) => {
+                self.number += 1;
+                let what = format!("{} trespasses {}", self.name, self.number);
+                around.judge.trespassed(&document.name, &what);
+                session.forge(replica, &what, random);
+            }
+            _permitted => (),
         }
     }
 }

@@ -11,6 +11,8 @@ use super::random::Random;
 pub struct Directory {
     /// The List that was not answered.
     asked: Option<u64>,
+    /// Of a list that was given up.
+    given_up: Vec<u64>,
     /// The last document of the page before.
     after: String,
     /// Kinds by id.
@@ -45,6 +47,9 @@ impl Directory {
         connection: &mut Connection,
         random: &mut Random,
     ) -> bool {
+        if self.given_up.contains(&list.request_id) {
+            return true;
+        }
         if self.asked.take() != Some(list.request_id) {
             return false;
         }
@@ -66,6 +71,13 @@ impl Directory {
             }
         }
         true
+    }
+
+    /// Another token is shown: what the client may see may be something else.
+    pub fn begin_again(&mut self) {
+        self.given_up.extend(self.asked.take());
+        self.after.clear();
+        self.is_complete = false;
     }
 
     /// A request was refused, which may have been this.

@@ -6,8 +6,10 @@ use corelay::config::Durability;
 use super::client::{Client, Surroundings};
 use super::connection::Incoming;
 use super::content::Content;
-use super::judge::broken;
+use super::document::Document;
+use super::judge::{Reader, broken};
 use super::replica::Replica;
+use super::rights::{Right, Rights};
 use super::scenario::Flaw;
 
 impl Client {
@@ -16,6 +18,10 @@ impl Client {
             .trace
             .note(format_args!("{} < {incoming:?}", self.name));
         let session = self.session.as_mut().expect("the caller has it");
+        around.judge.listens(Reader {
+            tenant: self.bearer.tenant,
+            until_us: session.grants.count_until_us(around.issuer),
+        });
         let (reply_to, body) = match incoming {
             Incoming::Event(event) => (event.reply_to, event.body.expect("it was checked")),
             Incoming::Ping(payload) => {
@@ -42,6 +48,15 @@ impl Client {
                 let Some((index, wants)) = session.opening.remove(&opened.request_id) else {
                     broken!("S8", "{}: {opened:?} was not asked for", self.name);
                 };
+                let document = &self.documents[index];
+                let permissions = opened.permissions.unwrap_or_default();
+                let grants = &session.grants;
+                if !grants.allow(Right::Read, document)
+                    || (permissions.write && !grants.allow(Right::Write, document))
+                {
+                    broken!("S8", "{}: {opened:?} with {grants:?}", self.name);
+                }
+                around.judge.may_be_there(&document.name);
                 let replica = &mut self.replicas[index];
                 session.handles.retain(|_, of| *of != index);
                 session.handles.insert(opened.document, index);
@@ -85,11 +100,14 @@ impl Client {
             }
             event::Body::PresenceUpdate(update) => {
                 if let Some(replica) = self.replica(update.document) {
-                    replica.presence_update(&update);
+                    replica.presence_update(&update, around.judge);
                 }
             }
             event::Body::Warning(warning) => {
                 self.replica(warning.document);
+            }
+            event::Body::Ack(ack) if session.trespasses.contains(&ack.client_seq.to_string()) => {
+                broken!("S8", "{} may not write: {ack:?}", self.name);
             }
             event::Body::Ack(ack) => {
                 let Some((index, batch)) = session.sent.get(&ack.client_seq).cloned() else {
@@ -143,8 +161,16 @@ impl Client {
             }
             event::Body::SnapshotAccepted(accepted) => {
                 let offered = session.offered.remove(reply_to);
-                if offered.is_none_or(|(_, revision)| revision != accepted.revision) {
+                let Some((index, _)) =
+                    offered.filter(|(_, revision)| *revision == accepted.revision)
+                else {
                     broken!("S4", "{}: {accepted:?} for nothing", self.name);
+                };
+                if session
+                    .grants
+                    .never_allow(Right::Write, &self.documents[index])
+                {
+                    broken!("S8", "{} may not write: {accepted:?}", self.name);
                 }
             }
             event::Body::Deleted(deleted) => {
@@ -152,31 +178,51 @@ impl Client {
                 let Some((index, _)) = asked.filter(|(_, undo)| *undo == deleted.undone) else {
                     broken!("S4", "{}: {deleted:?} for nothing", self.name);
                 };
-                let document = &self.replicas[index].document;
-                if **document != *deleted.document_id {
-                    broken!("S4", "{}: {deleted:?} for {document}", self.name);
+                let document = &self.documents[index];
+                if *document.id != *deleted.document_id {
+                    broken!("S4", "{}: {deleted:?} for {document:?}", self.name);
+                }
+                if session.grants.never_allow(Right::Delete, document) {
+                    broken!("S8", "{} may not delete: {deleted:?}", self.name);
                 }
                 if !deleted.undone {
-                    around.judge.told_deletion(document);
+                    around.judge.told_deletion(&document.name);
                 }
             }
             event::Body::Directory(list) => {
+                let ids = list.documents.iter().map(|entry| &entry.document_id);
+                let documents = around.scenario.documents_of(self.bearer.tenant);
+                session.check_entries(&self.name, ids, documents);
                 let connection = &mut session.connection;
                 if !session.directory.answered(list, connection, around.random) {
                     broken!("S4", "{}: a list for nothing", self.name);
                 }
             }
-            event::Body::DirectoryUpdate(update) => session.directory.updated(update),
+            event::Body::DirectoryUpdate(update) => {
+                let created = update.created.iter().map(|entry| &entry.document_id);
+                let ids = created.chain(&update.deleted);
+                let documents = around.scenario.documents_of(self.bearer.tenant);
+                session.check_entries(&self.name, ids, documents);
+                session.directory.updated(update);
+            }
         }
     }
 
     fn greeted(&mut self, connected: &wire::Connected, around: &mut Surroundings<'_>) {
         let session = self.session.as_mut().expect("the caller has it");
-        if !session.has_said_hello || session.is_connected {
-            broken!("S8", "{}: {connected:?} was not asked for", self.name);
+        let accepted = session.grants.accept(around.issuer, around.shards == 1);
+        if let Err(why) = accepted {
+            broken!("S8", "{}: {connected:?}, and {why}", self.name);
+        }
+        if session.is_connected {
+            // The list is of what the token before granted.
+            session.directory.begin_again();
         }
         session.is_connected = true;
         let client_id = connected.client_id;
+        around
+            .judge
+            .greeted(client_id, &self.name, self.bearer.tenant, &self.bearer.user);
         match self.client_id {
             Some(before) if before != client_id => {
                 broken!("S5", "{} was {before} and is {client_id}", self.name);
@@ -184,9 +230,10 @@ impl Client {
             Some(_) => (),
             None => {
                 self.client_id = Some(client_id);
-                let replicas = self.documents.iter().map(|(document, kind)| {
+                let replicas = self.documents.iter().map(|document| {
+                    let Document { name, kind, .. } = document;
                     let content = Content::new(kind, client_id, around.random);
-                    Replica::new(document.clone(), kind, client_id, content)
+                    Replica::new(name.clone(), kind, client_id, content)
                 });
                 self.replicas = replicas.collect();
             }
@@ -222,6 +269,12 @@ impl Client {
 
     fn refused(&mut self, nack: &wire::Nack, around: &mut Surroundings<'_>) {
         let session = self.session.as_mut().expect("the caller has it");
+        if session.trespasses.contains(&nack.client_seq.to_string()) {
+            match nack.code() {
+                ErrorCode::Forbidden | ErrorCode::DocumentNotOpen => return,
+                _wrong => broken!("S8", "{} may not write: {nack:?}", self.name),
+            }
+        }
         let Some((index, batch)) = session.sent.get_mut(&nack.client_seq) else {
             broken!("S4", "{}: {nack:?} for nothing", self.name);
         };
@@ -251,14 +304,25 @@ impl Client {
                 replica.content.refused(batch.first_clock);
             }
             ErrorCode::DocumentTooLarge => replica.content.abandon(),
+            // One of its tokens does not permit it.
+            ErrorCode::Forbidden
+                if !session
+                    .grants
+                    .always_allow(Right::Write, &self.documents[*index]) =>
+            {
+                replica.content.refused(batch.first_clock);
+            }
+            ErrorCode::TenantQuotaExceeded if around.has_quota => {
+                replica.content.refused(batch.first_clock);
+            }
             _wrong => broken!("L1", "{}: {nack:?} for {batch:?}", self.name),
         }
     }
 
     fn failed(&mut self, reply_to: &str, error: &wire::Error, around: &mut Surroundings<'_>) {
         let session = self.session.as_mut().expect("the caller has it");
-        session.offered.remove(reply_to);
-        session.deleting.remove(&error.request_id);
+        let offered = session.offered.remove(reply_to);
+        let deleting = session.deleting.remove(&error.request_id);
         let synced = session.syncing.remove(reply_to);
         if let Some((index, _)) = synced {
             session.asked_to_sync.remove(&index);
@@ -277,15 +341,40 @@ impl Client {
             }
             replica.needs_snapshot |= wants.refuses_snapshots;
         }
+        let about = asked
+            .as_ref()
+            .map(|(index, _)| *index)
+            .or(offered.map(|(index, _)| index))
+            .or(deleting.map(|(index, _)| index));
         match error.code() {
             ErrorCode::RateLimited if error.retry_after_ms > 0 => {
+                session.grants.refused(reply_to);
                 session.has_said_hello = session.is_connected;
+                session.hello_again_at_us = retry_at_us;
             }
+            ErrorCode::Unauthorized
+                if session.grants.may_be_refused(around.issuer, around.now_us) => {}
+            // Each piece is refused.
+            ErrorCode::Forbidden
+                if reply_to.starts_with("offer-")
+                    && !session.always_allows(Right::Write, &self.documents) => {}
+            // By its name, it asked for a document that was closed meanwhile.
+            ErrorCode::Forbidden
+                if reply_to.starts_with("sync-")
+                    && !session.always_allows(Right::Read, &self.documents) => {}
+            ErrorCode::Forbidden
+                if about.is_some_and(|index| {
+                    let allows = |right| session.grants.always_allow(right, &self.documents[index]);
+                    !Rights::ALL.into_iter().all(allows)
+                }) => {}
+            ErrorCode::TenantQuotaExceeded if around.has_quota => (),
             ErrorCode::SnapshotInvalid if reply_to.starts_with("offer-") => (),
             ErrorCode::SnapshotRequired
                 if asked.is_some_and(|(_, wants)| {
                     wants.refuses_snapshots || wants.resume.is_some()
                 }) => {}
+            // It is of an earlier life.
+            ErrorCode::ResumeTokenInvalid if around.scenario.is_deleting => (),
             ErrorCode::DocumentDeleted if around.scenario.is_deleting => (),
             ErrorCode::ServiceUnavailable
             | ErrorCode::DocumentNotOpen
@@ -293,6 +382,8 @@ impl Client {
             ErrorCode::SnapshotRequired => self.outdated(),
             ErrorCode::HandshakeTimeout | ErrorCode::PongTimeout | ErrorCode::Backpressure
                 if !session.is_of_calm => {}
+            // What is there is somebody else's.
+            ErrorCode::KindMismatch => broken!("S8", "{}: {error:?}", self.name),
             _wrong => broken!("L1", "{}: {error:?}", self.name),
         }
     }
@@ -334,6 +425,14 @@ fn spoiled(mut body: event::Body, flaw: &mut Option<Flaw>) -> Vec<event::Body> {
                 *flaw = None;
                 chunk.data = vec![b'~'; chunk.data.len()].into();
             }
+            vec![body]
+        }
+        (Some(Flaw::ForeignEntry), event::Body::Directory(list)) => {
+            *flaw = None;
+            list.documents.push(wire::DocumentEntry {
+                document_id: "somebody's".to_owned(),
+                kind: "log".to_owned(),
+            });
             vec![body]
         }
         (Some(Flaw::LostLeave), event::Body::PresenceUpdate(update)) => {

@@ -18,6 +18,8 @@ pub struct Hostile {
     manner: Manner,
     uuid: Vec<u8>,
     has_said_hello: bool,
+    /// Nobody asks for tokens.
+    may_enter: bool,
     document: Arc<str>,
     handles: BTreeSet<u64>,
     /// It never reads.
@@ -41,7 +43,13 @@ enum Manner {
 }
 
 impl Hostile {
-    pub fn new(link: u64, transport: Transport, document: Arc<str>, random: &mut Random) -> Self {
+    pub fn new(
+        link: u64,
+        transport: Transport,
+        document: Arc<str>,
+        may_enter: bool,
+        random: &mut Random,
+    ) -> Self {
         Self {
             link,
             connection: Connection::new(transport, None),
@@ -57,6 +65,7 @@ impl Hostile {
             ]),
             uuid: random.bytes(16),
             has_said_hello: false,
+            may_enter,
             document,
             handles: BTreeSet::new(),
             is_deaf: random.happens(3000),
@@ -197,8 +206,8 @@ impl Hostile {
             Incoming::Ping(_) | Incoming::Pong | Incoming::Close(_) => return,
         };
         let document = match &body {
-            event::Body::Connected(_) if self.has_said_hello => return,
-            event::Body::Opened(opened) => {
+            event::Body::Connected(_) if self.has_said_hello && self.may_enter => return,
+            event::Body::Opened(opened) if self.may_enter => {
                 self.handles.insert(opened.document);
                 return;
             }
@@ -209,6 +218,7 @@ impl Hostile {
             | event::Body::Ping(_)
             | event::Body::Pong(_) => return,
             event::Body::Connected(_)
+            | event::Body::Opened(_)
             | event::Body::Ack(_)
             | event::Body::SyncRequest(_)
             | event::Body::SnapshotAccepted(_)

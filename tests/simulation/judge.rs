@@ -4,7 +4,9 @@
 //! it. A broken promise ends the run with a panic that begins with the promise's name.
 
 mod history;
+mod isolation;
 mod life;
+mod quota;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,9 +14,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use corelay::codec::record;
+use corelay::config::Quota;
 use corelay::text::{Operation, Text};
 
 use history::{History, Placed, Sent, inserted};
+use isolation::Isolation;
+pub use isolation::Reader;
 
 use super::summary::Summary;
 use super::wants::{Vector, Wants};
@@ -56,19 +61,34 @@ pub struct Judge {
     epoch: u64,
     histories: BTreeMap<(Arc<str>, u64), History>,
     sent: BTreeMap<Arc<str>, Sent>,
+    isolation: Isolation,
+    asks_for_tokens: bool,
+    now_us: u64,
+    pub quota: Quota,
+    /// The longest batch that was written while there was a quota.
+    batch_bytes_max: u64,
     pub deliveries: u64,
     pub acknowledgements: u64,
 }
 
 impl Judge {
-    pub fn new(epoch: u64) -> Self {
+    pub fn new(epoch: u64, asks_for_tokens: bool) -> Self {
         Self {
             epoch,
             histories: BTreeMap::new(),
             sent: BTreeMap::new(),
+            isolation: Isolation::default(),
+            asks_for_tokens,
+            now_us: 0,
+            quota: Quota::default(),
+            batch_bytes_max: 0,
             deliveries: 0,
             acknowledgements: 0,
         }
+    }
+
+    pub fn set_time(&mut self, now_us: u64) {
+        self.now_us = now_us;
     }
 
     /// A client sends an operation to a log.
@@ -84,16 +104,24 @@ impl Judge {
         sent.inserts.insert((client_id, clock, inserted(&edit)));
     }
 
+    /// A client sends what its token does not permit.
+    pub fn trespassed(&mut self, document: &Arc<str>, what: &str) {
+        let sent = self.sent.entry(document.clone()).or_default();
+        sent.trespasses.insert(what.to_owned());
+    }
+
     /// The store writes a record.
     pub fn appended(&mut self, document: &Arc<str>, kind: &str, record: &Bytes) {
         let record = record::decode_operations(record).expect("the engine encodes records");
+        self.may_be_placed(document, record.origin);
         let key = (document.clone(), self.epoch);
-        let history = self.histories.entry(key).or_default();
+        let history = self.histories.entry(key.clone()).or_default();
         if history.kind.is_empty() {
             history.kind = kind.to_owned();
         }
         assert_eq!(history.kind, kind, "a document's kind is fixed");
         let head = history.placed.len() as u64;
+        let is_born = head == 0 || matches!(history.fate, Some(Fate::Gone { .. }));
         match history.fate {
             Some(Fate::Deleted) => broken!("S3", "{document}: an operation after its deletion"),
             Some(Fate::Gone { .. }) => history.origins.push(head),
@@ -107,11 +135,16 @@ impl Judge {
                 record.revision
             );
         }
+        if is_born {
+            self.may_be_born(document);
+        }
+        let history = self.histories.entry(key).or_default();
         for (clock, operation) in (record.first_clock..).zip(record.operations) {
             let placed = Placed {
                 origin: record.origin,
                 clock,
                 operation,
+                written_at_us: self.now_us,
             };
             let sent = self.sent.entry(document.clone()).or_default();
             history.place(document, placed, sent);
@@ -133,7 +166,7 @@ impl Judge {
                 delivery.at
             );
         }
-        history.told_revision = history.told_revision.max(delivery.at.revision);
+        self.tell(document, delivery.at);
     }
 
     /// A client is told that its operation is kept. `payload`: what it was, if the client knows its final form.
@@ -156,7 +189,7 @@ impl Judge {
                 "{document} at {at:?} is {placed:?}, and clock {clock} of {origin} was acknowledged there"
             );
         }
-        history.told_revision = history.told_revision.max(at.revision);
+        self.tell(document, at);
     }
 
     /// A client is acknowledged a batch without its place.
@@ -192,7 +225,7 @@ impl Judge {
                 "{document}: the snapshot at {at:?} has {clock} operations of {client_id}, not {next_clock}"
             );
         }
-        history.told_revision = history.told_revision.max(at.revision);
+        self.tell(document, at);
     }
 
     /// What a text is said to be.
@@ -238,7 +271,11 @@ impl Judge {
         for revision in skipped {
             let placed = history.map(|it| it.at(document, Position { epoch, revision }));
             if let Some(placed) = placed
-                && !wants.claims(placed.origin, placed.clock)
+                && !wants.claims(
+                    self.life_of(document, epoch, revision),
+                    placed.origin,
+                    placed.clock,
+                )
             {
                 broken!(
                     "S1",
@@ -284,6 +321,21 @@ impl Judge {
             .keys()
             .filter(|(_, epoch)| *epoch == self.epoch)
             .map(|(document, _)| document)
+    }
+
+    /// A client is told of everything up to here.
+    fn tell(&mut self, document: &Arc<str>, at: Position) {
+        let history = self.history(document, at);
+        history.told_revision = history.told_revision.max(at.revision);
+        let placed = at.revision.checked_sub(1);
+        let placed = placed.and_then(|index| {
+            self.histories[&(document.clone(), at.epoch)]
+                .placed
+                .get(index as usize)
+        });
+        if let Some(placed) = placed {
+            self.may_be_told(document, placed);
+        }
     }
 
     fn history(&mut self, document: &Arc<str>, at: Position) -> &mut History {

@@ -4,19 +4,24 @@
 //! `CORELAY_SEEDS=1000 cargo test --test simulation` plays more seeds; `CORELAY_SEED=17 cargo test --test simulation
 //! one_seed -- --nocapture` plays one and prints what happens.
 
+mod bearer;
 mod calm;
 mod client;
 mod connection;
 mod content;
 mod directory;
+mod document;
 mod events;
+mod grants;
 mod hostile;
+mod issuer;
 mod json;
 mod judge;
 mod network;
 mod random;
 mod relay;
 mod replica;
+mod rights;
 mod scenario;
 mod session;
 mod storage;
@@ -34,7 +39,7 @@ use world::{Summary, play};
 const SEEDS_DEFAULT: u64 = 500;
 const THREADS: usize = 2;
 /// Seeds that find what was wrong once, each with what that was.
-const FOUND: [(u64, &str); 11] = [
+const FOUND: [(u64, &str); 12] = [
     (5, "a quiet client was given up without having been pinged"),
     (
         8,
@@ -70,6 +75,10 @@ const FOUND: [(u64, &str); 11] = [
         "who watched was not told of a restored document that could not be read",
     ),
     (3615, "an Open was answered after the connection's Close"),
+    (
+        202,
+        "a client that refused snapshots went on in a new life of a document as if it were the old one",
+    ),
 ];
 
 /// Plays a seed, and gives back what went wrong.
@@ -153,6 +162,13 @@ fn every_flaw_is_found() {
         (Flaw::LostLeave, &["S9"]),
         // Whoever is not woken misses operations, or a peer's presence.
         (Flaw::LostWakeup, &["L1", "S9"]),
+        (Flaw::OverlookedExpiry, &["S8"]),
+        (Flaw::LostRevocation, &["S8"]),
+        (Flaw::OneTenant, &["S8"]),
+        (Flaw::EveryDocument, &["S8"]),
+        (Flaw::EveryPermission, &["S8"]),
+        (Flaw::ForeignEntry, &["S8"]),
+        (Flaw::OverlookedQuota, &["S7"]),
     ];
     for (flaw, promises) in flaws {
         let found = (0..60).filter(|seed| match try_play(*seed, Some(flaw)) {

@@ -5,9 +5,11 @@
 //! engine forgets is a client that waits for ever.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
-use corelay::engine::shard::{Arrival, ConnectionId, Lane, MeshMessage, Settings};
-use corelay::engine::{Instant, Shard, route};
+use corelay::auth::{Grant, TokenError};
+use corelay::engine::shard::{Arrival, Authority, ConnectionId, Lane, MeshMessage, Settings};
+use corelay::engine::{Census, Instant, Shard};
 
 use super::judge::broken;
 use super::network::Link;
@@ -33,6 +35,8 @@ pub struct Relay {
     lanes: BTreeMap<(usize, usize, bool), VecDeque<MeshMessage>>,
     started_us: u64,
     stop: Stop,
+    /// What shards have not heard of yet, of how tokens are checked.
+    authorities: Vec<Option<Authority>>,
     /// A connection that a flaw of the rig keeps from being sent to.
     forgotten: Option<(usize, ConnectionId)>,
 }
@@ -67,9 +71,20 @@ pub struct Turn<'a> {
 }
 
 impl Relay {
-    pub fn new(scenario: &Scenario, shards: usize, epoch: u64, now_us: u64) -> Self {
+    pub fn new(
+        scenario: &Scenario,
+        shards: usize,
+        epoch: u64,
+        authority: Authority,
+        census: Census,
+        now_us: u64,
+    ) -> Self {
         let started_at_ms = UNIX_MS + now_us / 1000;
-        let settings = scenario.settings(shards, epoch, started_at_ms);
+        let settings = Settings {
+            authority,
+            census: Arc::new(census),
+            ..scenario.settings(shards, epoch, started_at_ms)
+        };
         let shard = |index| {
             Shard::new(Settings {
                 index,
@@ -82,12 +97,35 @@ impl Relay {
             lanes: BTreeMap::new(),
             started_us: now_us,
             stop: Stop::No,
+            authorities: vec![None; shards],
             forgotten: None,
         }
     }
 
     pub fn shards(&self) -> usize {
         self.shards.len()
+    }
+
+    /// From here on, or a little later, tokens are checked so.
+    pub fn set_authority(&mut self, authority: &Authority) {
+        self.authorities.fill(Some(authority.clone()));
+    }
+
+    /// Every shard has heard how tokens are checked.
+    pub fn is_authority_known(&self) -> bool {
+        self.authorities.iter().all(Option::is_none)
+    }
+
+    /// What a token grants that comes with a handshake.
+    pub fn authenticate(
+        &mut self,
+        token: &str,
+        now_us: u64,
+        random: &mut Random,
+    ) -> Result<Option<Arc<Grant>>, TokenError> {
+        let shard = random.below(self.shards.len());
+        let now = self.instant(now_us);
+        self.shards[shard].authenticate(token, now)
     }
 
     /// A client's connection. False: it is refused.
@@ -100,7 +138,7 @@ impl Relay {
     ) -> bool {
         let shards = self.shards.len();
         let shard = match &arrival.document {
-            Some(document) => route::shard_of(document, shards),
+            Some(document) => self.shards[0].home_of(document, arrival.grant.as_deref()),
             None => random.below(shards),
         };
         let now = self.instant(now_us);
@@ -140,6 +178,7 @@ impl Relay {
             if turn.random.happens(turn.rates.skip) {
                 continue;
             }
+            self.hear(shard, turn);
             self.take_mesh(shard, turn);
             self.take_replies(shard, turn);
             self.read(shard, turn);
@@ -231,6 +270,16 @@ impl Relay {
 
     fn instant(&self, now_us: u64) -> Instant {
         Instant::from_micros(now_us - self.started_us)
+    }
+
+    fn hear(&mut self, shard: usize, turn: &mut Turn<'_>) {
+        let now = self.instant(turn.now_us);
+        if self.authorities[shard].is_some() && (turn.is_calm || turn.random.happens(3000)) {
+            let authority = self.authorities[shard].take().expect("just seen");
+            let closed = self.shards[shard].set_authority(authority, now);
+            turn.trace
+                .note(format_args!("{shard} hears of tokens, and closes {closed}"));
+        }
     }
 
     fn take_mesh(&mut self, shard: usize, turn: &mut Turn<'_>) {

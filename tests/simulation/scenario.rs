@@ -1,11 +1,11 @@
 //! What a seed makes of a run: the relay's limits, who takes part, and how much goes wrong.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use corelay::config::{Config, Durability};
+use corelay::config::{Config, Durability, Quota};
 use corelay::engine::shard::{Authority, Settings};
 
+use super::document::Document;
 use super::random::Random;
 use super::storage::StorageRates;
 
@@ -32,6 +32,41 @@ pub enum Flaw {
     OverlookedExpectation,
     /// What the relay has to send to one connection is never asked for.
     LostWakeup,
+    /// The relay takes tokens for longer than they say.
+    OverlookedExpiry,
+    /// The relay does not hear that a token was taken back.
+    LostRevocation,
+    /// To the relay everybody is of one tenant.
+    OneTenant,
+    /// To the relay every token is for every document.
+    EveryDocument,
+    /// To the relay every token permits everything.
+    EveryPermission,
+    /// A list has a document that its reader's token does not name.
+    ForeignEntry,
+    /// The relay does not know that tenants have quotas.
+    OverlookedQuota,
+}
+
+/// Whose documents do not meet those of others.
+#[derive(Debug, Clone)]
+pub struct Tenant {
+    pub name: &'static str,
+    pub documents: Vec<Document>,
+}
+
+/// Clients have to show tokens.
+#[derive(Debug, Clone)]
+pub struct Tokens {
+    pub lifetimes_ms: Vec<u64>,
+    /// How likely it is in one step, in ten thousand, that a client shows another one, …
+    pub refresh: u64,
+    /// … that one is taken back, …
+    pub take_back: u64,
+    /// … and that a client tries what it may not.
+    pub trespass: u64,
+    /// What each tenant may have while things go wrong.
+    pub quota: Quota,
 }
 
 /// How likely things are, in ten thousand, in one step of the one concerned.
@@ -63,8 +98,9 @@ pub struct Rates {
 pub struct Scenario {
     pub durability: Durability,
     pub clients: usize,
-    /// Names and kinds.
-    pub documents: Vec<(Arc<str>, &'static str)>,
+    pub tenants: Vec<Tenant>,
+    /// `None`: nobody asks for them.
+    pub tokens: Option<Tokens>,
     pub hostiles: usize,
     /// Documents are deleted, and made again.
     pub is_deleting: bool,
@@ -92,14 +128,25 @@ impl Scenario {
         };
         let documents = (0..random.within(1..=3)).map(|number| {
             let kind = random.pick(&["log", "text", "text"]);
-            (format!("{kind}-{number}").into(), kind)
+            Document::new("", &format!("{kind}-{number}"), kind)
         });
-        let documents = documents.collect();
+        let nobodys = Tenant {
+            name: "",
+            documents: documents.collect(),
+        };
         let is_small = random.happens(7000);
+        let clients = random.within(2..=6) as usize;
+        let of_tokens = &mut Random::new(seed ^ 0x70ce);
+        let tokens = of_tokens.happens(3500).then(|| Tokens::new(of_tokens));
+        let (tenants, clients) = match tokens {
+            None => (vec![nobodys], clients),
+            Some(_) => (tenants(of_tokens), clients.max(4)),
+        };
         Self {
             durability,
-            documents,
-            clients: random.within(2..=6) as usize,
+            tenants,
+            tokens,
+            clients,
             hostiles: random.up_to(2),
             is_deleting: durability == Durability::Always && random.happens(5000),
             steps: random.within(400..=2000),
@@ -127,14 +174,75 @@ impl Scenario {
         }
     }
 
+    pub fn documents_of(&self, tenant: &str) -> &[Document] {
+        let tenant = self.tenants.iter().find(|known| known.name == tenant);
+        &tenant.expect("everybody is of a tenant").documents
+    }
+
+    pub fn has_quota(&self) -> bool {
+        let tokens = self.tokens.as_ref();
+        tokens.is_some_and(|tokens| tokens.quota != Quota::default())
+    }
+
+    pub fn documents(&self) -> impl Iterator<Item = &Document> {
+        self.tenants.iter().flat_map(|tenant| &tenant.documents)
+    }
+
     /// State vectors and resume tokens mean the same for ever.
     pub fn is_lossless(&self) -> bool {
-        self.durability == Durability::Always && !self.is_deleting
+        self.durability == Durability::Always
     }
 
     pub fn limits(&self) -> &Settings {
         &self.settings
     }
+}
+
+impl Tokens {
+    fn new(random: &mut Random) -> Self {
+        let is_limited = random.happens(4000);
+        Self {
+            lifetimes_ms: random.pick(&[
+                vec![250, 2000],
+                vec![1000, 20_000, 3_600_000],
+                vec![60_000, 1_000_000],
+            ]),
+            refresh: random.pick(&[5, 50, 300]),
+            take_back: random.pick(&[0, 20, 100]),
+            trespass: random.pick(&[20, 200]),
+            quota: match is_limited {
+                true => Quota {
+                    connections_max: random.pick(&[None, Some(3), Some(4)]),
+                    documents_max: random.pick(&[None, Some(1), Some(2)]),
+                    stored_bytes_max: random.pick(&[None, Some(1500), Some(20_000)]),
+                },
+                false => Quota::default(),
+            },
+        }
+    }
+}
+
+/// Several who call their documents the same, and one whose names look like another's.
+fn tenants(random: &mut Random) -> Vec<Tenant> {
+    let mut names = ["acme", "beta", ""];
+    random.shuffle(&mut names);
+    let count = random.within(2..=3) as usize;
+    let tenants = names[..count].iter().map(|name| {
+        let mut ids = vec!["notes-0", "notes-1", "other"];
+        ids.truncate(random.within(1..=3) as usize);
+        if name.is_empty() {
+            ids.push("acme::notes-0");
+        }
+        let documents = ids.iter().map(|id| {
+            let kind = random.pick(&["log", "text", "text"]);
+            Document::new(name, id, kind)
+        });
+        Tenant {
+            name,
+            documents: documents.collect(),
+        }
+    });
+    tenants.collect()
 }
 
 impl Rates {

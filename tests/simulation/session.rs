@@ -5,14 +5,19 @@ use std::sync::Arc;
 
 use corelay::codec::wire::{self, request::Body};
 use corelay::engine::shard::Transport;
+use corelay::text::Operation;
 
 use super::client::Surroundings;
 use super::connection::Connection;
 use super::content::Content;
 use super::directory::Directory;
+use super::document::Document;
+use super::grants::Grants;
 use super::json::Names;
+use super::judge::broken;
 use super::random::Random;
 use super::replica::{Replica, SentBatch};
+use super::rights::Right;
 use super::scenario::Flaw;
 use super::wants::Wants;
 
@@ -30,12 +35,15 @@ pub struct Manner {
     pub version: u32,
     /// Hello comes with the handshake.
     pub is_introduced: bool,
+    /// The token comes with the handshake.
+    pub shows_token_early: bool,
 }
 
 impl Manner {
     pub fn any(
-        documents: &[(Arc<str>, &'static str)],
+        documents: &[Document],
         must_be_new: bool,
+        has_token: bool,
         random: &mut Random,
     ) -> Self {
         let transport = random.pick(&[
@@ -52,7 +60,7 @@ impl Manner {
         let names_document = transport != Transport::Tcp && random.happens(5000);
         Self {
             transport,
-            document: names_document.then(|| random.pick(documents).0),
+            document: names_document.then(|| random.pick(documents).id),
             is_json,
             version: match must_be_new {
                 true => 3,
@@ -60,22 +68,32 @@ impl Manner {
                 false => random.pick(&[2, 3, 3, 4]),
             },
             is_introduced: transport != Transport::Tcp && random.happens(5000),
+            shows_token_early: has_token && transport != Transport::Tcp && random.happens(5000),
         }
     }
 
-    fn names(&self, documents: &[(Arc<str>, &'static str)]) -> Option<Names> {
+    fn names(&self, documents: &[Document]) -> Option<Names> {
+        let documents = documents.iter();
         self.is_json.then(|| Names {
-            documents: documents.to_vec(),
+            documents: documents
+                .map(|document| (document.id.clone(), document.kind))
+                .collect(),
             of_url: self.document.clone(),
         })
     }
 }
 
 /// One connection.
+#[derive(Debug)]
 pub struct Session {
     pub link: u64,
     pub connection: Connection,
     pub manner: Manner,
+    pub grants: Grants,
+    /// When it was told to wait.
+    pub hello_again_at_us: u64,
+    /// Requests that its tokens do not permit: their ids, and batches by their numbers.
+    pub trespasses: BTreeSet<String>,
     pub has_said_hello: bool,
     pub is_connected: bool,
     pub is_closing: bool,
@@ -103,17 +121,15 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn new(
-        link: u64,
-        manner: Manner,
-        documents: &[(Arc<str>, &'static str)],
-        is_of_calm: bool,
-    ) -> Self {
+    pub fn new(link: u64, manner: Manner, documents: &[Document], is_of_calm: bool) -> Self {
         Self {
             link,
             connection: Connection::new(manner.transport, manner.names(documents)),
             has_said_hello: manner.is_introduced,
             manner,
+            grants: Grants::default(),
+            hello_again_at_us: 0,
+            trespasses: BTreeSet::new(),
             is_connected: false,
             is_closing: false,
             is_outdated: false,
@@ -137,31 +153,61 @@ impl Session {
         self.asked_to_sync.is_empty() && self.is_connected && !self.is_closing
     }
 
-    pub fn open(&mut self, index: usize, replica: &Replica, wants: Wants, random: &mut Random) {
+    /// Asks for a document. True: it is to be made if it does not exist.
+    pub fn open(
+        &mut self,
+        index: usize,
+        document: &Document,
+        wants: Wants,
+        random: &mut Random,
+    ) -> bool {
         let request_id = 1 + random.number() / 2;
-        let is_of_url = self.manner.document.as_ref() == Some(&replica.document);
-        let document = if is_of_url && random.happens(5000) {
+        let is_of_url = self.manner.document.as_ref() == Some(&document.id);
+        let id = if is_of_url && random.happens(5000) {
             String::new()
         } else {
-            replica.document.as_ref().to_owned()
+            document.id.as_ref().to_owned()
         };
+        let create = !random.happens(1000);
         self.connection.send(Body::Open(wire::Open {
             request_id,
-            document,
-            kind: replica.kind.to_owned(),
-            create: !random.happens(1000),
+            document: id,
+            kind: document.kind.to_owned(),
+            create,
             ..wants.open()
         }));
         self.opening.insert(request_id, (index, wants));
+        create
+    }
+
+    /// Whether everything that was shown here grants it, for all of them.
+    pub fn always_allows(&self, right: Right, documents: &[Document]) -> bool {
+        let mut documents = documents.iter();
+        documents.all(|document| self.grants.always_allow(right, document))
+    }
+
+    /// What is listed is among what its tokens name.
+    pub fn check_entries<'a>(
+        &self,
+        client: &str,
+        ids: impl Iterator<Item = &'a String>,
+        documents: &[Document],
+    ) {
+        for id in ids {
+            let document = documents.iter().find(|document| *document.id == **id);
+            if !document.is_some_and(|document| self.grants.allow(Right::Read, document)) {
+                broken!("S8", "{client} is told of {id:?}, with {:?}", self.grants);
+            }
+        }
     }
 
     /// Asks that a document be deleted, or brought back.
-    pub fn delete(&mut self, index: usize, replica: &Replica, random: &mut Random) {
+    pub fn delete(&mut self, index: usize, document: &Document, random: &mut Random) {
         let request_id = 1 + random.number() / 2;
         let undo = random.happens(5000);
         self.connection.send(Body::Delete(wire::Delete {
             request_id,
-            document_id: replica.document.as_ref().to_owned(),
+            document_id: document.id.as_ref().to_owned(),
             undo,
         }));
         self.deleting.insert(request_id, (index, undo));
@@ -203,6 +249,25 @@ impl Session {
             offset = end;
         }
         self.offered.insert(id, (index, summary.revision));
+    }
+
+    /// Sends a batch that its token does not permit.
+    pub fn forge(&mut self, replica: &Replica, what: &str, random: &mut Random) {
+        let Some(subscription) = &replica.subscription else {
+            return;
+        };
+        let operation = match replica.content {
+            Content::Log(_) => what.to_owned().into(),
+            Content::Text(_) => Operation::splice(0, 0, what).encode().into(),
+        };
+        let client_seq = random.number();
+        self.trespasses.insert(client_seq.to_string());
+        self.connection.send(Body::Operations(wire::Operations {
+            document: subscription.handle,
+            client_seq,
+            operations: vec![operation],
+            ..Default::default()
+        }));
     }
 
     pub fn send_operations(

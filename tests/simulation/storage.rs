@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 
 use corelay::config::Durability;
 use corelay::store::{
-    Backend, Committed, Loaded, MemoryStore, ReadError, Reader, StoreReply, StoreRequest, Write,
+    Backend, Committed, Loaded, LoadedDocument, MemoryStore, ReadError, Reader, StoreReply,
+    StoreRequest, TenantUsage, Write,
 };
 
 use super::judge::{Fate, Judge};
 use super::random::Random;
-use super::scenario::Flaw;
+use super::scenario::{Flaw, Tenant};
 
 /// How likely things are in one step, in ten thousand.
 #[derive(Debug, Clone, Copy)]
@@ -136,6 +137,37 @@ impl Storage {
         Fate::Live { revision }
     }
 
+    /// What each tenant has.
+    pub fn usage(&self, tenants: &[Tenant]) -> Vec<TenantUsage> {
+        let usage = tenants.iter().map(|tenant| {
+            let documents = tenant.documents.iter();
+            let live = documents.filter_map(|document| self.loaded(&document.name));
+            let bytes: Vec<u64> = live.map(|loaded| loaded.stored_bytes).collect();
+            TenantUsage {
+                tenant: tenant.name.into(),
+                documents: bytes.len() as u64,
+                bytes: bytes.iter().sum(),
+            }
+        });
+        usage.collect()
+    }
+
+    /// What the operations of a document take.
+    fn record_bytes(&self, document: &str) -> u64 {
+        let loaded = self.loaded(document);
+        loaded.map_or(0, |loaded| {
+            let snapshot_bytes = loaded.snapshot.map_or(0, |(_, bytes)| bytes.len());
+            loaded.stored_bytes - snapshot_bytes as u64
+        })
+    }
+
+    fn loaded(&self, document: &str) -> Option<LoadedDocument> {
+        match self.store.load(document).expect("memory can be read") {
+            Loaded::Live(loaded) => Some(loaded),
+            Loaded::Unknown | Loaded::Deleted { .. } | Loaded::Gone { .. } => None,
+        }
+    }
+
     fn serve(
         &mut self,
         gathered: Vec<(usize, StoreRequest)>,
@@ -179,6 +211,7 @@ impl Storage {
                     count,
                     record,
                 } => {
+                    judge.may_grow(&document.name, record.len(), |name| self.record_bytes(name));
                     judge.appended(&document.name, &kind, &record);
                     self.write(Write::Append {
                         document: document.name,

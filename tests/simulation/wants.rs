@@ -35,6 +35,8 @@ pub struct Resume {
     pub next_revision: u64,
     /// What had come of a snapshot.
     pub snapshot: Option<Vec<u8>>,
+    /// After which revision the life began that it is of.
+    life: u64,
 }
 
 impl Wants {
@@ -77,6 +79,7 @@ impl Wants {
         page: &wire::SyncResponse,
         next: u64,
         data: Option<&[u8]>,
+        life: u64,
     ) -> Resume {
         Resume {
             token: page.resume_token.clone(),
@@ -84,6 +87,7 @@ impl Wants {
             vector: self.vector.clone(),
             next_revision: next,
             snapshot: data.map(<[u8]>::to_vec),
+            life,
         }
     }
 
@@ -119,10 +123,23 @@ impl Wants {
         }
     }
 
-    /// Whether the client says that it has an operation.
-    pub fn claims(&self, origin: u64, clock: u64) -> bool {
+    /// Whether the client says that it has an operation of the life that began after a revision.
+    pub fn claims(&self, life: u64, origin: u64, clock: u64) -> bool {
         let vector = self.vector.as_ref();
-        vector.is_some_and(|vector| vector.get(&origin).is_some_and(|newest| *newest >= clock))
+        let is_of_life = life == 0 || self.have.is_some_and(|have| have.revision > life);
+        is_of_life
+            && vector
+                .is_some_and(|vector| vector.get(&origin).is_some_and(|newest| *newest >= clock))
+    }
+
+    /// Whether all that the client has was known to be of an earlier life when it asked.
+    pub fn is_void(&self) -> bool {
+        if let Some(resume) = &self.resume {
+            return resume.life < self.floor;
+        }
+        let has = self.have.map_or(0, |have| have.revision);
+        let has_something = has > 0 || self.vector.is_some();
+        self.floor > 0 && has_something && has <= self.floor
     }
 }
 

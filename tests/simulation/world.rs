@@ -4,12 +4,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use corelay::config::Durability;
+use corelay::auth::Grant;
+use corelay::config::{Durability, Quota};
+use corelay::engine::Census;
 use corelay::engine::shard::{Arrival, Transport};
 
+use super::bearer::Bearer;
 use super::client::{Client, Outcome, Surroundings};
 use super::hostile::Hostile;
-use super::judge::Judge;
+use super::issuer::{Issuer, Token};
+use super::judge::{Judge, broken};
 use super::network::Link;
 use super::random::Random;
 use super::relay::{CALM_READ_BYTES, Relay, Turn, UNIX_MS};
@@ -25,6 +29,7 @@ pub struct World {
     pub(super) random: Random,
     pub(super) trace: Trace,
     pub(super) judge: Judge,
+    pub(super) issuer: Issuer,
     pub(super) now_us: u64,
     pub(super) links: BTreeMap<u64, Link>,
     pub(super) links_made: u64,
@@ -68,6 +73,10 @@ impl World {
         let scenario = Scenario::new(seed, flaw);
         let mut random = Random::new(seed ^ 0x5eed);
         let storage = Storage::new(scenario.durability, flaw);
+        let mut judge = Judge::new(storage.epoch(), scenario.tokens.is_some());
+        if let Some(tokens) = &scenario.tokens {
+            judge.quota = tokens.quota.clone();
+        }
         let clients = (0..scenario.clients)
             .map(|number| client(number, &scenario, &mut random))
             .collect();
@@ -78,7 +87,8 @@ impl World {
             is_calm: false,
             flaw,
             trace,
-            judge: Judge::new(storage.epoch()),
+            judge,
+            issuer: Issuer::new(scenario.tokens.is_some(), flaw),
             now_us: 0,
             links: BTreeMap::new(),
             links_made: 0,
@@ -115,11 +125,32 @@ impl World {
             self.trace.note(format_args!("the relay is asked to stop"));
             relay.begin_stop();
         }
+        self.take_back();
+    }
+
+    /// Somebody's token, or all of a user's, may be taken back.
+    fn take_back(&mut self) {
+        let rate = self.scenario.tokens.as_ref().map_or(0, |it| it.take_back);
+        if !self.random.happens(rate) {
+            return;
+        }
+        let index = self.random.below(self.clients.len());
+        let Some(token) = self.clients[index].bearer.newest() else {
+            return;
+        };
+        let is_whole_user = self.random.happens(5000);
+        self.trace
+            .note(format_args!("taken back: {token:?}, {is_whole_user}"));
+        self.issuer.take_back(token, is_whole_user, self.now_us);
+        if let Some(relay) = &mut self.relay {
+            relay.set_authority(&self.issuer.authority());
+        }
     }
 
     pub(super) fn step(&mut self, step_us: u64) {
         self.now_us += step_us;
         self.trace.set_time(self.now_us);
+        self.judge.set_time(self.now_us);
         self.start_relay();
         let mut order: Vec<usize> = (0..self.clients.len()).collect();
         self.random.shuffle(&mut order);
@@ -163,7 +194,21 @@ impl World {
         let epoch = self.storage.epoch();
         self.trace
             .note(format_args!("{shards} shards start in epoch {epoch}"));
-        self.relay = Some(Relay::new(&self.scenario, shards, epoch, self.now_us));
+        let quota = match self.flaw {
+            Some(Flaw::OverlookedQuota) => Quota::default(),
+            _sound => self.judge.quota.clone(),
+        };
+        let usage = self.storage.usage(&self.scenario.tenants);
+        let connection = &self.scenario.limits().connection;
+        self.relay = Some(Relay::new(
+            &self.scenario,
+            shards,
+            epoch,
+            self.issuer.authority(),
+            Census::new(connection, &quota, &usage),
+            self.now_us,
+        ));
+        self.issuer.is_in_force(self.now_us);
     }
 
     fn step_client(&mut self, index: usize) {
@@ -184,6 +229,9 @@ impl World {
             random: &mut self.random,
             judge: &mut self.judge,
             trace: &mut self.trace,
+            issuer: &mut self.issuer,
+            shards: self.relay.as_ref().map_or(0, Relay::shards),
+            has_quota: self.scenario.has_quota(),
             scenario: &self.scenario,
             rates: &self.rates,
             is_calm: self.is_calm,
@@ -205,14 +253,40 @@ impl World {
     }
 
     fn connect_client(&mut self, index: usize) {
-        let client = &self.clients[index];
-        let manner = client.any_manner(&mut self.random);
-        let arrival = client.arrival(&manner);
+        let has_token = self.issuer.asks_for_tokens();
+        let client = &mut self.clients[index];
+        let manner = client.any_manner(has_token, &mut self.random);
+        let token = client.bearer.token(
+            &mut self.issuer,
+            self.now_us,
+            self.is_calm,
+            &mut self.random,
+        );
+        let mut arrival = client.arrival(&manner, &token);
+        if manner.shows_token_early {
+            match self.authenticate(&token) {
+                Some(grant) => arrival.grant = grant,
+                None => return,
+            }
+        }
         if let Some(link) = self.connect(arrival) {
             let client = &mut self.clients[index];
             self.trace
                 .note(format_args!("{} connects: {manner:?}", client.name));
-            client.connected(link, manner, self.is_calm);
+            client.connected(link, manner, token, self.now_us, self.is_calm);
+        }
+    }
+
+    /// What a token grants that comes with a handshake. `None`: the relay does not accept it.
+    fn authenticate(&mut self, token: &Token) -> Option<Option<Arc<Grant>>> {
+        let relay = self.relay.as_mut().expect("the caller knows");
+        match relay.authenticate(&token.text, self.now_us, &mut self.random) {
+            Ok(_) if self.issuer.counts_until_us(token) < self.now_us => {
+                broken!("S8", "{token:?} is over, and was accepted")
+            }
+            Ok(grant) => Some(grant),
+            Err(_) if self.issuer.may_be_refused(token, self.now_us) => None,
+            Err(error) => broken!("L1", "{token:?} is refused: {error}"),
         }
     }
 
@@ -241,7 +315,8 @@ impl World {
             let transport = self.random.pick(&[Transport::Tcp, Transport::WebSocket]);
             if let Some(link) = self.connect(Arrival::new(transport)) {
                 let document = self.any_text();
-                let hostile = Hostile::new(link, transport, document, &mut self.random);
+                let may_enter = !self.issuer.asks_for_tokens();
+                let hostile = Hostile::new(link, transport, document, may_enter, &mut self.random);
                 self.hostiles.push(hostile);
             }
         }
@@ -261,9 +336,9 @@ impl World {
 
     /// A text, for operations that no text takes: a log takes any.
     fn any_text(&mut self) -> Arc<str> {
-        let documents = self.scenario.documents.iter();
-        let texts = documents.filter(|(_, kind)| *kind == "text");
-        let mut names: Vec<_> = texts.map(|(name, _)| name.clone()).collect();
+        let documents = self.scenario.documents();
+        let texts = documents.filter(|document| document.kind == "text");
+        let mut names: Vec<_> = texts.map(|document| document.id.clone()).collect();
         names.push("junk-0".into());
         self.random.pick(&names)
     }
@@ -289,6 +364,9 @@ impl World {
             self.scenario.read_bytes_max
         };
         relay.check_memory(&self.scenario, read_bytes_max);
+        if relay.is_authority_known() {
+            self.issuer.is_in_force(self.now_us);
+        }
         if relay.is_stopped() {
             self.trace.note(format_args!("the relay has stopped"));
             self.storage.close();
@@ -339,13 +417,24 @@ impl World {
 
 /// A client with some of the documents.
 fn client(number: usize, scenario: &Scenario, random: &mut Random) -> Client {
-    let documents = scenario.documents.iter();
+    let tenant = &scenario.tenants[number % scenario.tenants.len()];
+    let documents = tenant.documents.iter();
     let mut chosen: Vec<_> = documents
         .filter(|_| random.happens(7000))
         .cloned()
         .collect();
     if chosen.is_empty() {
-        chosen.push(scenario.documents[0].clone());
+        chosen.push(tenant.documents[0].clone());
     }
-    Client::new(format!("client {number}"), random.bytes(16), chosen)
+    let mut uuid = random.bytes(16);
+    let bearer = match &scenario.tokens {
+        None => Bearer::anybody(),
+        Some(tokens) => {
+            // Across tenants, the same is somebody else.
+            uuid[1..].fill(7);
+            uuid[0] = (number / scenario.tenants.len()) as u8;
+            Bearer::any(tenant.name, &tenant.documents, &tokens.lifetimes_ms, random)
+        }
+    };
+    Client::new(format!("client {number}"), uuid, bearer, chosen)
 }

@@ -13,6 +13,7 @@ pub(super) struct Placed {
     pub(super) origin: u64,
     pub(super) clock: u64,
     pub(super) operation: Bytes,
+    pub(super) written_at_us: u64,
 }
 
 /// One document's operations in one epoch.
@@ -27,6 +28,8 @@ pub(super) struct History {
     /// The revisions after which its later lives began.
     pub(super) origins: Vec<u64>,
     pub(super) fate: Option<Fate>,
+    /// Its newest deletion was taken back.
+    pub(super) is_restored: bool,
     /// Deletions that were written, that are durable, and that somebody was told of.
     pub(super) deletions: u64,
     pub(super) durable_deletions: u64,
@@ -40,6 +43,8 @@ pub(super) struct Sent {
     pub(super) payloads: BTreeMap<Bytes, u64>,
     /// What a text operation inserts, in order, by client id and clock.
     pub(super) inserts: BTreeSet<(u64, u64, String)>,
+    /// The same of what their tokens did not permit.
+    pub(super) trespasses: BTreeSet<String>,
 }
 
 impl History {
@@ -58,6 +63,9 @@ impl History {
         if self.kind == "text" {
             let edit = Operation::decode(&placed.operation).expect("the engine encodes them");
             let text = inserted(&edit);
+            if sent.trespasses.contains(&text) {
+                broken!("S8", "{document}: {origin} may not write {text:?}");
+            }
             if !sent.inserts.contains(&(origin, clock, text)) {
                 broken!(
                     "S4",
@@ -68,6 +76,10 @@ impl History {
             text.apply(&edit).expect("the engine applies it first");
             self.texts.push(text);
         } else {
+            let text = String::from_utf8_lossy(&placed.operation);
+            if sent.trespasses.contains(&*text) {
+                broken!("S8", "{document}: {origin} may not write {text:?}");
+            }
             if sent.payloads.get(&placed.operation) != Some(&origin) {
                 broken!("S4", "{document}: {origin} did not send {placed:?}");
             }

@@ -1,13 +1,16 @@
 //! How documents live and end, as the judge sees it: deletions, later lives, and restarts of the relay.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::super::rights::Right;
 use super::{Fate, Judge, Position, broken};
 
 impl Judge {
     /// The store has deleted it.
     pub fn deleted(&mut self, document: &Arc<str>) {
+        if !self.is_wanted(document, Right::Delete) {
+            broken!("S8", "{document} is deleted, and nobody may");
+        }
         let key = (document.clone(), self.epoch);
         let history = self.histories.entry(key).or_default();
         history.fate = Some(Fate::Deleted);
@@ -17,7 +20,14 @@ impl Judge {
     /// The store may have let a deletion go, or the document.
     pub fn changed(&mut self, document: &Arc<str>, fate: Fate) {
         let key = (document.clone(), self.epoch);
-        self.histories.entry(key).or_default().fate = Some(fate);
+        let history = self.histories.entry(key).or_default();
+        let was_deleted = history.fate == Some(Fate::Deleted);
+        match fate {
+            Fate::Live { .. } => history.is_restored |= was_deleted,
+            Fate::Deleted => (),
+            Fate::Gone { .. } => history.is_restored = false,
+        }
+        history.fate = Some(fate);
     }
 
     /// What is written is durable.
@@ -52,16 +62,19 @@ impl Judge {
         (floor > 0 && floor >= revision).then_some(floor)
     }
 
-    /// Documents that are to be listed, with their kinds.
-    pub fn live(&self) -> BTreeMap<String, String> {
-        let current = self.histories.iter();
-        let current = current.filter(|((_, epoch), history)| {
+    /// Whether there is something of the document.
+    pub fn is_live(&self, document: &Arc<str>) -> bool {
+        let history = self.histories.get(&(document.clone(), self.epoch));
+        history.is_some_and(|history| {
             let is_live = matches!(history.fate, None | Some(Fate::Live { .. }));
-            *epoch == self.epoch && is_live && !history.placed.is_empty()
-        });
-        let entries =
-            current.map(|((document, _), history)| (document.to_string(), history.kind.clone()));
-        entries.collect()
+            is_live && !history.placed.is_empty()
+        })
+    }
+
+    /// After which revision the life began that a revision is of.
+    pub fn life_of(&self, document: &Arc<str>, epoch: u64, revision: u64) -> u64 {
+        let history = self.histories.get(&(document.clone(), epoch));
+        history.map_or(0, |history| history.origin_of(revision))
     }
 
     /// Whether a life of the document may begin here: then nothing is there yet.

@@ -21,6 +21,13 @@ impl Replica {
             self.content.epoch_changed(opened.next_clock, false);
             self.known.clear();
         }
+        let is_told = sync == SyncMode::Snapshot && wants.resume.is_none();
+        if wants.is_void() && !is_told {
+            broken!(
+                "S2",
+                "{document}: {opened:?} does not say that {wants:?} is void"
+            );
+        }
         let is_plain = wants.vector.is_none() && wants.resume.is_none();
         let have = wants.have.filter(|have| have.epoch == epoch);
         let has = have.map_or(0, |have| have.revision);
@@ -76,7 +83,8 @@ impl Replica {
         let wants_page = wants.is_once || wants.is_bidirectional;
         if sync == SyncMode::UpToDate && wants.vector.is_some() {
             let end = position.revision + 1;
-            judge.skipped(document, epoch, 1..end, &wants);
+            let life = judge.life_of(document, epoch, position.revision);
+            judge.skipped(document, epoch, life + 1..end, &wants);
             self.seen = Some(Position {
                 epoch,
                 revision: position.revision,
@@ -86,7 +94,9 @@ impl Replica {
         let resume = wants.resume.take();
         let next_revision = resume.as_ref().map_or_else(
             || match wants.vector {
-                Some(_) if sync != SyncMode::Snapshot => 1,
+                Some(_) if sync != SyncMode::Snapshot => {
+                    judge.life_of(document, epoch, position.revision) + 1
+                }
                 _ => opened.from_revision + 1,
             },
             |resume| resume.next_revision,
@@ -105,7 +115,7 @@ impl Replica {
         });
         self.peers.clear();
         self.presence = None;
-        self.see_presences(&opened.presences, true);
+        self.see_presences(&opened.presences, true, judge);
         self.content.resyncing();
         match sync {
             SyncMode::UpToDate if wants_page => self.enter(Stage::Pages),
@@ -166,7 +176,7 @@ impl Replica {
             ..wants
         });
         subscription.next_revision = match subscription.wants.vector {
-            Some(_) if !is_snapshot => 1,
+            Some(_) if !is_snapshot => judge.life_of(&document, from.epoch, from.revision + 1) + 1,
             _ => from.revision + 1,
         };
         subscription.next_clock = resync.next_clock;

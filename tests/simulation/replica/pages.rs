@@ -24,12 +24,20 @@ impl Replica {
                 let wants = &mut subscription.wants;
                 // It stands for everything.
                 wants.vector = None;
+                let at = Position {
+                    epoch: subscription.epoch,
+                    revision: chunk.revision,
+                };
+                let life = match data.is_empty() && judge.begins_after(&document, at) {
+                    true => at.revision,
+                    false => judge.life_of(&document, at.epoch, at.revision),
+                };
                 if data.len() as u64 == chunk.bytes_total {
-                    self.resume = Some(wants.resume_after(page, chunk.revision + 1, None));
+                    self.resume = Some(wants.resume_after(page, chunk.revision + 1, None, life));
                     let data = std::mem::take(data);
                     self.take_snapshot(&data, chunk, judge);
                 } else {
-                    let resume = wants.resume_after(page, chunk.revision + 1, Some(data));
+                    let resume = wants.resume_after(page, chunk.revision + 1, Some(data), life);
                     self.resume = Some(resume);
                 }
             }
@@ -40,7 +48,11 @@ impl Replica {
                 let subscription = self.subscription.as_mut().expect("as before");
                 let next_revision = subscription.next_revision;
                 if page.has_more {
-                    let resume = subscription.wants.resume_after(page, next_revision, None);
+                    let epoch = subscription.epoch;
+                    let life = judge.life_of(&document, epoch, next_revision - 1);
+                    let resume = subscription
+                        .wants
+                        .resume_after(page, next_revision, None, life);
                     self.resume = Some(resume);
                 } else {
                     self.last_page(page, judge);

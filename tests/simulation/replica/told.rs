@@ -64,11 +64,16 @@ impl Replica {
         }
     }
 
-    pub fn presence_update(&mut self, update: &PresenceUpdate) {
-        self.see_presences(&update.presences, update.full);
+    pub fn presence_update(&mut self, update: &PresenceUpdate, judge: &Judge) {
+        self.see_presences(&update.presences, update.full, judge);
     }
 
-    pub(super) fn see_presences(&mut self, presences: &[UserPresence], is_full: bool) {
+    pub(super) fn see_presences(
+        &mut self,
+        presences: &[UserPresence],
+        is_full: bool,
+        judge: &Judge,
+    ) {
         if is_full {
             self.peers.clear();
         }
@@ -85,6 +90,7 @@ impl Replica {
             } else {
                 let number = presence.fields.get(PRESENCE_FIELD).cloned();
                 let number = number.unwrap_or_default().to_vec();
+                judge.presence_seen(&self.document, presence, &number);
                 self.peers.insert(presence.client_id, number);
             }
         }
@@ -120,7 +126,12 @@ impl Replica {
             if delivery.at.revision <= subscription.wants.floor {
                 broken!("S2", "{}: {delivery:?} of a deleted life", self.document);
             }
-            if subscription.wants.claims(delivery.origin, delivery.clock) {
+            let Position { epoch, revision } = delivery.at;
+            let life = judge.life_of(&self.document, epoch, revision);
+            if subscription
+                .wants
+                .claims(life, delivery.origin, delivery.clock)
+            {
                 broken!("S1", "{}: {delivery:?} was there", self.document);
             }
         }

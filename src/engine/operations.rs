@@ -24,7 +24,7 @@ use super::time::Instant;
 use super::voice::broadcast_context;
 
 /// What a batch costs beside its payload while it is on its way.
-const PENDING_OVERHEAD_BYTES: usize = size_of::<PendingBatch>() + 256;
+pub(super) const PENDING_OVERHEAD_BYTES: usize = size_of::<PendingBatch>() + 256;
 
 /// Repeated batches of one document that wait for their first copy to be durable.
 const REPEATED_BATCHES_MAX: usize = 1024;

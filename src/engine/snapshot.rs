@@ -4,6 +4,7 @@ use crate::codec::record::{self, SnapshotRecord};
 use crate::store::StoreRequest;
 
 use super::key::DocumentKey;
+use super::operations::PENDING_OVERHEAD_BYTES;
 use super::shard::Shard;
 use super::time::Instant;
 
@@ -97,7 +98,12 @@ impl Shard {
         if let Some(promise) = promise.as_ref().filter(|_| compacts) {
             open.horizon_revision = open.horizon_revision.max(promise.revision);
         }
-        open.count_stored(stored_bytes);
+        // What waits for the store's answer was written later.
+        let pending = open.pending.iter();
+        let later_bytes: usize = pending
+            .map(|batch| batch.bytes - PENDING_OVERHEAD_BYTES)
+            .sum();
+        open.count_stored(stored_bytes + later_bytes as u64);
         self.ledger.pending_bytes -= snapshot_bytes;
         self.ledger.snapshot_bytes -= snapshot_bytes;
         if let Some(promise) = promise {

@@ -93,7 +93,7 @@ impl World {
             .collect();
         let session = client.session.as_ref();
         let open = client.replicas.iter();
-        let mut open = open.filter(|replica| replica.subscription.is_some());
+        let mut open = open.filter(|replica| replica.is_open());
         session.is_some_and(|session| session.directory.documents == listed)
             && open.all(|replica| {
                 let seen = replica.seen.map_or(0, |seen| seen.revision);
@@ -113,7 +113,7 @@ impl World {
         }
         for client in &self.clients {
             let open = client.replicas.iter();
-            for replica in open.filter(|replica| replica.subscription.is_some()) {
+            for replica in open.filter(|replica| replica.is_open()) {
                 let others = self
                     .clients
                     .iter()
@@ -141,7 +141,7 @@ impl World {
     pub(super) fn check_views(&self) {
         for client in &self.clients {
             let open = client.replicas.iter();
-            for replica in open.filter(|replica| replica.subscription.is_some()) {
+            for replica in open.filter(|replica| replica.is_open()) {
                 if let Some(text) = replica.content.text()
                     && *text != self.judge.text(&replica.document)
                 {

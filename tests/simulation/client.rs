@@ -210,7 +210,7 @@ impl Client {
             let home = &self.bearer.home;
             let is_there = judge.is_live(&document.name) || home.allow(Right::Create, document);
             match home.allow(Right::Read, document) {
-                true if is_there || replica.subscription.is_some() => replica.is_settled(),
+                true if is_there || replica.is_open() => replica.is_settled(),
                 // Nobody has made it, and the client may not.
                 true => true,
                 false => replica.subscription.is_none(),
@@ -252,6 +252,7 @@ impl Client {
         for incoming in incoming.unwrap_or_else(|error| broken!("S8", "{}: {error}", self.name)) {
             self.receive(incoming, around);
         }
+        self.note_event_id();
         let session = self.session.as_mut().expect("as before");
         if link.down.is_at_end() || session.is_outdated {
             return Outcome::Closed;
@@ -267,6 +268,38 @@ impl Client {
         let taken = link.up.write(&session.connection.output);
         session.connection.output.drain(..taken);
         Outcome::Stays
+    }
+
+    /// A browser keeps the newest id of its stream.
+    fn note_event_id(&mut self) {
+        let session = self.session.as_ref().expect("the caller has it");
+        let Some(id) = session.connection.last_event_id else {
+            return;
+        };
+        let of_url = self
+            .documents
+            .iter()
+            .position(|document| session.manner.document.as_ref() == Some(&document.id));
+        let Some(replica) = of_url.and_then(|index| self.replicas.get_mut(index)) else {
+            broken!("S8", "{}: {id:?}, and no document is named", self.name);
+        };
+        // With a state vector, it has what it did not get there.
+        let subscription = replica.subscription.as_ref();
+        if subscription.is_none_or(|subscription| subscription.wants.vector.is_some())
+            || !session.left.is_empty()
+            || !(replica.is_caught_up() || replica.is_asked_by_name())
+        {
+            return;
+        }
+        if replica.kind == "log" && replica.seen < Some(id) {
+            broken!(
+                "S1",
+                "{} has {:?}, and the id says {id:?}",
+                self.name,
+                replica.seen
+            );
+        }
+        replica.last_event_id = Some(id);
     }
 
     /// Asks for something, or not.
@@ -345,7 +378,29 @@ impl Client {
                 let mut wants = Wants::any(replica, is_plain, random);
                 wants.floor = floor;
                 wants.is_once = !around.is_calm && random.happens(1000);
-                if session.open(index, document, wants, random)
+                // A client of which the relay has an id goes on from there, and else from what it has.
+                let have = match replica.kind {
+                    "log" => replica.last_event_id.or(replica.seen),
+                    _text => replica.seen,
+                };
+                if around.scenario.is_everlasting()
+                    && session.may_ask_by_name(index)
+                    && (have.is_some() || replica.is_untouched())
+                    && random.happens(5000)
+                {
+                    let wants = Wants {
+                        have,
+                        is_once: wants.is_once,
+                        ..Wants::default()
+                    };
+                    if session.grants.allow(Right::Create, document) {
+                        around.judge.wanted(&document.name, Right::Create);
+                    }
+                    session.ask_by_name(index, document, replica, wants, around);
+                    return;
+                }
+                let is_revived = *around.flaw == Some(Flaw::RevivedVector);
+                if session.open(index, document, wants, is_revived, random)
                     && session.grants.allow(Right::Create, document)
                 {
                     around.judge.wanted(&document.name, Right::Create);
@@ -353,12 +408,15 @@ impl Client {
             }
             return;
         };
+        if subscription.is_awaited {
+            return;
+        }
         let handle = subscription.handle;
         let opens_again = !is_opening && random.happens(rates.open_again);
         if opens_again {
             let mut wants = Wants::any(replica, true, random);
             wants.floor = floor;
-            session.open(index, document, wants, random);
+            session.open(index, document, wants, false, random);
         }
         let must_sync = subscription.is_lost && !session.asked_to_sync.contains(&index);
         if must_sync || random.happens(rates.sync_request) {
@@ -435,7 +493,7 @@ impl Client {
         let lacks = |right| !session.grants.allow(right, document);
         match random.below(4) {
             0 if lacks(Right::Read) && replica.subscription.is_none() => {
-                session.open(index, document, Wants::default(), random);
+                session.open(index, document, Wants::default(), false, random);
             }
             1 if lacks(Right::Delete) => session.delete(index, document, random),
             2 if lacks(Right::Write) && replica.is_caught_up() => {

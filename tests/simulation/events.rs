@@ -67,11 +67,14 @@ impl Client {
             }
             event::Body::RemoteOps(remote) => {
                 if let Some(replica) = self.replica(remote.document) {
+                    replica.arrived(None);
                     replica.remote(&remote, around.judge);
                 }
             }
             event::Body::SyncResponse(page) => {
+                session.syncing.remove(reply_to);
                 if let Some(replica) = self.replica(page.document) {
+                    replica.arrived(page.snapshot.as_ref().map(|chunk| chunk.revision));
                     let before = replica.resume.as_ref().map(|resume| resume.next_revision);
                     replica.page(&page, around.judge);
                     if *around.flaw == Some(Flaw::SkippingToken)
@@ -326,6 +329,15 @@ impl Client {
         let synced = session.syncing.remove(reply_to);
         if let Some((index, _)) = synced {
             session.asked_to_sync.remove(&index);
+            let replica = &mut self.replicas[index];
+            if replica
+                .subscription
+                .as_ref()
+                .is_some_and(|it| it.is_awaited)
+            {
+                session.handles.retain(|_, of| *of != index);
+                replica.closed();
+            }
         }
         let asked = session.opening.remove(&error.request_id).or(synced);
         let retry_at_us = match error.retry_after_ms {

@@ -87,6 +87,11 @@ impl Judge {
         }
     }
 
+    /// Of the relay's process.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     pub fn set_time(&mut self, now_us: u64) {
         self.now_us = now_us;
     }

@@ -35,6 +35,8 @@ pub struct Replica {
     pub summary: Option<Summary>,
     /// Where catching up broke off.
     pub resume: Option<Resume>,
+    /// The newest id of an event stream that named the document.
+    pub last_event_id: Option<Position>,
     /// Operations alone would not do.
     pub needs_snapshot: bool,
     /// The last batch met with what the client had not seen.
@@ -56,8 +58,10 @@ pub struct Subscription {
     pub epoch: u64,
     stage: Stage,
     next_revision: u64,
-    /// What Opened or Resync said.
-    next_clock: u64,
+    /// What Opened or Resync said. `None`: the last page will.
+    next_clock: Option<u64>,
+    /// It was asked for by its document's name, and nothing of it has come.
+    pub is_awaited: bool,
     /// The content cannot follow before a Resync.
     pub is_lost: bool,
     pub wants: Wants,
@@ -94,6 +98,7 @@ impl Replica {
             known: Vector::new(),
             summary: None,
             resume: None,
+            last_event_id: None,
             needs_snapshot: false,
             is_conflicted: false,
             edits: 0,
@@ -109,9 +114,27 @@ impl Replica {
         self.content.pending_operations() == 0
             && self.subscription.as_ref().is_some_and(|subscription| {
                 !subscription.is_lost
+                    && !subscription.is_awaited
                     && !subscription.is_to_be_asked
                     && matches!(subscription.stage, Stage::Live)
             })
+    }
+
+    /// The client knows nothing of the document.
+    pub fn is_untouched(&self) -> bool {
+        self.seen.is_none() && self.content.pending_operations() == 0
+    }
+
+    /// The relay has the client in the document.
+    pub fn is_open(&self) -> bool {
+        let subscription = self.subscription.as_ref();
+        subscription.is_some_and(|subscription| !subscription.is_awaited)
+    }
+
+    /// It has been told nothing but what follows from what it has.
+    pub fn is_asked_by_name(&self) -> bool {
+        let subscription = self.subscription.as_ref();
+        subscription.is_some_and(|subscription| subscription.next_clock.is_none())
     }
 
     /// The client may write, and says who it is.

@@ -44,6 +44,10 @@ pub enum Flaw {
     EveryPermission,
     /// A list has a document that its reader's token does not name.
     ForeignEntry,
+    /// An event stream goes on further than where its client was.
+    SkippingEventId,
+    /// The relay does not know that a state vector is of an earlier life of its document.
+    RevivedVector,
     /// The relay does not know that tenants have quotas.
     OverlookedQuota,
 }
@@ -172,6 +176,11 @@ impl Scenario {
             started_at_ms,
             ..self.settings.clone()
         }
+    }
+
+    /// What a client has is never void.
+    pub fn is_everlasting(&self) -> bool {
+        self.is_lossless() && !self.is_deleting
     }
 
     pub fn documents_of(&self, tenant: &str) -> &[Document] {

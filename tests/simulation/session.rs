@@ -159,6 +159,7 @@ impl Session {
         index: usize,
         document: &Document,
         wants: Wants,
+        is_revived: bool,
         random: &mut Random,
     ) -> bool {
         let request_id = 1 + random.number() / 2;
@@ -169,13 +170,20 @@ impl Session {
             document.id.as_ref().to_owned()
         };
         let create = !random.happens(1000);
-        self.connection.send(Body::Open(wire::Open {
+        let mut open = wire::Open {
             request_id,
             document: id,
             kind: document.kind.to_owned(),
             create,
             ..wants.open()
-        }));
+        };
+        if is_revived && wants.vector.is_some() && wants.is_void() {
+            open.have = Some(wire::Position {
+                epoch: wants.have.map_or(1, |have| have.epoch),
+                revision: wants.floor + 1,
+            });
+        }
+        self.connection.send(Body::Open(open));
         self.opening.insert(request_id, (index, wants));
         create
     }
@@ -199,6 +207,42 @@ impl Session {
                 broken!("S8", "{client} is told of {id:?}, with {:?}", self.grants);
             }
         }
+    }
+
+    /// Whether a document can be asked for by its name alone: in JSON, and if nothing of it can be on its way.
+    pub fn may_ask_by_name(&self, index: usize) -> bool {
+        let handle = index as u64 + 1;
+        let is_known = self.handles.contains_key(&handle) || self.left.contains(&handle);
+        self.manner.is_json && !is_known
+    }
+
+    /// Asks to be brought up to date with a document that is not open. Event streams begin so.
+    pub fn ask_by_name(
+        &mut self,
+        index: usize,
+        document: &Document,
+        replica: &mut Replica,
+        wants: Wants,
+        around: &mut Surroundings<'_>,
+    ) {
+        let id = format!("sync-{}", around.random.number());
+        let mut request = wants.sync_request();
+        if *around.flaw == Some(Flaw::SkippingEventId)
+            && let Some(have) = request.have.as_mut().filter(|have| have.revision > 0)
+        {
+            have.revision += 1;
+        }
+        let request = wire::SyncRequest {
+            document_id: document.id.as_ref().to_owned(),
+            kind: document.kind.to_owned(),
+            create: true,
+            ..request
+        };
+        self.connection.ask(id.clone(), Body::SyncRequest(request));
+        let handle = index as u64 + 1;
+        self.handles.insert(handle, index);
+        self.syncing.insert(id, (index, wants.clone()));
+        replica.asked_by_name(handle, around.judge.epoch(), wants);
     }
 
     /// Asks that a document be deleted, or brought back.

@@ -177,6 +177,7 @@ impl Storage {
         judge: &mut Judge,
     ) {
         let mut appended: BTreeMap<(usize, u64), u64> = BTreeMap::new();
+        let mut snapshots = Vec::new();
         for (shard, request) in gathered {
             match request {
                 StoreRequest::Load { document } => {
@@ -230,18 +231,14 @@ impl Storage {
                     compact_to_revision,
                 } => {
                     let token = document.token;
-                    let committed = self.write(Write::Snapshot {
+                    let name = document.name.clone();
+                    self.write(Write::Snapshot {
                         document: document.name,
                         revision,
                         snapshot,
                         compact_to_revision,
                     });
-                    let reply = StoreReply::SnapshotStored {
-                        token,
-                        revision,
-                        stored_bytes: committed.snapshots[0],
-                    };
-                    self.unsynced.push((shard, reply));
+                    snapshots.push((shard, token, name, revision));
                 }
                 StoreRequest::Delete { document, at_ms } => {
                     judge.deleted(&document.name);
@@ -299,6 +296,16 @@ impl Storage {
                 token,
                 revision,
                 persisted_at_ms: now_ms,
+            };
+            self.unsynced.push((shard, reply));
+        }
+        // They count what the whole commit has written.
+        for (shard, token, name, revision) in snapshots {
+            let stored_bytes = self.loaded(&name).map_or(0, |loaded| loaded.stored_bytes);
+            let reply = StoreReply::SnapshotStored {
+                token,
+                revision,
+                stored_bytes,
             };
             self.unsynced.push((shard, reply));
         }

@@ -108,7 +108,8 @@ impl Replica {
             epoch,
             stage: Stage::Live,
             next_revision,
-            next_clock: opened.next_clock,
+            next_clock: Some(opened.next_clock),
+            is_awaited: false,
             is_lost: false,
             is_to_be_asked: false,
             wants,
@@ -122,6 +123,42 @@ impl Replica {
             SyncMode::UpToDate => self.content.caught_up(opened.next_clock),
             SyncMode::Delta => self.enter(Stage::Pages),
             SyncMode::Snapshot => self.enter(Stage::Snapshot(data.unwrap_or_default())),
+        }
+    }
+
+    /// The document is asked for by its name: what follows has no Opened in front.
+    pub fn asked_by_name(&mut self, handle: u64, epoch: u64, wants: Wants) {
+        let has = wants.have.map_or(0, |have| have.revision);
+        self.begin_summary(has);
+        self.subscription = Some(Subscription {
+            handle,
+            epoch,
+            stage: Stage::Pages,
+            next_revision: has + 1,
+            next_clock: None,
+            is_awaited: true,
+            is_lost: false,
+            is_to_be_asked: false,
+            wants,
+        });
+        self.peers.clear();
+        self.presence = None;
+        self.content.resyncing();
+    }
+
+    /// Something of it has come. `snapshot`: that begins there.
+    pub fn arrived(&mut self, snapshot: Option<u64>) {
+        let document = &self.document;
+        let subscription = self.subscription.as_mut().expect("the caller knows");
+        if !std::mem::take(&mut subscription.is_awaited) {
+            return;
+        }
+        if let Some(revision) = snapshot {
+            if revision + 1 < subscription.next_revision {
+                broken!("S1", "{document}: a snapshot at {revision} is behind");
+            }
+            subscription.next_revision = revision + 1;
+            subscription.stage = Stage::Snapshot(Vec::new());
         }
     }
 
@@ -179,7 +216,10 @@ impl Replica {
             Some(_) if !is_snapshot => judge.life_of(&document, from.epoch, from.revision + 1) + 1,
             _ => from.revision + 1,
         };
-        subscription.next_clock = resync.next_clock;
+        if subscription.is_awaited {
+            broken!("S1", "{document}: {resync:?}, and nothing is void");
+        }
+        subscription.next_clock = Some(resync.next_clock);
         subscription.is_lost = false;
         self.begin_summary(from.revision);
         self.content.resyncing();

@@ -97,8 +97,22 @@ impl Replica {
         wants.vector = None;
         subscription.stage = Stage::Live;
         self.resume = None;
+        let own_clock = page.server_vector.get(&self.client_id);
+        let next_clock = own_clock.map_or(0, |clock| clock + 1);
+        if let Some(clocks) = self
+            .content
+            .clocks()
+            .filter(|_| subscription.next_clock.is_none())
+            && !clocks.contains(&next_clock)
+        {
+            broken!(
+                "S3",
+                "{document}: clock {next_clock} is expected, and {clocks:?} could be"
+            );
+        }
         if !subscription.is_lost {
-            self.content.caught_up(subscription.next_clock);
+            self.content
+                .caught_up(subscription.next_clock.unwrap_or(next_clock));
         }
         if let Some(clock) = self.known.get(&self.client_id).filter(|_| has_vector) {
             self.content.is_kept(clock + 1);

@@ -275,6 +275,8 @@ impl Client {
         if session.trespasses.contains(&nack.client_seq.to_string()) {
             match nack.code() {
                 ErrorCode::Forbidden | ErrorCode::DocumentNotOpen => return,
+                // A relay that stops takes nothing from anybody.
+                ErrorCode::ServiceUnavailable if nack.retryable => return,
                 _wrong => broken!("S8", "{} may not write: {nack:?}", self.name),
             }
         }

@@ -259,14 +259,18 @@ tables! {
         /// Pieces of frames that have not arrived whole. When it is used up, a client whose frame does not arrive in one
         /// piece is refused.
         input_bytes_max: usize = size(64 * MIB), Bytes(64 * KIB..=1024 * GIB);
-        /// What sockets have not taken: unsent rests, replies, pages, frames from other shards. When it is used up, a client
-        /// that does not take what it is sent is closed.
+        /// What sockets have not taken: unsent rests, replies, pages, frames from other shards, and the state vectors of
+        /// clients that catch up by one. When it is used up, a client that does not take what it is sent is closed, and who
+        /// comes with a state vector is told to try again.
         output_bytes_max: usize = size(128 * MIB), Bytes(64 * KIB..=1024 * GIB);
-        /// Open documents: state, history, rings, presence, tables of clients. When it is used up, idle documents are
+        /// Open documents: state, history, rings, presence, tables of clients, and who waits for a document to be loaded.
+        /// When it is used up, idle documents are
         /// dropped; when that is not enough, operations and further documents are refused for the time being.
         document_bytes_max: usize = size(1024 * MIB), Bytes(MIB..=1024 * GIB);
         /// Operations that are on their way to the disk, past which no connection is read.
         pending_bytes_max: usize = size(64 * MIB), Bytes(64 * KIB..=1024 * GIB);
+        /// Documents that are being loaded from the store at one time. Further ones wait.
+        document_loads_max: usize = 64, Count(1..=65_536);
         /// Reads from the store at one time, each up to memory.catch_up_page_bytes, and as many lists. Further ones wait.
         catch_up_reads_max: usize = 64, Count(1..=65_536);
         /// What one read from the store brings to a client that catches up. A client that leaves more than this unread is

@@ -17,6 +17,7 @@ use super::request::Asked;
 use super::shard::Shard;
 use super::time::Instant;
 use super::timer::Owner;
+use super::waiting::Waiting;
 
 /// A client's Delete request.
 #[derive(Debug)]
@@ -54,8 +55,9 @@ impl Shard {
             },
         };
         match &mut self.documents[document_key].state {
-            State::Loading { deletions, .. } if deletions.len() < DELETIONS_MAX => {
-                deletions.push(deletion);
+            State::Loading { waiting, .. } if waiting.deletions.len() < DELETIONS_MAX => {
+                waiting.deletions.push(deletion);
+                self.count_document(document_key);
             }
             State::Loading { .. } => {
                 let refusal = Refusal::Unavailable("too many want to delete it".to_owned());
@@ -191,9 +193,17 @@ impl Shard {
         for joiner in &waiting {
             self.sessions[joiner.session].joining += 1;
         }
-        document.state = State::Restoring { waiting, deletion };
-        let document = document.reference(document_key);
-        self.store.push_back(StoreRequest::Restore { document });
+        let reference = document.reference(document_key);
+        let mut restored = Waiting::default();
+        waiting.into_iter().for_each(|joiner| restored.join(joiner));
+        document.state = State::Restoring {
+            waiting: restored,
+            deletion,
+        };
+        self.store.push_back(StoreRequest::Restore {
+            document: reference,
+        });
+        self.count_document(document_key);
     }
 
     /// The store has taken the deletion back; `None`: there was none.
@@ -207,8 +217,7 @@ impl Shard {
         };
         let name = document.name.clone();
         let loading = State::Loading {
-            waiting: Vec::new(),
-            deletions: Vec::new(),
+            waiting: Waiting::default(),
             is_restored: false,
         };
         let State::Restoring { waiting, deletion } =
@@ -229,11 +238,9 @@ impl Shard {
         let document = &mut self.documents[document_key];
         document.state = State::Loading {
             waiting,
-            deletions: Vec::new(),
             is_restored: stored_bytes.is_some(),
         };
-        let document = document.reference(document_key);
-        self.store.push_back(StoreRequest::Load { document });
+        self.ask_for_load(document_key);
     }
 
     fn confirm_deletion(&mut self, document_key: DocumentKey, deletion: &Deletion) {

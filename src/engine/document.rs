@@ -22,6 +22,7 @@ use super::ring::Ring;
 use super::time::Instant;
 use super::timer::Alarm;
 use super::version::Versions;
+use super::waiting::Waiting;
 use super::wants::Wants;
 
 #[derive(Debug)]
@@ -39,14 +40,13 @@ pub struct Document {
 pub enum State {
     /// The store has been asked; these wait for its answer.
     Loading {
-        waiting: Vec<Joiner>,
-        deletions: Vec<Deletion>,
+        waiting: Waiting,
         /// Its deletion has been taken back.
         is_restored: bool,
     },
     /// The store has been asked to take its deletion back.
     Restoring {
-        waiting: Vec<Joiner>,
+        waiting: Waiting,
         deletion: Deletion,
     },
     Open(Box<Open>),
@@ -184,7 +184,7 @@ impl Document {
     pub fn footprint_bytes(&self) -> usize {
         let state = match &self.state {
             State::Loading { waiting, .. } | State::Restoring { waiting, .. } => {
-                waiting.capacity() * size_of::<Joiner>()
+                waiting.footprint_bytes()
             }
             State::Open(open) => open.footprint_bytes(),
         };

@@ -20,6 +20,7 @@ use super::shard::Shard;
 use super::time::Instant;
 use super::timer::Alarm;
 use super::version::Versions;
+use super::waiting::Waiting;
 
 impl Shard {
     /// Asks the store for a document that is not in memory.
@@ -32,8 +33,7 @@ impl Shard {
             name: name.clone(),
             handle: route::handle_of(self.opened, self.settings.index, self.settings.shards),
             state: State::Loading {
-                waiting: Vec::new(),
-                deletions: Vec::new(),
+                waiting: Waiting::default(),
                 is_restored: false,
             },
             alarm: Alarm::default(),
@@ -44,9 +44,26 @@ impl Shard {
         self.names.insert(name, document_key);
         self.handles.insert(handle, document_key);
         self.count_document(document_key);
+        self.ask_for_load(document_key);
+        Ok(document_key)
+    }
+
+    /// Asks the store for the document; if too many are being loaded, it waits for its turn.
+    pub(super) fn ask_for_load(&mut self, document_key: DocumentKey) {
+        if self.loads >= self.settings.memory.document_loads_max {
+            return self.queued_loads.push_back(document_key);
+        }
+        self.loads += 1;
         let document = self.documents[document_key].reference(document_key);
         self.store.push_back(StoreRequest::Load { document });
-        Ok(document_key)
+    }
+
+    /// The store has answered a load: the next one's turn has come.
+    pub(super) fn end_load(&mut self) {
+        self.loads -= 1;
+        if let Some(next) = self.queued_loads.pop_front() {
+            self.ask_for_load(next);
+        }
     }
 
     pub(super) fn finish_load(
@@ -60,14 +77,16 @@ impl Shard {
         };
         let State::Loading {
             waiting,
-            deletions,
             is_restored,
         } = &mut document.state
         else {
             return;
         };
-        let mut waiting = std::mem::take(waiting);
-        let deletions = std::mem::take(deletions);
+        let Waiting {
+            joiners: mut waiting,
+            deletions,
+            ..
+        } = std::mem::take(waiting);
         let is_restored = *is_restored;
         let (name, handle) = (document.name.clone(), document.handle);
         let deletions = self.recheck_deletions(&name, deletions);
@@ -87,7 +106,7 @@ impl Shard {
         let opened = match result {
             Ok(Loaded::Live(loaded)) => self
                 .open_loaded(name, handle, loaded, now)
-                .map_err(|error| Refusal::Unavailable(error.to_string()))
+                .map_err(Refusal::DocumentBroken)
                 .and_then(|open| match self.make_room(open.footprint_bytes()) {
                     true => Ok(open),
                     false => Err(no_memory()),
@@ -118,7 +137,11 @@ impl Shard {
                 self.check_idle(document_key, now);
             }
             Err(refusal) => {
-                self.metrics.load_failures += u64::from(refusal.is_retryable());
+                self.metrics.load_failures += u64::from(refusal != Refusal::DocumentNotFound);
+                if let Refusal::DocumentBroken(error) = &refusal {
+                    let name = self.documents[document_key].name.clone();
+                    self.broken.push_back((name, error.clone()));
+                }
                 if is_restored {
                     // Of which kind it is cannot be said.
                     let name = self.documents[document_key].name.clone();
@@ -253,7 +276,7 @@ impl Shard {
     }
 }
 
-fn no_memory() -> Refusal {
+pub(super) fn no_memory() -> Refusal {
     Refusal::Unavailable("no memory for another document".to_owned())
 }
 

@@ -1,5 +1,8 @@
 //! What a shard counts and holds.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 /// What a shard has counted since its start, and what it holds at this moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Metrics {
@@ -27,13 +30,53 @@ pub struct Metrics {
     pub snapshots: u64,
 }
 
+/// How much is held of something that ends by itself.
+#[derive(Debug, Clone, Default)]
+pub struct Pool(Arc<AtomicUsize>);
+
+/// Bytes that are counted in a pool for as long as this is there.
+#[derive(Debug)]
+pub struct Held {
+    bytes: usize,
+    pool: Pool,
+}
+
+impl Pool {
+    pub fn bytes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub fn hold(&self, bytes: usize) -> Held {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+        Held {
+            bytes,
+            pool: self.clone(),
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.pool.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 /// Bytes held of each part of the memory budget.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     pub input_bytes: usize,
     pub output_bytes: usize,
+    /// What readers have said to have; part of the budget for output.
+    pub filters: Pool,
     pub document_bytes: usize,
     /// Snapshots included.
     pub pending_bytes: usize,
     pub snapshot_bytes: usize,
+}
+
+impl Ledger {
+    /// What clients have not taken, and what it is reckoned with.
+    pub fn output_total_bytes(&self) -> usize {
+        self.output_bytes + self.filters.bytes()
+    }
 }

@@ -47,6 +47,7 @@ mod transmit;
 mod users;
 mod version;
 mod voice;
+mod waiting;
 mod wants;
 
 pub use census::Census;

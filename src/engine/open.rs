@@ -9,6 +9,7 @@ use super::document::{Joiner, State};
 use super::key::DocumentKey;
 use super::key::SessionKey;
 use super::kind;
+use super::load::no_memory;
 use super::refusal::Refusal;
 use super::session::{Pages, Subscription};
 use super::shard::Shard;
@@ -67,7 +68,12 @@ impl Shard {
             Ok(name) => name,
             Err(refusal) => return self.reply(key, refusal.error(joiner.request_id, 0)),
         };
-        let document_key = match self.names.get(&name).copied() {
+        let document_key = self.names.get(&name).copied();
+        let is_open = document_key.is_some_and(|it| self.documents[it].open().is_some());
+        if !is_open && !self.make_room(joiner.wants.said_bytes()) {
+            return self.refuse_joiner(&joiner, &no_memory());
+        }
+        let document_key = match document_key {
             Some(document_key) => document_key,
             None => match self.load(name) {
                 Ok(document_key) => document_key,
@@ -76,8 +82,9 @@ impl Shard {
         };
         match &mut self.documents[document_key].state {
             State::Loading { waiting, .. } | State::Restoring { waiting, .. } => {
-                waiting.push(joiner);
+                waiting.join(joiner);
                 self.sessions[key].joining += 1;
+                self.count_document(document_key);
             }
             State::Open(_) => self.admit(document_key, joiner, now),
         }

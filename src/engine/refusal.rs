@@ -7,6 +7,8 @@ use crate::codec::frame::{self, FrameError};
 use crate::codec::websocket::WebSocketError;
 use crate::codec::wire::{self, ErrorCode};
 
+use super::kind::StateError;
+
 /// The protocol versions that this relay speaks.
 pub const PROTOCOL_VERSIONS: [u32; 3] = [1, 2, 3];
 
@@ -105,6 +107,8 @@ pub enum Refusal {
     SnapshotInvalid(String),
 
     // Nobody is at fault, or the relay.
+    #[error("{0}")]
+    DocumentBroken(StateError),
     #[error("not now: {0}")]
     TokenUndecided(TokenError),
     #[error("not now: {0}")]
@@ -166,6 +170,7 @@ impl Refusal {
             Self::SnapshotRequired => ErrorCode::SnapshotRequired,
             Self::SnapshotInvalid(_) => ErrorCode::SnapshotInvalid,
             Self::ResumeTokenInvalid => ErrorCode::ResumeTokenInvalid,
+            Self::DocumentBroken(_) => ErrorCode::InternalError,
             Self::TokenUndecided(_) | Self::Unavailable(_) => ErrorCode::ServiceUnavailable,
         }
     }
@@ -196,6 +201,7 @@ impl Refusal {
             | Self::DocumentIdInvalid
             | Self::DocumentNotFound
             | Self::DocumentDeleted
+            | Self::DocumentBroken(_)
             | Self::KindUnknown { .. }
             | Self::KindMismatch { .. }
             | Self::DocumentNotOpen

@@ -15,6 +15,7 @@ use super::directory::Watch;
 use super::identity::{Identity, UserId};
 use super::inquiry::Unjudged;
 use super::key::{ConnectionId, DocumentKey};
+use super::metrics::Held;
 use super::offer::Upload;
 use super::rate::Meter;
 use super::request::Asked;
@@ -253,6 +254,8 @@ pub struct Filter {
     pub vector: Vector,
     /// After this revision it has nothing.
     pub until_revision: u64,
+    /// It is counted.
+    pub _held: Held,
 }
 
 impl Filter {

@@ -27,6 +27,7 @@ use super::route;
 use super::directory::{Announcements, Listing};
 use super::document::Document;
 use super::key::{DocumentKey, SessionKey};
+use super::kind::StateError;
 use super::lane::Outbox;
 use super::metrics::Ledger;
 use super::rate::Rates;
@@ -59,6 +60,10 @@ pub struct Shard {
     pub(super) resumed: VecDeque<SessionKey>,
     pub(super) closed: VecDeque<ConnectionId>,
     pub(super) store: VecDeque<StoreRequest>,
+    /// Documents that the store has been asked for.
+    pub(super) loads: usize,
+    /// Documents that are asked for when one of those has come.
+    pub(super) queued_loads: VecDeque<DocumentKey>,
     /// Reads that the store has not answered, by ticket.
     pub(super) reads: BTreeMap<u64, SessionKey>,
     pub(super) tickets: u64,
@@ -81,6 +86,8 @@ pub struct Shard {
     pub(super) inquiries_asked: usize,
     /// A token named a key that may have come since the keys were read.
     pub(super) are_keys_wanted: bool,
+    /// Documents that could not be understood, and nobody has taken note of yet.
+    pub(super) broken: VecDeque<(Arc<str>, StateError)>,
     pub(super) is_stopping: bool,
     pub(super) is_failed: bool,
     /// The time, as the driver last said it.
@@ -104,6 +111,8 @@ impl Shard {
             resumed: VecDeque::new(),
             closed: VecDeque::new(),
             store: VecDeque::new(),
+            loads: 0,
+            queued_loads: VecDeque::new(),
             reads: BTreeMap::new(),
             tickets: 0,
             readers: VecDeque::new(),
@@ -118,6 +127,7 @@ impl Shard {
             inquiries: VecDeque::new(),
             inquiries_asked: 0,
             are_keys_wanted: false,
+            broken: VecDeque::new(),
             is_stopping: false,
             is_failed: false,
             now: Instant::default(),
@@ -246,6 +256,7 @@ impl Shard {
             ),
             StoreReply::Loaded { token, result } => {
                 self.finish_load(DocumentKey::from_token(token), result, now);
+                self.end_load();
             }
             StoreReply::Page {
                 token,
@@ -381,6 +392,11 @@ impl Shard {
         std::mem::take(&mut self.are_keys_wanted)
     }
 
+    /// A document, by its global id, that the store has and that cannot be understood: whoever runs the relay is to know.
+    pub fn poll_broken(&mut self) -> Option<(Arc<str>, StateError)> {
+        self.broken.pop_front()
+    }
+
     /// When `handle_timeout` wants to be called at the latest. `None`: not before something else happens.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.timers.next()
@@ -409,7 +425,7 @@ impl Shard {
             connections: self.connections() as u64,
             documents: self.documents.len() as u64,
             input_bytes: self.ledger.input_bytes as u64,
-            output_bytes: self.ledger.output_bytes as u64,
+            output_bytes: self.ledger.output_total_bytes() as u64,
             document_bytes: self.ledger.document_bytes as u64,
             pending_bytes: self.ledger.pending_bytes as u64,
             ..self.metrics

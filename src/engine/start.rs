@@ -8,11 +8,12 @@ use crate::codec::wire::SyncMode;
 
 use super::document::Open;
 use super::kind::Snapshot;
+use super::metrics::Pool;
 use super::refusal::Refusal;
 use super::resume::{Place, Sealer};
 use super::session::{Filter, Stage};
 use super::version::Version;
-use super::wants::{Have, Vector, Wants};
+use super::wants::{Have, Vector, Wants, vector_bytes};
 
 /// What the relay can do for a client.
 pub(super) struct Terms<'a> {
@@ -20,9 +21,16 @@ pub(super) struct Terms<'a> {
     pub sealer: Sealer<'a>,
     /// There is memory for another version of the document's state.
     pub has_room: bool,
+    /// Where the client's state vector is counted while it is kept.
+    pub filters: &'a Pool,
+    /// How much of it can be kept.
+    pub filter_bytes_max: usize,
     /// The longest snapshot that the client can take.
     pub snapshot_bytes_max: usize,
 }
+
+/// Up to which revision a client has everything, and what it has beyond that.
+type Understood = (Option<u64>, Option<Box<Filter>>);
 
 /// Where a client starts.
 #[derive(Debug)]
@@ -62,9 +70,10 @@ impl Start {
 impl Open {
     /// # Errors
     ///
-    /// [`Refusal::ResumeTokenInvalid`]; [`Refusal::SnapshotRequired`] where what the client asks for is gone.
+    /// [`Refusal::ResumeTokenInvalid`]; [`Refusal::SnapshotRequired`] where what the client asks for is gone;
+    /// [`Refusal::Unavailable`] where there is no memory.
     pub(super) fn start(&mut self, wants: &Wants, terms: &Terms<'_>) -> Result<Start, Refusal> {
-        let (have, filter) = self.understand(&wants.have, terms);
+        let (have, filter) = self.understand(&wants.have, terms)?;
         if !wants.resume_token.is_empty() {
             let place = terms.sealer.open(&wants.resume_token)?;
             return self.resume(place, filter, terms);
@@ -98,15 +107,15 @@ impl Open {
     }
 
     /// The revision up to which a client has everything, and what it has beyond that. `None`: it has nothing.
-    fn understand(&self, have: &Have, terms: &Terms<'_>) -> (Option<u64>, Option<Box<Filter>>) {
+    fn understand(&self, have: &Have, terms: &Terms<'_>) -> Result<Understood, Refusal> {
         match have {
-            Have::Nothing => (None, None),
+            Have::Nothing => Ok((None, None)),
             Have::Position { epoch, revision } => {
                 let is_known = self.knows(*epoch == terms.sealer.epoch, *revision);
-                (is_known.then_some(*revision), None)
+                Ok((is_known.then_some(*revision), None))
             }
-            Have::Vector { .. } if self.voids(have, terms.sealer.epoch) => (None, None),
-            Have::Vector { vector, .. } => self.understand_vector(vector),
+            Have::Vector { .. } if self.voids(have, terms.sealer.epoch) => Ok((None, None)),
+            Have::Vector { vector, .. } => self.understand_vector(vector, terms),
         }
     }
 
@@ -134,7 +143,7 @@ impl Open {
     }
 
     /// The steps that this takes are as many as the vector has clients, however many have written to the document.
-    fn understand_vector(&self, vector: &Vector) -> (Option<u64>, Option<Box<Filter>>) {
+    fn understand_vector(&self, vector: &Vector, terms: &Terms<'_>) -> Result<Understood, Refusal> {
         // What only the client knows of is none of the relay's history.
         let known = vector.iter().filter_map(|(client, clock)| {
             let newest = self.durable_next_clock(*client).checked_sub(1)?;
@@ -144,7 +153,7 @@ impl Open {
         // Each operation raises one clock by one and the revision by one.
         let operations: u64 = known.values().map(|clock| clock + 1).sum();
         if operations == 0 {
-            return (None, None);
+            return Ok((None, None));
         }
         let revision = self.origin_revision + operations;
         // If these had written so much by then, nobody else had written anything.
@@ -152,10 +161,15 @@ impl Open {
             .iter()
             .all(|(client, clock)| self.dedupe.next_clock_at(*client, revision) == Some(clock + 1));
         if is_prefix {
-            return (Some(revision), None);
+            return Ok((Some(revision), None));
         }
         if !self.kind.operations_stand_alone() {
-            return (None, None);
+            return Ok((None, None));
+        }
+        let bytes = vector_bytes(&known);
+        if bytes > terms.filter_bytes_max {
+            let reason = "no memory for the state vector";
+            return Err(Refusal::Unavailable(reason.to_owned()));
         }
         let missing = known.iter().filter_map(|(client, clock)| {
             let is_missing = clock + 1 < self.durable_next_clock(*client);
@@ -167,9 +181,10 @@ impl Open {
         let filter = Filter {
             vector: known,
             until_revision: self.durable_revision,
+            _held: terms.filters.hold(bytes),
         };
         let have = (first_missing - 1).max(self.origin_revision);
-        (Some(have), Some(Box::new(filter)))
+        Ok((Some(have), Some(Box::new(filter))))
     }
 
     fn resume(

@@ -123,6 +123,9 @@ impl Shard {
             client_id: session.client_id(),
             sealer: self.settings.sealer(&name, open.origin_revision),
             has_room,
+            filters: &self.ledger.filters,
+            filter_bytes_max: (self.settings.memory.output_bytes_max)
+                .saturating_sub(self.ledger.output_total_bytes()),
             snapshot_bytes_max: match takes_pages {
                 true => usize::MAX,
                 false => self.settings.connection.message_bytes_max,

@@ -221,7 +221,7 @@ impl Shard {
 
     /// Drops a client that takes nothing and for which much is held, when the budget is used up.
     pub(super) fn check_output(&mut self, key: SessionKey, now: Instant) {
-        let is_over = self.ledger.output_bytes > self.settings.memory.output_bytes_max;
+        let is_over = self.ledger.output_total_bytes() > self.settings.memory.output_bytes_max;
         let holds_much = self.sessions.get(key).is_some_and(|session| {
             session.is_blocked() && session.counted_output_bytes > OUTPUT_BYTES_FREE
         });

@@ -37,6 +37,11 @@ pub enum Have {
 /// The highest clock seen of each client.
 pub type Vector = BTreeMap<u64, u64>;
 
+/// What a vector takes in memory, about: the nodes of the tree are at least half full.
+pub fn vector_bytes(vector: &Vector) -> usize {
+    vector.len() * 2 * size_of::<(u64, u64)>()
+}
+
 impl Have {
     fn new(position: Option<wire::Position>, vector: Vector) -> Self {
         match position {
@@ -73,6 +78,15 @@ impl Wants {
             takes_snapshots: request.snapshots.unwrap_or(true),
             is_bidirectional: request.bidirectional,
         }
+    }
+
+    /// What it takes in memory beside itself, about.
+    pub fn said_bytes(&self) -> usize {
+        let vector = match &self.have {
+            Have::Nothing | Have::Position { .. } => 0,
+            Have::Vector { vector, .. } => vector_bytes(vector),
+        };
+        self.resume_token.len() + vector
     }
 
     /// Of one that was overtaken.

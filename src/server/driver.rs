@@ -290,6 +290,9 @@ impl Driver {
             let _ = self.questions.send((self.index, inquiry));
             count += 1;
         }
+        while let Some((document, error)) = self.engine.poll_broken() {
+            tracing::error!(%document, "cannot be opened: {error}");
+        }
         if self.engine.poll_keys_wanted() {
             self.keys_wanted.notify_one();
         }

@@ -364,7 +364,7 @@ impl Scene {
         self.rest();
         self.now = self.now + Duration::from_secs(1);
         self.shard.handle_timeout(self.now);
-        // What leaves memory is stored first.
+        // What leaves memory may be stored once more before.
         self.rest();
         let metrics = self.shard.metrics();
         assert_eq!((metrics.connections, metrics.documents), (0, 0));

@@ -7,6 +7,7 @@ use corelay::text::Operation;
 
 use crate::expect;
 use crate::fixture::{Client, Relay, STARTED_AT_MS, TRANSPORTS};
+use crate::history::open_with;
 use crate::requests::{close, hello, log_batch, open, open_from, text_batch};
 
 /// What is left of catching up: the operations, from pages and from the broadcast, and the snapshot, if there was
@@ -383,8 +384,15 @@ fn a_stored_document_that_does_not_fit_together_is_a_failed_load() {
         };
         load(&mut relay, broken);
         let error = expect!(relay, ann, Error);
-        assert_eq!(error.code(), ErrorCode::ServiceUnavailable, "{what}");
-        assert_eq!(relay.shards[0].metrics().documents, 0);
+        assert_eq!(
+            (error.code(), error.retryable),
+            (ErrorCode::InternalError, false),
+            "{what}"
+        );
+        let (name, _) = relay.shards[0].poll_broken().expect("it is said");
+        assert_eq!(&*name, "notes");
+        let metrics = relay.shards[0].metrics();
+        assert_eq!((metrics.documents, metrics.load_failures), (0, 1));
         load(&mut relay, good());
         assert_eq!(expect!(relay, ann, Opened).next_clock, 0);
     }
@@ -468,4 +476,57 @@ fn a_url_names_the_document_that_an_empty_name_opens() {
     let notes = relay.open(ann, "", "log").document;
     assert_eq!(relay.open(ann, "notes", "log").document, notes);
     assert_ne!(relay.open(ann, "others", "log").document, notes);
+}
+
+#[test]
+fn only_so_many_documents_are_loaded_at_one_time() {
+    let mut relay = Relay::with(1, |settings| settings.memory.document_loads_max = 2);
+    relay.hold_store();
+    let ann = relay.greeted("ann");
+    let names = ["a", "b", "c", "d", "e"];
+    for name in names {
+        relay.send(ann, open(name, "log", true));
+    }
+    assert_eq!(relay.held.len(), 2);
+    for _ in names {
+        assert!(relay.held.len() <= 2);
+        assert!(relay.serve_one());
+        expect!(relay, ann, Opened);
+    }
+    assert!(relay.held.is_empty());
+}
+
+#[test]
+fn what_waits_for_a_document_is_held_in_memory_and_refused_where_there_is_none() {
+    const MAX: u64 = 100_000;
+    let mut relay = Relay::with(1, |settings| {
+        settings.memory.document_bytes_max = MAX as usize;
+    });
+    relay.hold_store();
+    let mut taken = 0;
+    let refused = loop {
+        let client = relay.greeted(&format!("client{taken}"));
+        relay.send(
+            client,
+            open_with("notes", |open| {
+                open.kind = "log".to_owned();
+                open.create = true;
+                open.state_vector = (0..500).map(|id| (id, 0)).collect();
+                open.resume_token = vec![0; 1000].into();
+            }),
+        );
+        assert!(relay.shards[0].metrics().document_bytes < MAX + 20_000);
+        match relay.next(client) {
+            None => taken += 1,
+            Some(event::Body::Error(error)) => break error,
+            Some(other) => panic!("{other:?}"),
+        }
+    };
+    assert!((3..10).contains(&taken), "{taken}");
+    assert_eq!(
+        (refused.code(), refused.retryable),
+        (ErrorCode::ServiceUnavailable, true)
+    );
+    relay.release_store();
+    assert!(relay.shards[0].metrics().document_bytes < MAX / 2);
 }

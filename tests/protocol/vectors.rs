@@ -261,3 +261,38 @@ fn who_is_overtaken_while_it_catches_up_is_still_told_what_it_asked_for() {
     assert!(is_last && is_asked && is_lapped);
     assert_eq!(sent, history.after(&vector));
 }
+
+#[test]
+fn a_vector_is_held_while_it_is_reckoned_with_and_refused_where_there_is_no_memory() {
+    let mut history = History::new(2, "log", |_| ());
+    history.write(0, 3);
+    history.write(1, 1);
+    history.evict();
+    let vector = Vector::from([(history.id(1), 0)]);
+    let relay = &mut history.relay;
+    let with_vector = || {
+        let vector = vector.clone();
+        open_with("notes", |open| open.state_vector = vector)
+    };
+    let ben = relay.greeted("ben");
+    relay.hold_store();
+    let before = relay.shards[0].metrics().output_bytes;
+    relay.send(ben, with_vector());
+    expect!(relay, ben, Opened);
+    let held = relay.shards[0].metrics().output_bytes - before;
+    assert!(held > 0, "it waits for a page");
+    relay.vanish(ben);
+    assert_eq!(relay.shards[0].metrics().output_bytes, before);
+    relay.release_store();
+
+    relay.restart(|settings| settings.memory.output_bytes_max = 1);
+    let ben = relay.greeted("ben");
+    relay.send(ben, with_vector());
+    let error = expect!(relay, ben, Error);
+    assert_eq!(
+        (error.code(), error.retryable),
+        (ErrorCode::ServiceUnavailable, true)
+    );
+    assert!(error.message.contains("memory"), "{}", error.message);
+    relay.open(ben, "notes", "log");
+}

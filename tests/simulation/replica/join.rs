@@ -216,7 +216,8 @@ impl Replica {
             Some(_) if !is_snapshot => judge.life_of(&document, from.epoch, from.revision + 1) + 1,
             _ => from.revision + 1,
         };
-        if subscription.is_awaited {
+        let was_awaited = std::mem::take(&mut subscription.is_awaited);
+        if was_awaited && resync.reason() == ResyncReason::Void {
             broken!("S1", "{document}: {resync:?}, and nothing is void");
         }
         subscription.next_clock = Some(resync.next_clock);

@@ -271,6 +271,7 @@ impl<B: Backend> Committer<B> {
             }
         }
         self.count_taken(shard, before - requests.requests.len());
+        self.batch.appends_taken(requests.since, &self.counters);
         self.taken = (requests.requests.len() > 0).then_some(requests);
     }
 
@@ -283,6 +284,7 @@ impl<B: Backend> Committer<B> {
         let has_written = self.batch.has_writes() || self.backend.is_unfinished();
         let mut committed = Committed::default();
         if has_written {
+            self.batch.begin(started, &self.counters);
             self.snapshots.append(&mut self.batch.snapshots);
             committed = self.backend.commit(self.batch.writes())?;
         }

@@ -289,8 +289,13 @@ impl Batch {
         let mut replies: Vec<Vec<StoreReply>> = Vec::new();
         replies.resize_with(sinks.len(), Vec::new);
         let persisted_at_ms = unix_time_ms();
+        let appends = self.appends.len();
         for append in self.appends.drain(..) {
-            replies[append.shard].push(StoreReply::Appended {
+            let replies = &mut replies[append.shard];
+            if replies.capacity() == 0 {
+                replies.reserve(appends);
+            }
+            replies.push(StoreReply::Appended {
                 token: append.token,
                 revision: append.revision,
                 persisted_at_ms,

@@ -18,8 +18,9 @@ fn every_operation_is_acknowledged_and_reaches_everybody() {
                 &url,
                 &format!(
                     "--kind {kind} --documents 2 --clients 4 --writers 2 --operations-per-second 200 \
-                     --payload-bytes 50 --duration 1.5 --warm-up 0 --presence-rate 2 --verify --pid {}",
-                    server.pid()
+                     --payload-bytes 50 --duration 1.5 --warm-up 0 --presence-rate 2 --verify --pid {} --metrics {}",
+                    server.pid(),
+                    server.admin,
                 ),
             );
             ended.expect_kept();
@@ -35,6 +36,12 @@ fn every_operation_is_acknowledged_and_reaches_everybody() {
             assert!(ended.number("presence.received") > 0.0);
             assert!(ended.number("server.rss_bytes") > 0.0);
             assert_eq!(ended.figures["errors"], serde_json::json!({}));
+            assert!(ended.number("relay.operations_per_commit") > 0.0);
+            assert!(ended.number("relay.deliveries_per_send") > 0.0);
+            for stage in ["queue", "gather", "commit", "sync", "reply"] {
+                let p50 = ended.number(&format!("relay.stages_ms.{stage}.p50"));
+                assert!(p50 > 0.0, "{stage}: {}", ended.output);
+            }
         }
     }
 }

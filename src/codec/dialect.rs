@@ -1,5 +1,7 @@
 //! The languages that a client can speak: one meaning, three forms.
 
+use std::io::Write;
+
 use bytes::Bytes;
 use prost::Message;
 
@@ -121,7 +123,7 @@ fn json_text(event: &Event, context: &json::Context<'_>) -> Bytes {
 fn append_event(text: &[u8], id: Option<(u64, u64)>, out: &mut Vec<u8>) {
     frame::append_with(out, |out| {
         if let Some((epoch, revision)) = id {
-            out.extend_from_slice(format!("id: {epoch}.{revision}\n").as_bytes());
+            writeln!(out, "id: {epoch}.{revision}").expect("memory takes it");
         }
         for line in text.split(|byte| matches!(byte, b'\n' | b'\r')) {
             out.extend_from_slice(b"data: ");

@@ -43,9 +43,8 @@ pub fn append(message: &impl Message, out: &mut Vec<u8>) {
     let length = message.encoded_len();
     out.reserve(PREFIX_BYTES + length);
     out.put_u32(u32::try_from(length).expect("messages are far below 4 GiB"));
-    message
-        .encode(out)
-        .expect("a Vec grows to what the message needs");
+    // `encode` would ask for the length again.
+    message.encode_raw(out);
 }
 
 /// Appends what `write` appends as one frame.
@@ -81,9 +80,7 @@ pub fn encode(message: &impl Message) -> Bytes {
     let length = message.encoded_len();
     let mut out = BytesMut::with_capacity(PREFIX_BYTES + length);
     out.put_u32(u32::try_from(length).expect("messages are far below 4 GiB"));
-    message
-        .encode(&mut out)
-        .expect("the capacity is what the message needs");
+    message.encode_raw(&mut out);
     out.freeze()
 }
 

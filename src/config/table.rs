@@ -43,6 +43,8 @@ tables! {
     shards: Shards {
         /// The cores that get a shard. Each has a memory budget of its own, see [memory], and its documents to itself.
         cores: Cores = Cores::All, CoreSet;
+        /// A turn of a shard that takes longer is counted as a stall: for so long its clients wait for everything.
+        stall_after: Duration = Duration::from_millis(20), Time(1..=60 * SECOND_MS);
     }
 
     /// Where operations are kept, and when they count as kept.
@@ -239,6 +241,10 @@ tables! {
         warning_percent: u64 = 80, Percent(1..=99);
         /// The most bytes of one send to one subscriber. More means fewer sends to a busy one, and longer turns.
         flush_bytes_max: usize = size(64 * KIB), Bytes(KIB..=16 * MIB);
+        /// How long a shard that has something to send waits for more, in microseconds. It means fewer sends, and that
+        /// everything comes so much later: for a relay that is short of processor time. One that is busy all the time
+        /// gathers without it.
+        coalesce_us: Option<u64> = None, OrOff(Count(1..=100_000));
     }
 
     /// Who is there, and where their cursor is. Never stored.

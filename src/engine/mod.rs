@@ -11,6 +11,7 @@ mod dedupe;
 mod deletion;
 mod directory;
 mod document;
+mod flush;
 mod gather;
 mod greeting;
 mod identity;

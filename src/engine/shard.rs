@@ -26,6 +26,7 @@ use super::route;
 
 use super::directory::{Announcements, Listing};
 use super::document::Document;
+use super::flush::Flush;
 use super::key::{DocumentKey, SessionKey};
 use super::kind::StateError;
 use super::lane::Outbox;
@@ -55,7 +56,9 @@ pub struct Shard {
     /// Sessions whose connections are on other shards.
     pub(super) links: BTreeMap<(usize, ConnectionId), SessionKey>,
     pub(super) outboxes: Vec<Outbox>,
-    pub(super) writable: VecDeque<SessionKey>,
+    pub(super) flush: Flush,
+    /// Messages that are put into another form are written here first.
+    pub(super) scratch: Vec<u8>,
     pub(super) paused: Vec<SessionKey>,
     pub(super) resumed: VecDeque<SessionKey>,
     pub(super) closed: VecDeque<ConnectionId>,
@@ -99,14 +102,15 @@ impl Shard {
         let mut shard = Self {
             outboxes: (0..settings.shards).map(|_| Outbox::default()).collect(),
             rates: Rates::new(&settings.rate),
+            flush: Flush::new(settings.fanout.coalesce_us),
             settings,
+            scratch: Vec::new(),
             sessions: SlotMap::with_key(),
             documents: SlotMap::with_key(),
             names: BTreeMap::new(),
             handles: FxHashMap::default(),
             opened: 0,
             links: BTreeMap::new(),
-            writable: VecDeque::new(),
             paused: Vec::new(),
             resumed: VecDeque::new(),
             closed: VecDeque::new(),
@@ -292,6 +296,7 @@ impl Shard {
     /// Call it at `poll_timeout`, or whenever convenient.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = now;
+        self.flush.handle_timeout(now);
         while let Some((at, owner)) = self.timers.pop(now) {
             match owner {
                 Owner::Session(key) => self.ring_session(key, at, now),
@@ -336,9 +341,10 @@ impl Shard {
         None
     }
 
-    /// A connection that has something to send and whose socket is not known to be full.
+    /// A connection that has something to send and whose socket is not known to be full. With `fanout.coalesce_us`,
+    /// none before `poll_timeout` has come.
     pub fn poll_writable(&mut self) -> Option<ConnectionId> {
-        while let Some(key) = self.writable.pop_front() {
+        while let Some(key) = self.flush.pop() {
             if let Some(session) = self.sessions.get_mut(key) {
                 session.is_queued = false;
                 if !session.is_blocked() {
@@ -399,7 +405,8 @@ impl Shard {
 
     /// When `handle_timeout` wants to be called at the latest. `None`: not before something else happens.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.next()
+        let timeouts = [self.timers.next(), self.flush.timeout()];
+        timeouts.into_iter().flatten().min()
     }
 
     /// A connection whose socket is to be closed: all that could be sent has been. A driver shuts down its

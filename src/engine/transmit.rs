@@ -51,7 +51,7 @@ impl Shard {
         }
         session.is_queued = true;
         match &session.carrier {
-            Carrier::Socket(_) => self.writable.push_back(key),
+            Carrier::Socket(_) => self.flush.push(key, self.now),
             Carrier::Link(link) => self.outboxes[link.shard].writable.push_back(key),
         }
     }
@@ -83,14 +83,10 @@ impl Shard {
                 websocket::append_binary(out, |out| has_more = self.gather(key, out));
             }
             Transport::WebSocket => {
-                let mut frames = Vec::new();
-                has_more = self.gather(key, &mut frames);
-                frame::messages(&frames).for_each(|text| websocket::append_text(out, text));
+                has_more = self.gather_messages(key, |text| websocket::append_text(out, text));
             }
             Transport::EventStream => {
-                let mut frames = Vec::new();
-                has_more = self.gather(key, &mut frames);
-                frame::messages(&frames).for_each(|event| out.extend_from_slice(event));
+                has_more = self.gather_messages(key, |event| out.extend_from_slice(event));
             }
         }
         if has_more {
@@ -144,6 +140,17 @@ impl Shard {
         for document in done {
             self.unsubscribe(key, document, self.now);
         }
+        has_more
+    }
+
+    /// The same without their lengths, one by one.
+    fn gather_messages(&mut self, key: SessionKey, append: impl FnMut(&[u8])) -> bool {
+        let mut frames = std::mem::take(&mut self.scratch);
+        let has_more = self.gather(key, &mut frames);
+        frame::messages(&frames).for_each(append);
+        frames.clear();
+        frames.shrink_to(self.settings.fanout.flush_bytes_max);
+        self.scratch = frames;
         has_more
     }
 

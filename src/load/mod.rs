@@ -17,6 +17,7 @@ mod replay;
 mod report;
 mod run;
 pub mod scenario;
+pub mod scrape;
 mod socket;
 mod stage;
 mod tally;
@@ -115,6 +116,10 @@ pub struct Arguments {
     /// The relay's process on this machine, to report its processor time and memory.
     #[arg(long)]
     pub pid: Option<u32>,
+    /// The relay's admin address (listen.admin): what it counts meanwhile is reported, too, such as the parts of the way
+    /// to an acknowledgement.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub metrics: Option<String>,
     /// Replay the recorded editing history in this file instead, as fast as it goes: one client for each of its
     /// authors. Of the arguments above, only the relay, the documents and the files count.
     #[arg(long, value_name = "FILE")]

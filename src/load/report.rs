@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::plan::{Pace, Plan};
 use super::process::Usage;
+use super::scrape::Activity;
 use super::tally::Tally;
 use super::verify::Verdict;
 
@@ -18,6 +19,8 @@ pub(super) struct Report<'a> {
     pub tally: &'a Tally,
     /// What the relay's process used during the measured window, and its memory at the end of it.
     pub server: Option<ServerUsage>,
+    /// What the relay itself counted meanwhile.
+    pub relay: Option<Activity>,
     /// What this process used meanwhile.
     pub load: LoadUsage,
     /// Clients that did not get through, and through what.
@@ -222,6 +225,7 @@ impl Report<'_> {
                 "cpu_us_per_delivery": self.cpu_us_per_delivery(),
                 "rss_bytes": server.rss_bytes,
             })),
+            "relay": self.relay.as_ref().map(Activity::to_json),
             "load": {
                 "cpu_s": self.load.cpu.as_secs_f64(),
                 "threads": self.load.threads,
@@ -332,6 +336,9 @@ impl fmt::Display for Report<'_> {
                 write!(out, ", {micros:.2} µs per delivery")?;
             }
             writeln!(out, ", {rss:.1} MiB resident")?;
+        }
+        if let Some(relay) = &self.relay {
+            write!(out, "{relay}")?;
         }
         self.fmt_load(out)?;
         for (client, phase) in self.unfinished.iter().take(10) {

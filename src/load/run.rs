@@ -20,6 +20,7 @@ use super::plan::{Plan, PlanError};
 use super::process::{Usage, own_cpu, raise_open_files};
 use super::replay::{TraceError, replay};
 use super::report::{LoadUsage, Report, ServerUsage};
+use super::scrape::{Activity, Scrape};
 use super::stage::{Outcome, Phase, Stage};
 use super::tally::Totals;
 use super::verify::{Ledgers, Verdict};
@@ -44,6 +45,8 @@ pub enum RunError {
         clients: usize,
         why: String,
     },
+    #[error("--metrics {address}: {source}")]
+    Metrics { address: String, source: io::Error },
     #[error("process {pid}: {source}")]
     Process { pid: u32, source: io::Error },
     #[error("cannot write {path}: {source}")]
@@ -81,7 +84,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<bool, RunError> {
     let stage = Stage::new(arguments.cores.len().max(1));
 
     raise_open_files();
-    let (outcome, usage, load) = thread::scope(|scope| {
+    let (outcome, usage, relay, load) = thread::scope(|scope| {
         let mut threads = Vec::new();
         for index in 0..stage.progress.len() {
             let core = arguments.cores.get(index).copied();
@@ -101,7 +104,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<bool, RunError> {
             outcome.texts.extend(worked.texts);
         }
         match conducted? {
-            Conducted::Through { server, load } => Ok((outcome, server, load)),
+            Conducted::Through {
+                server,
+                relay,
+                load,
+            } => Ok((outcome, server, relay, load)),
             Conducted::NotOpened { remaining } => {
                 let mut errors = outcome.tally.errors.iter();
                 Err(RunError::Opening {
@@ -126,6 +133,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<bool, RunError> {
         plan: &plan,
         tally: &outcome.tally,
         server: usage,
+        relay,
         load,
         unfinished: &outcome.unfinished,
         verdict,
@@ -188,6 +196,7 @@ fn work(
 enum Conducted {
     Through {
         server: Option<ServerUsage>,
+        relay: Option<Activity>,
         load: LoadUsage,
     },
     NotOpened {
@@ -213,6 +222,17 @@ fn conduct(
         None => Ok(None),
     };
     usage()?;
+    let scrape = || match &arguments.metrics {
+        Some(address) => match Scrape::ask(address) {
+            Ok(scrape) => Ok(Some(scrape)),
+            Err(source) => Err(RunError::Metrics {
+                address: address.clone(),
+                source,
+            }),
+        },
+        None => Ok(None),
+    };
+    scrape()?;
     // Until all threads are through the phase, or as long as it may take at most.
     let mut wait = |phase: Option<Phase>, timeout: Duration| {
         let until = stage.now() + timeout;
@@ -236,10 +256,12 @@ fn conduct(
     stage.start_at(start);
     stage.enter(Phase::Running);
     wait(None, START_DELAY + plan.warm_up);
+    let scraped_before = scrape()?;
     let (before, own_before) = (usage()?, own_cpu());
     wait(None, plan.duration);
     // The process may have been ended meanwhile, on purpose; then there is no figure.
     let (after, own_after) = (usage().ok().flatten(), own_cpu());
+    let scraped_after = scrape().ok().flatten();
     wait(Some(Phase::Running), Duration::from_secs(1));
     stage.enter(Phase::Settling);
     wait(Some(Phase::Settling), plan.drain);
@@ -253,7 +275,14 @@ fn conduct(
         cpu: own_after.saturating_sub(own_before),
         threads: stage.progress.len(),
     };
-    Ok(Conducted::Through { server, load })
+    let relay = scraped_before
+        .zip(scraped_after)
+        .map(|(before, after)| Activity::between(before, after));
+    Ok(Conducted::Through {
+        server,
+        relay,
+        load,
+    })
 }
 
 /// The line on the standard error that says, every second, how it goes.

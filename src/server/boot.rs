@@ -88,6 +88,8 @@ pub fn run(config: Config) -> Result<(), ServerError> {
             mailboxes: Arc::clone(&mailboxes),
             mesh: Arc::clone(&mesh),
             store: store.committer.queue(index),
+            store_counters: store.committer.counters(),
+            stall_after: config.shards.stall_after,
             keys_wanted: Arc::clone(&keys_wanted),
             questions: questions.clone(),
             lifecycle: Arc::clone(&lifecycle),

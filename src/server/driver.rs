@@ -22,7 +22,7 @@ use super::crowd::Crowd;
 use super::doorbell::Doorbell;
 use super::lifecycle::{Lifecycle, Phase, Report};
 use super::listener::Listeners;
-use super::mailbox::{Inbox, Mailbox, NewAuthority};
+use super::mailbox::{Inbox, Mailbox, NewAuthority, Replies};
 use super::mesh::{LANES, Mesh};
 use super::metrics::{Counters, Gauge};
 use super::poller::Poller;
@@ -31,7 +31,7 @@ use super::webhook::Question;
 use crate::config::Origins;
 use crate::engine::shard::{MeshMessage, Settings};
 use crate::engine::{Instant, Shard};
-use crate::store::{StoreQueue, StoreReply};
+use crate::store::{self, StoreQueue, StoreReply};
 
 /// One read takes at most this much.
 const SCRATCH_BYTES: usize = 256 * 1024;
@@ -60,6 +60,7 @@ pub struct Driver {
     pub(super) mailboxes: Arc<[Mailbox]>,
     pub(super) mesh: Arc<Mesh<MeshMessage>>,
     pub(super) store: StoreQueue,
+    pub(super) store_counters: Arc<store::Counters>,
     /// Whoever can read keys again is told to.
     pub(super) keys_wanted: Arc<Notify>,
     /// Those for the operator's backend.
@@ -72,6 +73,8 @@ pub struct Driver {
     /// Everything is sent from it.
     pub(super) out: Vec<u8>,
     pub(super) counters: Counters,
+    /// A turn that takes longer is a stall.
+    pub(super) stall_after: Duration,
     pub(super) gauge: Arc<Gauge>,
     pub(super) published_at: Instant,
     /// Nothing has happened since.
@@ -90,6 +93,8 @@ pub struct Parts {
     pub mailboxes: Arc<[Mailbox]>,
     pub mesh: Arc<Mesh<MeshMessage>>,
     pub store: StoreQueue,
+    pub store_counters: Arc<store::Counters>,
+    pub stall_after: Duration,
     pub keys_wanted: Arc<Notify>,
     pub questions: UnboundedSender<Question>,
     pub lifecycle: Arc<Lifecycle>,
@@ -120,6 +125,8 @@ impl Driver {
             mailboxes: parts.mailboxes,
             mesh: parts.mesh,
             store: parts.store,
+            store_counters: parts.store_counters,
+            stall_after: parts.stall_after,
             keys_wanted: parts.keys_wanted,
             questions: parts.questions,
             lifecycle: parts.lifecycle,
@@ -137,9 +144,13 @@ impl Driver {
     /// Runs until the process leaves.
     pub async fn run(mut self) {
         let mut leave_at = None;
+        let mut now = self.clock.now();
         loop {
-            let now = self.clock.now();
             let is_idle = !self.turn(now);
+            let ended_at = self.clock.now();
+            self.counters
+                .count_turn(ended_at.since(now), self.stall_after);
+            now = ended_at;
             if self.phase == Phase::Leaving {
                 let leave_at = *leave_at.get_or_insert(now + LEAVE_TIMEOUT);
                 if self.connections.is_empty() || now >= leave_at {
@@ -148,6 +159,7 @@ impl Driver {
             }
             if is_idle {
                 self.park().await;
+                now = self.clock.now();
             }
         }
         self.publish(self.clock.now());
@@ -161,7 +173,6 @@ impl Driver {
 
     /// One turn. Returns whether there was anything to do.
     fn turn(&mut self, now: Instant) -> bool {
-        self.counters.turns += 1;
         let mut work = self.follow_phase(now);
         work += self.take_inbox(now);
         work += self.look(now);
@@ -242,7 +253,8 @@ impl Driver {
 
     fn take_inbox(&mut self, now: Instant) -> usize {
         let mut count = 0;
-        while let Some(replies) = self.inbox.next_replies() {
+        while let Some(Replies { replies, sent_at }) = self.inbox.next_replies() {
+            self.store_counters.count_reply(sent_at.elapsed());
             for reply in replies {
                 if let StoreReply::Failed { reason } = &reply {
                     let reason = reason.clone();

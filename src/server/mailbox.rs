@@ -6,6 +6,7 @@
 //! a way to check tokens waits until it is taken, so that there is one at a time.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 
@@ -31,6 +32,12 @@ pub struct Handoff {
     pub unread: Vec<u8>,
 }
 
+/// What the store answers at once.
+pub struct Replies {
+    pub replies: Vec<StoreReply>,
+    pub sent_at: Instant,
+}
+
 /// What the backend says of the token that a connection has shown.
 pub type Verdict = (ConnectionId, Result<Arc<Grant>, TokenError>);
 
@@ -44,7 +51,7 @@ pub struct NewAuthority {
 /// The side of the senders.
 #[derive(Clone)]
 pub struct Mailbox {
-    replies: Sender<Vec<StoreReply>>,
+    replies: Sender<Replies>,
     handoffs: Sender<Handoff>,
     authorities: Sender<NewAuthority>,
     verdicts: Sender<Verdict>,
@@ -53,7 +60,7 @@ pub struct Mailbox {
 
 /// The side of the shard.
 pub struct Inbox {
-    replies: Receiver<Vec<StoreReply>>,
+    replies: Receiver<Replies>,
     handoffs: Receiver<Handoff>,
     authorities: Receiver<NewAuthority>,
     verdicts: Receiver<Verdict>,
@@ -84,7 +91,8 @@ impl Mailbox {
     /// The shard is woken once for all of them.
     pub fn put_replies(&self, replies: Vec<StoreReply>) {
         // A shard that has left needs no replies.
-        let _ = self.replies.send(replies);
+        let sent_at = Instant::now();
+        let _ = self.replies.send(Replies { replies, sent_at });
         self.doorbell.ring();
     }
 
@@ -115,7 +123,7 @@ impl Mailbox {
 }
 
 impl Inbox {
-    pub fn next_replies(&self) -> Option<Vec<StoreReply>> {
+    pub fn next_replies(&self) -> Option<Replies> {
         self.replies.try_recv().ok()
     }
 

@@ -2,6 +2,9 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
 
 use crate::engine::shard::Metrics;
 use crate::store::CountersSnapshot;
@@ -25,7 +28,19 @@ pub struct Counters {
     pub bytes_out: u64,
     pub sends: u64,
     pub turns: u64,
+    /// Those that took longer than `shards.stall_after`.
+    pub stalls: u64,
+    pub longest_turn_micros: u64,
     pub parks: u64,
+}
+
+impl Counters {
+    pub fn count_turn(&mut self, took: Duration, stall_after: Duration) {
+        self.turns += 1;
+        self.stalls += u64::from(took > stall_after);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.longest_turn_micros = self.longest_turn_micros.max(micros);
+    }
 }
 
 /// What one shard has published last. Its driver writes it about once a second, and the lock is held for no longer
@@ -101,6 +116,8 @@ impl Reading {
             bytes_out,
             sends,
             turns,
+            stalls,
+            longest_turn_micros,
             parks,
         } = self.counters;
         vec![
@@ -141,6 +158,16 @@ impl Reading {
             counter("sent_bytes", "Bytes written.", bytes_out),
             counter("sends", "System calls that wrote.", sends),
             counter("turns", "Turns of the driver.", turns),
+            counter(
+                "stalls",
+                "Turns that took longer than shards.stall_after.",
+                stalls,
+            ),
+            gauge(
+                "longest_turn_microseconds",
+                "The longest turn since the start.",
+                longest_turn_micros,
+            ),
             counter("parks", "Times that the driver slept.", parks),
         ]
     }
@@ -210,8 +237,18 @@ fn write_store(f: &mut fmt::Formatter<'_>, store: &CountersSnapshot) -> fmt::Res
     }
     let times = [
         (
+            "store_queue",
+            "Of an append, from its arrival at the shard until the committer takes it.",
+            &store.queue_micros,
+        ),
+        (
+            "store_gather",
+            "Of an append, from then until its commit begins.",
+            &store.gather_micros,
+        ),
+        (
             "store_commit",
-            "A batch, from its start to its answer.",
+            "A commit, from its start to its answer.",
             &store.commit_micros,
         ),
         (
@@ -219,20 +256,43 @@ fn write_store(f: &mut fmt::Formatter<'_>, store: &CountersSnapshot) -> fmt::Res
             "The part of it that waits for the disk.",
             &store.sync_micros,
         ),
+        (
+            "store_reply",
+            "An answer, until its shard takes it.",
+            &store.reply_micros,
+        ),
     ];
     for (name, help, micros) in times {
-        writeln!(f, "# HELP corelay_{name}_seconds {help}")?;
-        writeln!(f, "# TYPE corelay_{name}_seconds summary")?;
-        for quantile in [0.5, 0.9, 0.99, 0.999, 1.0] {
-            let seconds = micros.value_at_quantile(quantile) as f64 / 1e6;
-            writeln!(
-                f,
-                "corelay_{name}_seconds{{quantile=\"{quantile}\"}} {seconds}"
-            )?;
-        }
-        writeln!(f, "corelay_{name}_seconds_count {}", micros.len())?;
+        write_histogram(f, name, help, micros)?;
     }
     Ok(())
+}
+
+/// Bounds of the buckets of times, in microseconds: so many in each decade, from 10 on.
+const BOUNDS_PER_DECADE: [u64; 6] = [10, 15, 20, 30, 50, 70];
+const DECADES: u32 = 6;
+
+fn write_histogram(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    help: &str,
+    micros: &Histogram<u64>,
+) -> fmt::Result {
+    writeln!(f, "# HELP corelay_{name}_seconds {help}")?;
+    writeln!(f, "# TYPE corelay_{name}_seconds histogram")?;
+    for bound in (0..DECADES).flat_map(|decade| BOUNDS_PER_DECADE.map(|it| it * 10_u64.pow(decade)))
+    {
+        let count = micros.count_between(0, bound);
+        let seconds = bound as f64 / 1e6;
+        writeln!(
+            f,
+            "corelay_{name}_seconds_bucket{{le=\"{seconds}\"}} {count}"
+        )?;
+    }
+    let (sum, count) = (micros.mean() * micros.len() as f64 / 1e6, micros.len());
+    writeln!(f, "corelay_{name}_seconds_bucket{{le=\"+Inf\"}} {count}")?;
+    writeln!(f, "corelay_{name}_seconds_sum {sum}")?;
+    writeln!(f, "corelay_{name}_seconds_count {count}")
 }
 
 /// 0 where the system does not say.

@@ -23,12 +23,13 @@
 mod batch;
 mod read;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, unbounded};
 
 use crate::config;
 use crate::config::Durability;
@@ -50,7 +51,7 @@ enum Message {
 /// What a shard has asked for at once.
 struct Requests {
     shard: usize,
-    requests: std::vec::IntoIter<StoreRequest>,
+    requests: VecDeque<StoreRequest>,
     /// When the first of them arrived at the shard.
     since: Instant,
 }
@@ -61,7 +62,11 @@ pub struct StoreQueue {
     sender: Sender<Message>,
     waiting: Arc<AtomicUsize>,
     requests_max: usize,
+    spares: Receiver<VecDeque<StoreRequest>>,
 }
+
+/// So many emptied queues go back to each shard, which fills them again: to grow a new one every time is expensive.
+const SPARES_MAX: usize = 2;
 
 impl StoreQueue {
     /// Sends what `next` gives until it gives no more, or `queue_requests_max` of this shard wait: then some reply of
@@ -70,15 +75,18 @@ impl StoreQueue {
     pub fn send(&self, since: Instant, next: impl FnMut() -> Option<StoreRequest>) -> usize {
         let waiting = self.waiting.load(Ordering::Relaxed);
         let room = self.requests_max.saturating_sub(waiting);
-        let requests: Vec<_> = std::iter::from_fn(next).take(room).collect();
-        let count = requests.len();
-        if count == 0 {
+        let mut next = std::iter::from_fn(next).take(room);
+        let Some(first) = next.next() else {
             return 0;
-        }
+        };
+        let mut requests = self.spares.try_recv().unwrap_or_default();
+        requests.push_back(first);
+        requests.extend(next);
+        let count = requests.len();
         self.waiting.fetch_add(count, Ordering::Relaxed);
         let sent = self.sender.send(Message::Requests(Requests {
             shard: self.shard,
-            requests: requests.into_iter(),
+            requests,
             since,
         }));
         sent.map_or(0, |()| count)
@@ -90,6 +98,7 @@ pub struct CommitterHandle {
     sender: Sender<Message>,
     waiting: Vec<Arc<AtomicUsize>>,
     requests_max: usize,
+    spares: Vec<Receiver<VecDeque<StoreRequest>>>,
     counters: Arc<Counters>,
     thread: JoinHandle<Result<(), StoreError>>,
 }
@@ -103,6 +112,7 @@ pub fn start<B: Backend + 'static>(
 ) -> Result<CommitterHandle, StoreError> {
     let (sender, receiver) = unbounded();
     let waiting: Vec<Arc<AtomicUsize>> = sinks.iter().map(|_| Arc::default()).collect();
+    let (spares_out, spares) = sinks.iter().map(|_| bounded(SPARES_MAX)).unzip();
     let counters = Arc::new(Counters::default());
     let sinks = Sinks::new(sinks);
     let committer = Committer {
@@ -112,6 +122,7 @@ pub fn start<B: Backend + 'static>(
         counters: Arc::clone(&counters),
         receiver,
         waiting: waiting.clone(),
+        spares: spares_out,
         taken: None,
         batch: Batch::default(),
         durability: config.durability,
@@ -128,6 +139,7 @@ pub fn start<B: Backend + 'static>(
         sender,
         waiting,
         requests_max: config.queue_requests_max,
+        spares,
         counters,
         thread,
     })
@@ -145,6 +157,7 @@ impl CommitterHandle {
             sender: self.sender.clone(),
             waiting: Arc::clone(&self.waiting[shard]),
             requests_max: self.requests_max,
+            spares: self.spares[shard].clone(),
         }
     }
 
@@ -174,6 +187,7 @@ struct Committer<B> {
     counters: Arc<Counters>,
     receiver: Receiver<Message>,
     waiting: Vec<Arc<AtomicUsize>>,
+    spares: Vec<Sender<VecDeque<StoreRequest>>>,
     /// What has been received and is not in a batch yet.
     taken: Option<Requests>,
     /// What the next commit carries.
@@ -264,14 +278,20 @@ impl<B: Backend> Committer<B> {
     fn take(&mut self, mut requests: Requests) {
         let (shard, before) = (requests.shard, requests.requests.len());
         while self.batch.bytes() < self.commit_bytes_max
-            && let Some(request) = requests.requests.next()
+            && let Some(request) = requests.requests.pop_front()
         {
             if let Some(read) = self.batch.push(shard, request) {
                 self.readers.send(shard, read);
             }
         }
         self.count_taken(shard, before - requests.requests.len());
-        self.taken = (requests.requests.len() > 0).then_some(requests);
+        self.batch.appends_taken(requests.since, &self.counters);
+        if requests.requests.is_empty() {
+            // It is spare where there are enough.
+            let _ = self.spares[shard].try_send(requests.requests);
+        } else {
+            self.taken = Some(requests);
+        }
     }
 
     fn count_taken(&self, shard: usize, count: usize) {
@@ -283,6 +303,7 @@ impl<B: Backend> Committer<B> {
         let has_written = self.batch.has_writes() || self.backend.is_unfinished();
         let mut committed = Committed::default();
         if has_written {
+            self.batch.begin(started, &self.counters);
             self.snapshots.append(&mut self.batch.snapshots);
             committed = self.backend.commit(self.batch.writes())?;
         }

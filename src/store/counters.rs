@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 /// The longest time that is told apart; a longer one counts as this.
 const DURATION_MICROS_MAX: u64 = 60_000_000;
 
-/// Written by the committer and the readers, read by anyone.
+/// Written by the committer, the readers and whoever takes their answers, read by anyone.
 #[derive(Debug)]
 pub struct Counters {
     commits: AtomicU64,
@@ -18,8 +18,11 @@ pub struct Counters {
     snapshots: AtomicU64,
     snapshot_bytes: AtomicU64,
     reads: AtomicU64,
+    queue_micros: Mutex<Histogram<u64>>,
+    gather_micros: Mutex<Histogram<u64>>,
     commit_micros: Mutex<Histogram<u64>>,
     sync_micros: Mutex<Histogram<u64>>,
+    reply_micros: Mutex<Histogram<u64>>,
 }
 
 /// The counters at one moment, since the start.
@@ -34,10 +37,16 @@ pub struct CountersSnapshot {
     pub snapshot_bytes: u64,
     /// Loads and reads that were answered.
     pub reads: u64,
-    /// From the start of a batch to its answer, in microseconds.
+    /// For each append, from when it arrived at its shard until the committer took it, in microseconds.
+    pub queue_micros: Histogram<u64>,
+    /// For each append, from then until its commit began, in microseconds.
+    pub gather_micros: Histogram<u64>,
+    /// For each commit, from its start to its answer, in microseconds.
     pub commit_micros: Histogram<u64>,
-    /// The part of it that waits for the disk, in microseconds.
+    /// For each sync, the part of it that waits for the disk, in microseconds.
     pub sync_micros: Histogram<u64>,
+    /// For each answer, until its shard took it, in microseconds.
+    pub reply_micros: Histogram<u64>,
 }
 
 impl Default for Counters {
@@ -53,8 +62,11 @@ impl Default for Counters {
             snapshots: AtomicU64::new(0),
             snapshot_bytes: AtomicU64::new(0),
             reads: AtomicU64::new(0),
+            queue_micros: histogram(),
+            gather_micros: histogram(),
             commit_micros: histogram(),
             sync_micros: histogram(),
+            reply_micros: histogram(),
         }
     }
 }
@@ -69,14 +81,30 @@ impl Counters {
             snapshots: load(&self.snapshots),
             snapshot_bytes: load(&self.snapshot_bytes),
             reads: load(&self.reads),
+            queue_micros: lock(&self.queue_micros).clone(),
+            gather_micros: lock(&self.gather_micros).clone(),
             commit_micros: lock(&self.commit_micros).clone(),
             sync_micros: lock(&self.sync_micros).clone(),
+            reply_micros: lock(&self.reply_micros).clone(),
         }
     }
 
     pub(super) fn count_commit(&self, took: Duration) {
         self.commits.fetch_add(1, Ordering::Relaxed);
         lock(&self.commit_micros).saturating_record(micros(took));
+    }
+
+    pub(super) fn count_taken(&self, appends: u64, queued: Duration) {
+        lock(&self.queue_micros).saturating_record_n(micros(queued), appends);
+    }
+
+    pub(super) fn count_begun(&self, appends: u64, gathered: Duration) {
+        lock(&self.gather_micros).saturating_record_n(micros(gathered), appends);
+    }
+
+    /// A shard has taken an answer.
+    pub fn count_reply(&self, took: Duration) {
+        lock(&self.reply_micros).saturating_record(micros(took));
     }
 
     pub(super) fn count_sync(&self, took: Duration) {

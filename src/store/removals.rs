@@ -7,10 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fjall::{Keyspace, OwnedWriteBatch};
+use rustc_hash::FxHashMap;
 
 use super::ReadError;
 use super::layout::{self, RemovalRow, operations_key, removal_key, snapshot_key};
 use super::operations::RowHead;
+
+/// Of so many numbers it is known where to look; when there are more, the table starts anew.
+const NUMBERS_KNOWN_MAX: usize = 65_536;
 
 /// The most rows that one commit removes, or as many as a row of operations has pieces more.
 const ROWS_MAX: usize = 512;
@@ -18,6 +22,9 @@ const ROWS_MAX: usize = 512;
 #[derive(Debug, Default)]
 pub struct Removals {
     waiting: BTreeMap<u64, Removal>,
+    /// By number, below which generation this run has removed all: to look there again would be to pass by everything
+    /// that was removed.
+    removed_below: FxHashMap<u64, u64>,
     /// Of which numbers something has changed with this commit.
     touched: BTreeSet<u64>,
 }
@@ -83,11 +90,17 @@ impl Removals {
         {
             let number = *first.key();
             let removal = first.get_mut();
+            let removed_below = self.removed_below.get(&number).copied().unwrap_or(0);
             if removal.remove_operations(number, rows, batch, &mut budget)?
-                && removal.remove_snapshots(number, rows, batch, &mut budget)?
+                && removal.remove_snapshots(number, removed_below, rows, batch, &mut budget)?
             {
-                first.remove();
+                let removed = first.remove();
                 self.touched.insert(number);
+                if self.removed_below.len() >= NUMBERS_KNOWN_MAX {
+                    self.removed_below.clear();
+                }
+                self.removed_below
+                    .insert(number, removed.row.generations_below);
             }
         }
         Ok(())
@@ -141,13 +154,17 @@ impl Removal {
     fn remove_snapshots(
         &mut self,
         number: u64,
+        removed_below: u64,
         rows: &Keyspace,
         batch: &mut OwnedWriteBatch,
         budget: &mut usize,
     ) -> Result<bool, ReadError> {
         let end = snapshot_key(number, self.row.generations_below, 0);
         // Never a row of operations, which all stand before.
-        self.from = self.from.max(snapshot_key(number, 0, 0));
+        self.from = self.from.max(snapshot_key(number, removed_below, 0));
+        if self.from >= end {
+            return Ok(true);
+        }
         for piece in rows.range(self.from..end) {
             let key = piece.key()?;
             if *budget == 0 {

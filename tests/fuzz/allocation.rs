@@ -1,4 +1,4 @@
-//! The allocator of this test: the system's, which counts what each thread holds.
+//! The allocator of this test: the system's, which counts what each thread holds, and how often it asks.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -8,6 +8,7 @@ pub struct Counting;
 thread_local! {
     static HELD: Cell<isize> = const { Cell::new(0) };
     static HELD_MAX: Cell<isize> = const { Cell::new(0) };
+    static ASKED: Cell<usize> = const { Cell::new(0) };
 }
 
 fn count(bytes: isize) {
@@ -15,6 +16,7 @@ fn count(bytes: isize) {
     let _ = HELD.try_with(|held| {
         held.set(held.get() + bytes);
         HELD_MAX.set(HELD_MAX.get().max(held.get()));
+        ASKED.set(ASKED.get() + usize::from(bytes > 0));
     });
 }
 
@@ -52,6 +54,13 @@ pub fn measured<T>(work: impl FnOnce() -> T) -> (T, usize, usize) {
     (result, most, kept)
 }
 
+/// Runs `work`; how often it asked for memory, or for more of it.
+pub fn allocations(work: impl FnOnce()) -> usize {
+    let before = ASKED.get();
+    work();
+    ASKED.get() - before
+}
+
 #[test]
 fn what_is_held_is_counted() {
     let (kept, most, held) = measured(|| {
@@ -63,4 +72,5 @@ fn what_is_held_is_counted() {
     });
     assert_eq!(held, kept.capacity());
     assert!((30_000..50_000).contains(&most), "{most}");
+    assert_eq!(allocations(|| drop(vec![0_u8; 10])), 1);
 }

@@ -3,6 +3,8 @@
 //! Inputs are mutations of the files in `corpus` (hexadecimal, one folder for each decoder), which are also tried as
 //! they are. A run is the same every time; `CORELAY_FUZZ` says how many inputs each decoder gets, or by default what
 //! takes some seconds. An input that fails is printed: put it into the corpus with the fix.
+//!
+//! And, because its allocator counts, what the way of an operation allocates (`steady`).
 
 mod allocation;
 mod corpus;
@@ -11,7 +13,10 @@ mod json;
 mod mutation;
 mod protobuf;
 mod random;
+#[path = "../../benches/support/room.rs"]
+mod room;
 mod shard;
+mod steady;
 
 #[global_allocator]
 static ALLOCATOR: allocation::Counting = allocation::Counting;

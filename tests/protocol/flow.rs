@@ -9,7 +9,7 @@ use corelay::text::Operation;
 use crate::expect;
 use crate::fixture::{Client, Relay, TRANSPORTS};
 use crate::join::{pages, text_of};
-use crate::requests::{log_batch, text_batch};
+use crate::requests::{hello, log_batch, open, text_batch};
 
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -443,5 +443,44 @@ fn many_batches_in_one_piece_wait_for_the_disk_like_single_ones() {
             others.is_empty(),
             "nobody is lapped by a late disk: {others:?}"
         );
+    }
+}
+
+#[test]
+fn what_comes_within_the_moment_goes_out_together_when_it_is_over() {
+    const MOMENT: Duration = Duration::from_micros(300);
+    for transport in TRANSPORTS {
+        let mut relay = Relay::with(1, |settings| settings.fanout.coalesce_us = Some(300));
+        let mut join = |name| {
+            let client = relay.connect(transport);
+            relay.send(client, hello(name));
+            relay.send(client, open("notes", "log", true));
+            relay.assert_quiet(client);
+            relay.pass(MOMENT);
+            expect!(relay, client, Connected);
+            (client, expect!(relay, client, Opened).document)
+        };
+        let (ann, notes) = join("ann");
+        let (ben, _) = join("ben");
+        relay.drain(ben);
+        let idle = relay.shards[0].poll_timeout().expect("it pings");
+        assert!(idle > relay.now() + Duration::from_secs(1), "no timer");
+        for clock in 0..3 {
+            relay.send(ann, log_batch(notes, clock, ["x"]));
+            relay.pass(MOMENT / 4);
+        }
+        relay.assert_quiet(ann);
+        relay.assert_quiet(ben);
+        relay.pass(MOMENT / 4);
+        let (revisions, _) = sorted(relay.drain(ben));
+        assert_eq!(revisions, [1, 2, 3]);
+        for clock in 0..3 {
+            assert_eq!(expect!(relay, ann, Ack).client_seq, clock);
+        }
+        // What comes later has a moment of its own.
+        relay.send(ann, log_batch(notes, 3, ["x"]));
+        relay.assert_quiet(ben);
+        relay.pass(MOMENT);
+        assert_eq!(sorted(relay.drain(ben)).0, [4]);
     }
 }

@@ -23,6 +23,8 @@ use serde_json::json;
 use connection::{Connection, STAMP_BYTES, Stamp};
 use protocol::{Protocol, Writer};
 
+use corelay::load::scrape::{Activity, Scrape};
+
 #[derive(Debug, Parser)]
 struct Arguments {
     #[arg(long, value_enum)]
@@ -55,6 +57,9 @@ struct Arguments {
     /// The server's process, for its CPU time.
     #[arg(long)]
     pid: u32,
+    /// Where a corelay tells its metrics.
+    #[arg(long)]
+    metrics: Option<String>,
 }
 
 /// Everybody has what was said while joining before the first operation.
@@ -166,10 +171,14 @@ impl Run {
         self.window = measured..end;
         let mut dues = Dues::new(&self.arguments, self.writers.len(), start);
         self.turn_until(&set, measured, &mut dues);
+        let scraped_before = self.scrape();
         let before = (cpu(self.arguments.pid), own_cpu());
         self.turn_until(&set, end, &mut dues);
         let after = (cpu(self.arguments.pid), own_cpu());
         let (sent, delivered, echoed) = (self.sent, self.delivered, self.echoed);
+        let relay = scraped_before
+            .zip(self.scrape())
+            .map(|(before, after)| Activity::between(before, after));
         let drained = self.now_us() + DRAIN.as_micros() as u64;
         self.turn_until(&set, drained, &mut Dues::default());
 
@@ -192,8 +201,14 @@ impl Run {
                 "p50_us": micros(0.5),
                 "p99_us": micros(0.99),
                 "p999_us": micros(0.999),
+                "relay": relay.as_ref().map(Activity::to_json),
             })
         );
+    }
+
+    fn scrape(&self) -> Option<Scrape> {
+        let address = self.arguments.metrics.as_ref()?;
+        Some(Scrape::ask(address).expect("the relay tells its metrics"))
     }
 
     fn turn_until(&mut self, set: &impl std::os::fd::AsFd, until: u64, dues: &mut Dues) {

@@ -1,7 +1,7 @@
 //! What one commit carries, and who gets which reply for it.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -17,6 +17,10 @@ const WRITES_KEPT_MAX: usize = 8192;
 pub struct Batch {
     writes: Vec<Write>,
     bytes: usize,
+    /// How many appends have been taken, and when: those of one shard's message together.
+    arrivals: Vec<(Instant, u64)>,
+    /// Appends that are in no arrival yet.
+    arriving: u64,
     operations: u64,
     operation_bytes: u64,
     snapshot_bytes: u64,
@@ -84,6 +88,7 @@ impl Batch {
                     });
                 appends[place].revision = revision;
                 self.bytes += record.len();
+                self.arriving += 1;
                 self.operations += u64::from(count);
                 self.operation_bytes += record.len() as u64;
                 self.writes.push(Write::Append {
@@ -181,6 +186,23 @@ impl Batch {
         }
     }
 
+    /// The appends since the last call have been taken from a shard, where they had arrived at `since`.
+    pub fn appends_taken(&mut self, since: Instant, counters: &Counters) {
+        let appends = std::mem::take(&mut self.arriving);
+        if appends > 0 {
+            let now = Instant::now();
+            counters.count_taken(appends, now - since);
+            self.arrivals.push((now, appends));
+        }
+    }
+
+    /// Its commit begins.
+    pub fn begin(&self, now: Instant, counters: &Counters) {
+        for (taken_at, appends) in &self.arrivals {
+            counters.count_begun(*appends, now - *taken_at);
+        }
+    }
+
     fn change(&mut self, shard: usize, document: &DocumentRef, is_deletion: bool) {
         self.documents.insert(Arc::clone(&document.name));
         self.changes.push(ChangeTicket {
@@ -221,6 +243,8 @@ impl Batch {
         let Self {
             writes,
             bytes,
+            arrivals,
+            arriving,
             operations,
             operation_bytes,
             snapshot_bytes,
@@ -232,7 +256,9 @@ impl Batch {
             sweeps,
             reads,
         } = self;
-        (*bytes, *operations, *operation_bytes, *snapshot_bytes) = (0, 0, 0, 0);
+        (*bytes, *arriving) = (0, 0);
+        (*operations, *operation_bytes, *snapshot_bytes) = (0, 0, 0);
+        arrivals.clear();
         writes.clear();
         writes.shrink_to(WRITES_KEPT_MAX);
         appends.clear();
@@ -263,8 +289,13 @@ impl Batch {
         let mut replies: Vec<Vec<StoreReply>> = Vec::new();
         replies.resize_with(sinks.len(), Vec::new);
         let persisted_at_ms = unix_time_ms();
+        let appends = self.appends.len();
         for append in self.appends.drain(..) {
-            replies[append.shard].push(StoreReply::Appended {
+            let replies = &mut replies[append.shard];
+            if replies.capacity() == 0 {
+                replies.reserve(appends);
+            }
+            replies.push(StoreReply::Appended {
                 token: append.token,
                 revision: append.revision,
                 persisted_at_ms,

@@ -109,6 +109,8 @@ pub struct Open {
     pub versions: Versions,
     /// Since when it has had none.
     pub idle_since: Option<Instant>,
+    /// When it last came into memory or changed, unless it rests.
+    pub awake_since: Option<Instant>,
     pub snapshot: SnapshotPolicy,
     /// The bytes of all its operations, ever.
     pub operation_bytes_total: u64,
@@ -148,6 +150,7 @@ pub struct RepeatedBatch {
 #[derive(Debug, Default)]
 pub struct SnapshotPolicy {
     pub revision: u64,
+    /// What the operations since then cost to keep and to read again, about.
     pub operation_bytes_since: usize,
     pub considered_at: Instant,
     /// The size of the one that the store has not confirmed.

@@ -26,6 +26,8 @@ use super::voice::broadcast_context;
 /// What a batch costs beside its payload while it is on its way.
 pub(super) const PENDING_OVERHEAD_BYTES: usize = size_of::<PendingBatch>() + 256;
 
+/// What an operation costs beside its payload in the store, and when it is read again.
+const REPLAY_OVERHEAD_BYTES: usize = 100;
 /// Repeated batches of one document that wait for their first copy to be durable.
 const REPEATED_BATCHES_MAX: usize = 1024;
 
@@ -345,6 +347,7 @@ impl Shard {
             self.announce(Arc::clone(&name), kind, false);
         }
         self.mark_subscribers(document_key);
+        self.keep_awake(document_key, now);
         self.consider_snapshot(document_key, now);
         self.check_idle(document_key, now);
         self.count_document(document_key);
@@ -377,7 +380,8 @@ impl Open {
             .record(record.origin, record.first_clock, record.revision, count);
         self.head_revision += count;
         self.operation_bytes_total += bytes as u64;
-        self.snapshot.operation_bytes_since += bytes;
+        self.snapshot.operation_bytes_since +=
+            bytes + record.operations.len() * REPLAY_OVERHEAD_BYTES;
     }
 
     /// The record has its place already: it comes from the store.

@@ -1,10 +1,11 @@
 //! What the drivers count, and how the control thread gets to see it.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::engine::shard::Metrics;
-use crate::store::CountersSnapshot;
+use crate::store::{CountersSnapshot, Disk};
 
 /// What a shard's driver has counted since its start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -55,6 +56,8 @@ impl Gauge {
 pub struct Observed {
     pub gauges: Vec<Arc<Gauge>>,
     pub store: Arc<crate::store::Counters>,
+    /// Where it is on disk.
+    pub store_path: PathBuf,
 }
 
 /// The name of a number, what it means, and whether it only rises.
@@ -181,6 +184,7 @@ impl fmt::Display for Observed {
             }
         }
         write_store(f, &self.store.snapshot())?;
+        write_disk(f, Disk::of(&self.store_path))?;
         writeln!(
             f,
             "# HELP process_resident_memory_bytes Memory of the process."
@@ -231,6 +235,23 @@ fn write_store(f: &mut fmt::Formatter<'_>, store: &CountersSnapshot) -> fmt::Res
             )?;
         }
         writeln!(f, "corelay_{name}_seconds_count {}", micros.len())?;
+    }
+    Ok(())
+}
+
+fn write_disk(f: &mut fmt::Formatter<'_>, disk: Disk) -> fmt::Result {
+    let gauges = [
+        gauge("store_table_bytes", "Tables on disk.", disk.tables_bytes),
+        gauge(
+            "store_journal_bytes",
+            "Journals on disk.",
+            disk.journals_bytes,
+        ),
+    ];
+    for (name, help, _, value) in gauges {
+        writeln!(f, "# HELP corelay_{name} {help}")?;
+        writeln!(f, "# TYPE corelay_{name} gauge")?;
+        writeln!(f, "corelay_{name} {value}")?;
     }
     Ok(())
 }

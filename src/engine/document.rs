@@ -150,7 +150,6 @@ pub struct RepeatedBatch {
 #[derive(Debug, Default)]
 pub struct SnapshotPolicy {
     pub revision: u64,
-    /// What the operations since then cost to keep and to read again, about.
     pub operation_bytes_since: usize,
     pub considered_at: Instant,
     /// The size of the one that the store has not confirmed.

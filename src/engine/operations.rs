@@ -26,8 +26,6 @@ use super::voice::broadcast_context;
 /// What a batch costs beside its payload while it is on its way.
 pub(super) const PENDING_OVERHEAD_BYTES: usize = size_of::<PendingBatch>() + 256;
 
-/// What an operation costs beside its payload in the store, and when it is read again.
-const REPLAY_OVERHEAD_BYTES: usize = 100;
 /// Repeated batches of one document that wait for their first copy to be durable.
 const REPEATED_BATCHES_MAX: usize = 1024;
 
@@ -380,8 +378,7 @@ impl Open {
             .record(record.origin, record.first_clock, record.revision, count);
         self.head_revision += count;
         self.operation_bytes_total += bytes as u64;
-        self.snapshot.operation_bytes_since +=
-            bytes + record.operations.len() * REPLAY_OVERHEAD_BYTES;
+        self.snapshot.operation_bytes_since += bytes;
     }
 
     /// The record has its place already: it comes from the store.

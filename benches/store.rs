@@ -1,8 +1,12 @@
 //! Appends through the committer with group commit, beside the floor: one file, one write and one fdatasync for
-//! as many operations as are in flight. And the load of a document.
+//! as many operations as are in flight. Then how documents open that are not in memory, and what is on disk.
 //!
 //! TMPDIR says which disk is measured. After each group of appends a line tells how long commits took.
 
+#[path = "support/stored.rs"]
+mod stored;
+
+use std::cell::Cell;
 use std::fs::File;
 use std::hint::black_box;
 use std::os::unix::fs::FileExt;
@@ -11,13 +15,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use corelay::codec::record::{self, OperationsRecord};
 use corelay::config::{self, Durability};
+use corelay::load::trace::History;
 use corelay::store::{
-    Backend, CommitterHandle, DocumentRef, FjallStore, Reader, ReplySink, StoreQueue, StoreReply,
-    StoreRequest, Write, committer,
+    CommitterHandle, Disk, DocumentRef, FjallStore, Reader, ReplySink, StoreQueue, StoreReply,
+    StoreRequest, committer,
 };
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use corelay::text::Operation;
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use crossbeam_channel::{Receiver, unbounded};
+
+use stored::Stored;
 
 const OPERATION_BYTES: usize = 100;
 const DOCUMENTS: u64 = 100;
@@ -27,6 +36,8 @@ fn open(path: &Path, durability: Durability) -> (FjallStore, config::Store) {
     let config = config::Store {
         path: path.to_owned(),
         durability,
+        // Small, so that tables are written.
+        write_buffer_bytes: 20 << 20,
         ..config::Store::default()
     };
     let open = corelay::store::open(&config).unwrap_or_else(|error| panic!("{error}"));
@@ -42,11 +53,12 @@ struct Driver {
     kind: Arc<str>,
     sent: Vec<u64>,
     answered: Vec<u64>,
-    record: Bytes,
+    /// What the operation of this number is.
+    payload: fn(u64) -> Bytes,
 }
 
 impl Driver {
-    fn start(path: &Path, durability: Durability) -> Self {
+    fn start(path: &Path, durability: Durability, payload: fn(u64) -> Bytes) -> Self {
         let (store, config) = open(path, durability);
         let (sender, replies) = unbounded();
         let sink: ReplySink = Box::new(move |replies| {
@@ -64,7 +76,7 @@ impl Driver {
             kind: "log".into(),
             sent: vec![0; DOCUMENTS as usize],
             answered: vec![0; DOCUMENTS as usize],
-            record: Bytes::from(vec![7; OPERATION_BYTES]),
+            payload,
         }
     }
 
@@ -79,6 +91,12 @@ impl Driver {
                 let number = left % DOCUMENTS;
                 let revision = &mut self.sent[number as usize];
                 *revision += 1;
+                let record = record::encode_operations(&OperationsRecord {
+                    revision: *revision,
+                    origin: number << 40,
+                    first_clock: *revision - 1,
+                    operations: vec![(self.payload)(left)],
+                });
                 left -= 1;
                 in_flight += 1;
                 Some(StoreRequest::Append {
@@ -89,7 +107,7 @@ impl Driver {
                     kind: Arc::clone(&self.kind),
                     first_revision: *revision,
                     count: 1,
-                    record: self.record.clone(),
+                    record,
                 })
             });
             for reply in self.replies.recv().expect("the committer runs") {
@@ -166,7 +184,7 @@ fn appends(criterion: &mut Criterion) {
             (Durability::Interval, "interval"),
         ] {
             let path = directory.path().join(name);
-            let mut driver = Driver::start(&path, durability);
+            let mut driver = Driver::start(&path, durability, same);
             let id = BenchmarkId::new(name, in_flight);
             group.bench_function(id, |bencher| {
                 bencher.iter_custom(|operations| driver.append(operations, in_flight));
@@ -188,45 +206,162 @@ fn appends(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn loads(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("load");
-    let directory = tempfile::tempdir().expect("the disk has room");
-    let (mut store, _) = open(directory.path(), Durability::Never);
-    let record = Bytes::from(vec![7; OPERATION_BYTES]);
-    for (document, operations, snapshot_bytes) in [
-        ("100 operations", 100, 0),
-        ("5000 operations", 5000, 0),
-        ("1 MiB snapshot, 100 operations", 200, 1 << 20),
-    ] {
-        for first_revision in 1..=operations {
-            let append = Write::Append {
-                document: document.into(),
-                kind: "log".into(),
-                first_revision,
-                count: 1,
-                record: record.clone(),
-            };
-            store.commit(&[append]).expect("the disk is well");
-        }
-        if snapshot_bytes > 0 {
-            let snapshot = Write::Snapshot {
-                document: document.into(),
-                revision: 100,
-                snapshot: Bytes::from(vec![7; snapshot_bytes]),
-                compact_to_revision: None,
-            };
-            store.commit(&[snapshot]).expect("the disk is well");
-            while store.is_unfinished() {
-                store.commit(&[]).expect("the disk is well");
+/// A document that is not in memory, from the store's rows to what a client that joins is sent: a log is sent its last
+/// operations only, as to a client that was away.
+fn cold_opens(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("cold open");
+    let counts: &[u64] = match is_measured() {
+        true => &[100, 10_000, 100_000],
+        false => &[100],
+    };
+    for kind in ["log", "text"] {
+        for &operations in counts {
+            let directory = tempfile::tempdir().expect("the disk has room");
+            let (store, _) = open(directory.path(), Durability::Never);
+            let mut stored = Stored::new(store);
+            stored.open("document", kind);
+            for clock in 0..operations {
+                stored.write(clock, operation(kind, clock));
             }
+            let stored = Cell::new(Some(stored));
+            group.bench_function(format!("{kind} of {operations} operations"), |bencher| {
+                bencher.iter_batched(
+                    || stored.take().expect("it was put back").restarted(),
+                    |mut restarted| {
+                        black_box(restarted.open_from("document", operations));
+                        stored.set(Some(restarted));
+                    },
+                    BatchSize::PerIteration,
+                );
+            });
         }
-        group.bench_function(document, |bencher| {
-            bencher.iter(|| black_box(store.load(black_box(document))));
-        });
     }
     group.finish();
-    store.close().expect("the disk is well");
 }
 
-criterion_group!(benches, appends, loads);
+/// Typing and deleting in a text that comes to 50 kB, or a hundred bytes.
+fn operation(kind: &str, clock: u64) -> Bytes {
+    if kind == "log" {
+        return Bytes::from_static(&[7; OPERATION_BYTES]);
+    }
+    let position = (clock as usize * 7919) % (5 * (clock as usize).clamp(1, 9000));
+    let operation = match clock {
+        ..10_000 => Operation::splice(position, 0, "words"),
+        _ if clock.is_multiple_of(2) => Operation::splice(position, 5, ""),
+        _ => Operation::splice(position, 0, "words"),
+    };
+    operation.encode().into()
+}
+
+/// Whether it is to be measured, or only tried.
+fn is_measured() -> bool {
+    std::env::args().any(|argument| argument == "--bench")
+}
+
+/// What an operation of 100 bytes comes to on disk, when it is in a table. No times: they are not the point.
+fn stored_bytes(_: &mut Criterion) {
+    let operations = if is_measured() { 400_000 } else { 1000 };
+    println!("stored bytes for each operation of {OPERATION_BYTES} bytes");
+    for (content, payload) in [
+        ("readable", readable as fn(u64) -> Bytes),
+        ("encrypted", encrypted),
+    ] {
+        for (pace, in_flight) in [("one at a time", 1), ("a thousand at a time", 1000)] {
+            let directory = tempfile::tempdir().expect("the disk has room");
+            let mut driver = Driver::start(directory.path(), Durability::Never, payload);
+            driver.append(operations, in_flight);
+            let written = Disk::of(directory.path());
+            driver.handle.stop().expect("the disk is well");
+            let settled = settled(directory.path());
+            let each = |disk: Disk| disk.tables_bytes as f64 / operations as f64;
+            println!(
+                "{content}, {pace}: {:.0} in tables, {:.0} when they have settled",
+                each(written),
+                each(settled),
+            );
+        }
+    }
+}
+
+/// What recorded typing comes to on disk. CORELAY_TRACES is a folder of histories as `corelay load --trace` takes them;
+/// those of several authors are left out here.
+fn stored_histories(_: &mut Criterion) {
+    let Some(folder) = std::env::var_os("CORELAY_TRACES").filter(|_| is_measured()) else {
+        return println!("SKIPPED: no CORELAY_TRACES");
+    };
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("readable").path();
+        let bytes = std::fs::read(&path).expect("readable");
+        let history = History::read(&bytes).unwrap_or_else(|error| panic!("{error}"));
+        let [transactions] = &history.agents[..] else {
+            continue;
+        };
+        let directory = tempfile::tempdir().expect("the disk has room");
+        let (store, _) = open(directory.path(), Durability::Never);
+        let mut stored = Stored::new(store);
+        stored.open("document", "text");
+        let mut payload_bytes = 0;
+        for (clock, transaction) in (0..).zip(transactions) {
+            let operation = transaction.operation.encode();
+            payload_bytes += operation.len();
+            stored.write(clock, operation.into());
+        }
+        drop(stored);
+        let tables_bytes = settled(directory.path()).tables_bytes;
+        let each = |bytes: f64| bytes / transactions.len() as f64;
+        println!(
+            "{}: {} operations of {:.0} bytes, {:.0} each on disk, with the snapshot of {} bytes",
+            path.display(),
+            transactions.len(),
+            each(payload_bytes as f64),
+            each(tables_bytes as f64),
+            history.end.len(),
+        );
+    }
+}
+
+/// What a store is that nobody has open, when everything is in tables and these are where they stay.
+fn settled(path: &Path) -> Disk {
+    let database = fjall::Database::builder(path.join("database")).open();
+    let database = database.expect("a whole store");
+    let rows = database.keyspace("rows", fjall::KeyspaceCreateOptions::default);
+    let rows = rows.expect("a whole store");
+    rows.rotate_memtable_and_wait().expect("the disk is well");
+    rows.major_compact().expect("the disk is well");
+    drop((rows, database));
+    Disk::of(path)
+}
+
+/// All alike, and already there.
+fn same(_: u64) -> Bytes {
+    Bytes::from_static(&[7; OPERATION_BYTES])
+}
+
+/// Numbers and names, as a drawing tool would send them.
+fn readable(number: u64) -> Bytes {
+    let random = scrambled(number);
+    let (x, y) = (random % 10_000, random / 10_000 % 10_000);
+    let text = format!(
+        r##"{{"shape":"{random:016x}","set":{{"x":{x},"y":{y},"color":"#{:06x}","layer":{}}}}}"##,
+        random >> 40,
+        number % 8
+    );
+    format!("{text:OPERATION_BYTES$}").into()
+}
+
+fn encrypted(number: u64) -> Bytes {
+    let words = (0..OPERATION_BYTES as u64 / 8 + 1).map(|index| scrambled(number << 8 | index));
+    let bytes = words.flat_map(u64::to_le_bytes).take(OPERATION_BYTES);
+    bytes.collect()
+}
+
+/// The finish of splitmix64.
+fn scrambled(number: u64) -> u64 {
+    let mut z = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+criterion_group!(benches, appends, cold_opens, stored_bytes, stored_histories);
 criterion_main!(benches);

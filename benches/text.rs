@@ -1,6 +1,8 @@
 //! The text kind: what the relay does to an operation, and what a client adds to that.
 
+use std::collections::VecDeque;
 use std::hint::black_box;
+use std::time::Instant;
 
 use corelay::text::{Operation, Side, Text, transform, transform_batch};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -116,5 +118,75 @@ fn coding(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, applying, transforming, composing, coding);
+/// What an edit costs in a document of some size that has had some edits, beside the smallest and youngest one. A late
+/// edit is one that a hundred others came before.
+fn scale(_: &mut Criterion) {
+    const LATE: usize = 100;
+    let is_measured = std::env::args().any(|argument| argument == "--bench");
+    let (sizes, ages, times): (&[usize], &[usize], usize) = match is_measured {
+        true => (
+            &[10_000, 1_000_000, 10_000_000],
+            &[1000, 100_000, 1_000_000],
+            20_000,
+        ),
+        false => (&[10_000], &[1000], 10),
+    };
+    let mut base = None;
+    println!("bytes       edits     apply              transform a late one");
+    for &bytes in sizes {
+        for &age in ages {
+            let mut text = Text::from("a line of text\n".repeat(bytes / 15).as_str());
+            let mut history = VecDeque::new();
+            for number in 0..age {
+                let edit = anywhere(number, bytes);
+                text.apply(&edit).expect("it fits");
+                history.push_back((number as u64 % 3, edit));
+                if history.len() > LATE {
+                    history.pop_front();
+                }
+            }
+            let transform = median(times, |number| {
+                let mut late = [anywhere(number, bytes)];
+                let since = history.iter().map(|(origin, edit)| (*origin, edit));
+                transform_batch(&mut late, 1, since);
+                black_box(late);
+            });
+            let apply = median(times, |number| {
+                text.apply(&anywhere(number, bytes)).expect("it fits");
+            });
+            let (apply_base, transform_base) = *base.get_or_insert((apply, transform));
+            println!(
+                "{bytes:<11} {age:<9} {apply:>7.0} ns ({:>4.2} ×)  {transform:>7.0} ns ({:>4.2} ×)",
+                apply / apply_base,
+                transform / transform_base,
+            );
+        }
+    }
+}
+
+/// Typing or deleting somewhere, so that the document keeps about its length.
+fn anywhere(number: usize, bytes: usize) -> Operation {
+    let position = number.wrapping_mul(0x9e37_79b9) % (bytes - bytes / 10);
+    match number % 2 {
+        0 => Operation::splice(position, 0, "x"),
+        _ => Operation::splice(position, 1, ""),
+    }
+}
+
+/// Nanoseconds, of a hundred rounds.
+fn median(times: usize, mut work: impl FnMut(usize)) -> f64 {
+    const ROUNDS: usize = 100;
+    let each = (times / ROUNDS).max(1);
+    let mut rounds: Vec<f64> = (0..ROUNDS)
+        .map(|round| {
+            let started = Instant::now();
+            (0..each).for_each(|number| work(round * each + number));
+            started.elapsed().as_nanos() as f64 / each as f64
+        })
+        .collect();
+    rounds.sort_by(f64::total_cmp);
+    rounds[ROUNDS / 2]
+}
+
+criterion_group!(benches, applying, transforming, composing, coding, scale);
 criterion_main!(benches);

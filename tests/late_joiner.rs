@@ -2,9 +2,13 @@
 
 mod common;
 
+use std::time::Instant;
+
+use bytes::Bytes;
 use common::Server;
 use common::client::Client;
-use corelay::codec::wire::{Open, event, request};
+use corelay::codec::wire::{Open, Operations, event, request};
+use corelay::text::Operation;
 
 const BATCHES: u64 = 100;
 const BATCH_OPERATIONS: u64 = 100;
@@ -74,4 +78,61 @@ fn a_late_joiner_with_an_old_state_vector_gets_the_delta_only() {
         assert_eq!(sent, missing);
         assert!(delta_bytes * 10 < full_bytes);
     }
+}
+
+#[test]
+fn a_late_joiner_gets_a_text_of_ten_megabytes_in_pieces() {
+    const PIECES: u64 = 20;
+    let server = Server::spawn(&[]);
+    let open = |create| {
+        request::Body::Open(Open {
+            document: "large".to_owned(),
+            kind: "text".to_owned(),
+            create,
+            ..Open::default()
+        })
+    };
+    let mut writer = Client::tcp(&server);
+    writer.hello(1);
+    writer.request(open(true));
+    let handle = writer.expect("Opened", |event| match event {
+        event::Body::Opened(opened) => Some(opened.document),
+        event::Body::Error(error) => panic!("{error:?}"),
+        _another => None,
+    });
+    let text = "a line of text\n".repeat(33_334);
+    let piece: Bytes = Operation::splice(0, 0, &text).encode().into();
+    for batch in 0..PIECES {
+        writer.request(request::Body::Operations(Operations {
+            document: handle,
+            client_seq: batch,
+            first_clock: batch,
+            base_revision: batch,
+            operations: vec![piece.clone()],
+            ..Operations::default()
+        }));
+        writer.ack(batch);
+    }
+
+    let mut joiner = Client::tcp(&server);
+    joiner.hello(2);
+    let started = Instant::now();
+    joiner.request(open(false));
+    let (mut bytes, mut pages) = (0, 0);
+    joiner.expect("the last page", |event| match event {
+        event::Body::SyncResponse(page) => {
+            let data = page.snapshot.map_or(0, |chunk| chunk.data.len());
+            assert!(data <= 1 << 20, "it comes in pieces");
+            bytes += data;
+            pages += 1;
+            (!page.has_more).then_some(())
+        }
+        event::Body::Error(error) => panic!("{error:?}"),
+        _another => None,
+    });
+    println!(
+        "a text of {bytes} bytes in {pages} pages: {:?} after it was asked for",
+        started.elapsed()
+    );
+    assert_eq!(bytes, PIECES as usize * text.len());
 }

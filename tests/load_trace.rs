@@ -18,6 +18,24 @@ fn replay(server: &Server, transport: &str, history: &Path, arguments: &str) -> 
     ended
 }
 
+/// What the operations of a relay that has stored nothing else take on disk, each.
+fn print_stored(server: &Server) {
+    let operations = server.metric("store_operations_total");
+    let [records, tables, journals] = [
+        "store_operation_bytes_total",
+        "store_table_bytes",
+        "store_journal_bytes",
+    ]
+    .map(|name| server.metric(name));
+    println!(
+        "{operations} operations, bytes of each: {} in its record, {} in tables, {} in journals",
+        records / operations,
+        tables / operations,
+        journals / operations
+    );
+    assert!(records > 0 && tables + journals > records);
+}
+
 fn spawn() -> Server {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2));
     Server::spawn(&[&format!("shards.cores={cores}")])
@@ -29,6 +47,7 @@ fn our_own_history_is_transformed_by_the_relay_and_ends_as_recorded() {
     let server = spawn();
     for transport in ["ws", "tcp"] {
         let ended = replay(&server, transport, &history, "--readers 2 --documents 2");
+        print_stored(&server);
         assert_eq!(ended.number("agents"), 3.0);
         assert!(ended.number("transactions") >= 4000.0);
         assert!(
@@ -50,9 +69,10 @@ fn real_histories_end_as_recorded() {
         .map(|entry| entry.expect("readable").path())
         .collect();
     histories.sort();
-    let server = spawn();
     for history in &histories {
+        let server = spawn();
         let ended = replay(&server, "ws", history, "--readers 1");
         println!("{}: {}", history.display(), ended.output);
+        print_stored(&server);
     }
 }

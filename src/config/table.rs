@@ -213,7 +213,8 @@ tables! {
         log_compaction: bool = true, Word;
         /// How long a deleted document can be brought back. Then it is gone for good.
         delete_grace: Duration = Duration::from_secs(7 * 24 * 3600), Time(100..=365 * DAY_MS);
-        /// How long a document stays in memory after its last subscriber left. Longer spares loading it again.
+        /// How long a document stays in memory after its last subscriber left, and how long after its newest operation
+        /// it keeps there what late operations and slow subscribers need. Longer spares reading from the store.
         idle_timeout: Duration = Duration::from_secs(300), Time(100..=DAY_MS);
         /// A snapshot is stored after this many operations, or later where it would be larger than they were. More often
         /// shortens what is replayed when a document opens, and writes more. A document that has been idle for

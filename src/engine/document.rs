@@ -109,6 +109,8 @@ pub struct Open {
     pub versions: Versions,
     /// Since when it has had none.
     pub idle_since: Option<Instant>,
+    /// When it last came into memory or changed, unless it rests.
+    pub awake_since: Option<Instant>,
     pub snapshot: SnapshotPolicy,
     /// The bytes of all its operations, ever.
     pub operation_bytes_total: u64,

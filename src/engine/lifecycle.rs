@@ -42,7 +42,7 @@ impl Shard {
         };
         session.phase = Phase::Closing { until };
         if let Carrier::Socket(socket) = &mut session.carrier {
-            socket.close = Some((code, reason.to_owned()));
+            socket.close = Some(Box::new((code, reason.to_owned())));
         }
         self.mark_writable(key);
         self.set_session_alarm(key);
@@ -290,8 +290,13 @@ impl Shard {
         let idle = idle_since.map(|since| since + limits.idle_timeout);
         let has_unstored = open.head_revision > open.snapshot.revision;
         let snapshot = has_unstored.then(|| open.snapshot.considered_at + limits.snapshot_period);
+        let quiet = open.awake_since.map(|since| since + limits.idle_timeout);
         let presence = open.presence.next_timeout();
-        if let Some(at) = [idle, snapshot, presence].into_iter().flatten().min() {
+        if let Some(at) = [idle, snapshot, quiet, presence]
+            .into_iter()
+            .flatten()
+            .min()
+        {
             let owner = Owner::Document(document_key);
             self.timers.set(owner, &mut document.alarm, at);
         }
@@ -310,6 +315,7 @@ impl Shard {
             self.mark_subscribers(document_key);
         }
         self.consider_snapshot(document_key, now);
+        self.check_quiet(document_key, now);
         self.check_idle(document_key, now);
         self.set_document_alarm(document_key);
         self.count_document(document_key);

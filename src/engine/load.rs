@@ -135,6 +135,7 @@ impl Shard {
                 self.count_document(document_key);
                 self.begin_deletions(document_key, deletions, now);
                 self.check_idle(document_key, now);
+                self.set_document_alarm(document_key);
             }
             Err(refusal) => {
                 self.metrics.load_failures += u64::from(refusal != Refusal::DocumentNotFound);
@@ -258,6 +259,7 @@ impl Shard {
             json_subscribers: 0,
             members: BTreeMap::new(),
             idle_since: None,
+            awake_since: Some(now),
             is_deleting: false,
             is_deleted: false,
             deletion: None,

@@ -107,7 +107,7 @@ impl Shard {
                     manner,
                     document,
                 );
-                let key = self.sessions.insert(session);
+                let key = self.sessions.insert(Box::new(session));
                 self.links.insert((from, connection), key);
                 self.enter_user(key, now);
             }

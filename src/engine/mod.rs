@@ -33,6 +33,7 @@ mod presence;
 mod rate;
 mod refusal;
 mod request;
+mod rest;
 mod resume;
 mod ring;
 pub mod route;

@@ -257,6 +257,10 @@ impl Shard {
     ) {
         let session = &mut self.sessions[key];
         let is_json = is_json(session.manner);
+        // Most have one document, and room for no more.
+        if session.subscriptions.is_empty() {
+            session.subscriptions.reserve_exact(1);
+        }
         session.subscriptions.push(subscription);
         let open = self.documents[document_key].open_mut();
         let open = open.expect("the caller knows that it is open");

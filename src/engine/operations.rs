@@ -345,6 +345,7 @@ impl Shard {
             self.announce(Arc::clone(&name), kind, false);
         }
         self.mark_subscribers(document_key);
+        self.keep_awake(document_key, now);
         self.consider_snapshot(document_key, now);
         self.check_idle(document_key, now);
         self.count_document(document_key);

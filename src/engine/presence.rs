@@ -305,6 +305,12 @@ impl Presence {
         *cursor = Some(self.sequence);
     }
 
+    /// Lets go of all changes: whoever has not had them gets the full set.
+    pub fn rest(&mut self) {
+        self.changes = VecDeque::new();
+        self.change_bytes = 0;
+    }
+
     pub fn footprint_bytes(&self) -> usize {
         self.state_bytes + self.change_bytes
     }

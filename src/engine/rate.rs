@@ -156,10 +156,13 @@ impl Shard {
     ) -> [Option<(&mut Meter, &Pace)>; 3] {
         let rates = &self.rates;
         let session = &mut self.sessions[key];
-        let user = session.user.map(|user| self.users.meter(user));
+        let connection = rates.connection.is_limited();
+        let connection = connection.then(|| &mut **session.meter.get_or_insert_default());
+        let user = session.user.as_ref();
+        let user = user.map(|user| self.users.meter(**user));
         let document = self.documents[document].open_mut().expect("subscribed to");
         [
-            (Some(&mut session.meter), &rates.connection),
+            (connection, &rates.connection),
             (user, &rates.user),
             (Some(&mut document.meter), &rates.document),
         ]
@@ -189,7 +192,7 @@ impl Shard {
         let user = session.identity().and_then(|identity| identity.user);
         let pace = &self.rates.user;
         if let Some(user) = user.filter(|_| pace.is_limited() && session.user.is_none()) {
-            session.user = Some(user);
+            session.user = Some(Box::new(user));
             self.users.enter(user, pace, now);
         }
     }
@@ -199,7 +202,7 @@ impl Shard {
         let session = self.sessions.get_mut(key);
         if let Some(user) = session.and_then(|session| session.user.take()) {
             let away_max = self.settings.connection.count_max;
-            self.users.leave(user, &self.rates.user, away_max, now);
+            self.users.leave(*user, &self.rates.user, away_max, now);
         }
     }
 }

@@ -101,6 +101,13 @@ impl Ring {
         }
     }
 
+    /// Lets go of all batches. Whoever was at the head is there still.
+    pub fn rest(&mut self) {
+        self.slots = VecDeque::new();
+        self.other_bytes = 0;
+        self.tail = self.head;
+    }
+
     /// The place after the newest batch.
     pub fn head(&self) -> Cursor {
         self.head
@@ -237,5 +244,13 @@ mod tests {
         ring.push(slot(8, 1, 2000));
         assert_eq!(ring.read(second).map(|_| ()), Err(Lapped));
         assert_eq!(ring.bytes(), 2000, "one batch is kept whatever its size");
+
+        let head = ring.head();
+        ring.rest();
+        assert_eq!(ring.footprint_bytes(), 0);
+        assert_eq!(ring.read(head).map(|read| read.is_none()), Ok(true));
+        assert_eq!(ring.cursor(8), None);
+        ring.push(slot(9, 1, 10));
+        assert_eq!(ring.cursor(9), Some(head));
     }
 }

@@ -37,8 +37,9 @@ pub struct Session {
     /// It wants to be told of documents that come and go.
     pub watch: Option<Box<Watch>>,
     /// The user that it is counted for, where users have a rate.
-    pub user: Option<UserId>,
-    pub meter: Meter,
+    pub user: Option<Box<UserId>>,
+    /// What has come of late, where connections have a rate.
+    pub meter: Option<Box<Meter>>,
     pub subscriptions: Vec<Subscription>,
     /// Open requests that wait for their document to be loaded.
     pub joining: usize,
@@ -136,8 +137,12 @@ pub enum Phase {
 }
 
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are sockets, and sessions are in boxes"
+)]
 pub enum Carrier {
-    Socket(Box<Socket>),
+    Socket(Socket),
     Link(Link),
 }
 
@@ -159,7 +164,7 @@ pub struct Socket {
     /// WebSocket control frames that go out before anything else.
     pub control: Vec<u8>,
     /// The WebSocket close frame that goes out last.
-    pub close: Option<(u16, String)>,
+    pub close: Option<Box<(u16, String)>>,
     /// What the socket did not take of the last send.
     pub unsent: Vec<u8>,
     /// It took less than it was given, and has not been writable since.
@@ -312,7 +317,7 @@ impl Session {
             asked: Asked::default(),
             watch: None,
             user: None,
-            meter: Meter::default(),
+            meter: None,
             subscriptions: Vec::new(),
             joining: 0,
             lists: 0,

@@ -47,7 +47,8 @@ pub use super::settings::{Authority, Settings};
 #[derive(Debug)]
 pub struct Shard {
     pub(super) settings: Settings,
-    pub(super) sessions: SlotMap<SessionKey, Session>,
+    /// Each in a box of its own: a table that has grown has room for many more.
+    pub(super) sessions: SlotMap<SessionKey, Box<Session>>,
     pub(super) documents: SlotMap<DocumentKey, Document>,
     pub(super) names: BTreeMap<Arc<str>, DocumentKey>,
     pub(super) handles: FxHashMap<u64, DocumentKey>,
@@ -211,9 +212,9 @@ impl Shard {
         let mut socket = Socket::new(arrival.transport, arrival.grant, now);
         self.ledger.input_bytes += arrival.token.as_ref().map_or(0, String::capacity);
         socket.token = arrival.token;
-        let carrier = Carrier::Socket(Box::new(socket));
+        let carrier = Carrier::Socket(socket);
         let session = Session::new(carrier, Phase::Greeting, manner, arrival.document);
-        let key = self.sessions.insert(session);
+        let key = self.sessions.insert(Box::new(session));
         self.set_session_alarm(key);
         if let Some(hello) = arrival.hello
             && let Err(refusal) = self.greet(key, hello, now)
@@ -239,7 +240,7 @@ impl Shard {
     /// The socket, which had taken less than it was given, can take more.
     pub fn handle_writable(&mut self, connection: ConnectionId) {
         let key = connection.into();
-        if let Some(socket) = self.sessions.get_mut(key).and_then(Session::socket_mut) {
+        if let Some(socket) = self.socket_of(key) {
             socket.is_full = false;
             self.mark_writable(key);
         }

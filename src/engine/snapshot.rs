@@ -8,6 +8,9 @@ use super::operations::PENDING_OVERHEAD_BYTES;
 use super::shard::Shard;
 use super::time::Instant;
 
+/// What an operation costs beside its own bytes, in the store and when it is read again.
+const REPLAY_OVERHEAD_BYTES: usize = 100;
+
 impl Shard {
     /// Takes a snapshot if enough has happened since the last one, and it costs no more than that did.
     pub(super) fn consider_snapshot(&mut self, document_key: DocumentKey, now: Instant) {
@@ -21,7 +24,10 @@ impl Shard {
         if is_time {
             open.snapshot.considered_at = now;
         }
-        if (is_due && open.pays_for_snapshot()) || open.snapshot.promise.is_some() {
+        let overhead_bytes = REPLAY_OVERHEAD_BYTES.saturating_mul(operations as usize);
+        let replay_bytes = open.snapshot.operation_bytes_since + overhead_bytes;
+        let is_affordable = replay_bytes >= open.snapshot_bytes();
+        if (is_due && is_affordable) || open.snapshot.promise.is_some() {
             self.take_snapshot(document_key, now);
         }
     }

@@ -92,8 +92,9 @@ impl Shard {
         if has_more {
             self.mark_writable(key);
         } else if transport == Transport::WebSocket
-            && let Some((code, reason)) = self.socket_of(key).and_then(|socket| socket.close.take())
+            && let Some(close) = self.socket_of(key).and_then(|socket| socket.close.take())
         {
+            let (code, reason) = *close;
             websocket::append_close(out, code, &reason);
         }
         self.count_output(key);

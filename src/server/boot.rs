@@ -101,6 +101,7 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     let observed = Observed {
         gauges,
         store: store.committer.counters(),
+        store_path: config.store.path.clone(),
     };
     let served = supervisor::await_start(&incoming, shards.len(), &reports).and_then(|()| {
         control.serve(doors.admin, Arc::clone(&lifecycle), observed, keeper)?;

@@ -363,6 +363,15 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_takes_little_here() {
+        // `tests/idle.rs` counts the engine's share, and has this much left for ours: a slot, of which a table that has
+        // grown has up to twice as many, and an entry of the map.
+        let entry_bytes = size_of::<(ConnectionId, Key)>() + 1;
+        let bytes = 2 * (size_of::<Connection>() + size_of::<u32>()) + 2 * entry_bytes;
+        assert!(bytes <= 256, "{bytes}");
+    }
+
+    #[test]
     fn only_requests_that_are_still_going_on_run_late() {
         let mut connections = Connections::default();
         let keys = [10, 20, 30].map(|ms| connections.insert_handshake(socket(), at(ms)));

@@ -1,13 +1,14 @@
 //! What the drivers count, and how the control thread gets to see it.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
 use crate::engine::shard::Metrics;
-use crate::store::CountersSnapshot;
+use crate::store::{CountersSnapshot, Disk};
 
 /// What a shard's driver has counted since its start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -70,6 +71,8 @@ impl Gauge {
 pub struct Observed {
     pub gauges: Vec<Arc<Gauge>>,
     pub store: Arc<crate::store::Counters>,
+    /// Where it is on disk.
+    pub store_path: PathBuf,
 }
 
 /// The name of a number, what it means, and whether it only rises.
@@ -208,6 +211,7 @@ impl fmt::Display for Observed {
             }
         }
         write_store(f, &self.store.snapshot())?;
+        write_disk(f, Disk::of(&self.store_path))?;
         writeln!(
             f,
             "# HELP process_resident_memory_bytes Memory of the process."
@@ -293,6 +297,23 @@ fn write_histogram(
     writeln!(f, "corelay_{name}_seconds_bucket{{le=\"+Inf\"}} {count}")?;
     writeln!(f, "corelay_{name}_seconds_sum {sum}")?;
     writeln!(f, "corelay_{name}_seconds_count {count}")
+}
+
+fn write_disk(f: &mut fmt::Formatter<'_>, disk: Disk) -> fmt::Result {
+    let gauges = [
+        gauge("store_table_bytes", "Tables on disk.", disk.tables_bytes),
+        gauge(
+            "store_journal_bytes",
+            "Journals on disk.",
+            disk.journals_bytes,
+        ),
+    ];
+    for (name, help, _, value) in gauges {
+        writeln!(f, "# HELP corelay_{name} {help}")?;
+        writeln!(f, "# TYPE corelay_{name} gauge")?;
+        writeln!(f, "corelay_{name} {value}")?;
+    }
+    Ok(())
 }
 
 /// 0 where the system does not say.

@@ -15,7 +15,8 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use fjall::{Keyspace, KeyspaceCreateOptions};
+use fjall::config::CompressionPolicy;
+use fjall::{CompressionType, Keyspace, KeyspaceCreateOptions};
 
 use crate::config;
 use crate::config::Durability;
@@ -255,13 +256,15 @@ impl Directory {
             .cache_size(config.cache_bytes as u64)
             .worker_threads(WORKER_THREADS)
             // No value is long enough to be compressed, and `journal` checks what is written as it stands.
-            .journal_compression(fjall::CompressionType::None)
+            .journal_compression(CompressionType::None)
             .open()?;
         let rows = database.keyspace("rows", || {
             KeyspaceCreateOptions::default()
                 .max_memtable_size((config.write_buffer_bytes / MEMTABLES) as u64)
                 // Names and numbers are nearly always there: filters of the last level would only cost memory.
                 .expect_point_read_hits(true)
+                // Keys and heads of rows are much alike, and what is written stays in the upper levels for long.
+                .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
         })?;
         Ok((database, rows))
     }

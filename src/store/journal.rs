@@ -61,6 +61,11 @@ pub enum JournalError {
     Damaged(String),
 }
 
+/// Whether the file of this name is one.
+pub fn is_journal(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "jnl")
+}
+
 /// Reads all journals in `database`, one at a time, each as a whole into memory.
 pub fn inspect(database: &Path) -> Result<Journals, JournalError> {
     let mut journals = Journals::default();
@@ -117,7 +122,7 @@ fn paths(database: &Path) -> Result<Vec<PathBuf>, JournalError> {
     let mut journals = Vec::new();
     for entry in fs::read_dir(database)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "jnl") {
+        if is_journal(&path) {
             let number: Option<u64> = path
                 .file_stem()
                 .and_then(|stem| stem.to_str()?.parse().ok());

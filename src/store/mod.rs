@@ -15,6 +15,7 @@ mod backend;
 pub mod committer;
 mod counters;
 mod directory;
+mod disk;
 mod documents;
 mod error;
 mod fjall;
@@ -35,6 +36,7 @@ pub use backend::{Backend, Committed, Reader, SWEEP_DOCUMENTS_MAX, Swept, Write}
 pub use committer::{CommitterHandle, ReplySink, StoreQueue};
 pub use counters::{Counters, CountersSnapshot};
 pub use directory::open;
+pub use disk::Disk;
 pub use error::StoreError;
 pub use fjall::FjallStore;
 pub use memory::MemoryStore;

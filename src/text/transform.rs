@@ -46,6 +46,10 @@ pub fn transform(a: &Operation, b: &Operation, side: Side) -> (Operation, Operat
 /// The first operation was made against the document before `since`, each later one against the result of the one
 /// before it. `since` has what the document has seen since, in order, each with the client id of its origin.
 /// Afterwards the first operation applies after the last of `since`, and each later one after the one before it.
+///
+/// It meets each of `since` on its own, in time that does not depend on the document. Composing them first would not do:
+/// of a text that replaces another one the composition says that it stands before the deleted place, and no longer that
+/// what was inserted in that place has met it at one point.
 pub fn transform_batch<'a>(
     batch: &mut [Operation],
     origin: u64,
@@ -229,6 +233,21 @@ mod tests {
         let (a, b) = (Operation::splice(1, 0, "a"), Operation::splice(1, 0, "b"));
         assert_eq!(a.rebased(&b, Side::of(4, 5)), a);
         assert_eq!(a.rebased(&b, Side::of(6, 5)), Operation::splice(2, 0, "a"));
+    }
+
+    #[test]
+    fn a_history_is_more_than_its_composition() {
+        let (delete, insert) = (Operation::splice(3, 5, ""), Operation::splice(3, 0, "y"));
+        let replace = delete.compose(&insert).expect("nothing is cut");
+        let late = Operation::splice(5, 0, "x");
+        for (origin, after_each) in [(1, 3), (3, 4)] {
+            let mut batch = [late.clone()];
+            transform_batch(&mut batch, origin, [(2, &delete), (2, &insert)]);
+            assert_eq!(batch, [Operation::splice(after_each, 0, "x")]);
+            let mut batch = [late.clone()];
+            transform_batch(&mut batch, origin, [(2, &replace)]);
+            assert_eq!(batch, [Operation::splice(4, 0, "x")]);
+        }
     }
 
     #[test]

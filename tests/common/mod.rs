@@ -244,17 +244,17 @@ impl Server {
         )
     }
 
-    /// The sum of a metric over the shards, as it was published last.
+    /// The sum of a metric over the shards, as it was published last, or the one there is.
     pub fn metric(&self, name: &str) -> u64 {
         let (status, text) = self.control("/metrics");
         assert_eq!(status, 200);
         let values = text.lines().filter_map(|line| {
             let rest = line.strip_prefix("corelay_")?.strip_prefix(name)?;
-            rest.strip_prefix("{shard=")?
-                .split_once("} ")?
-                .1
-                .parse::<u64>()
-                .ok()
+            let value = match rest.strip_prefix("{shard=") {
+                Some(series) => series.split_once("} ")?.1,
+                None => rest.strip_prefix(' ')?,
+            };
+            value.parse::<u64>().ok()
         });
         values.sum()
     }

@@ -13,6 +13,7 @@ use crate::fixture::Relay;
 use crate::requests::{close, log_batch, open, text_batch};
 
 const IDLE: Duration = Duration::from_secs(300);
+const SECOND: Duration = Duration::from_secs(1);
 const MOMENT: Duration = Duration::from_millis(1);
 
 /// The revisions of the snapshots that the store was given.
@@ -79,11 +80,57 @@ fn snapshots_cost_no_more_than_the_operations_did() {
     let mut written = 0;
     for clock in 1..200 {
         let edit = Operation::splice(7, 1, "y");
-        written += edit.encode().len();
+        // What an operation costs beside its own bytes is counted, too.
+        written += edit.encode().len() + 100;
         relay.send(ann, text_batch(notes, clock, clock, &[edit]));
     }
-    assert!(written < 20_000);
-    assert!(snapshots(&relay).len() <= 1, "{:?}", snapshots(&relay));
+    assert!((20_000..40_000).contains(&written));
+    let snapshots = snapshots(&relay);
+    assert_eq!(snapshots.len(), 2, "{snapshots:?}");
+}
+
+#[test]
+fn what_late_operations_need_is_let_go_when_a_document_is_quiet() {
+    let mut relay = Relay::with(1, |settings| settings.document.idle_timeout = SECOND);
+    let (ann, notes) = relay.joined("ann", "notes", "text");
+    let (ben, _) = relay.joined("ben", "notes", "text");
+    for clock in 0..2 {
+        let edit = Operation::splice(0, 0, "some text");
+        relay.send(ann, text_batch(notes, clock, clock, &[edit]));
+    }
+    relay.drain(ann);
+    relay.drain(ben);
+    let document_bytes = |relay: &Relay| relay.shards[0].metrics().document_bytes;
+    let busy = document_bytes(&relay);
+
+    relay.pass(SECOND);
+    assert!(document_bytes(&relay) < busy);
+    let edit = Operation::splice(0, 0, "late");
+    relay.send(ben, text_batch(notes, 0, 1, std::slice::from_ref(&edit)));
+    let nack = expect!(relay, ben, Nack);
+    assert_eq!(nack.code, ErrorCode::SyncConflict as i32);
+    relay.send(ben, text_batch(notes, 0, 2, &[edit]));
+    expect!(relay, ben, Ack);
+    assert_eq!(expect!(relay, ann, RemoteOps).revision, 3);
+    relay.assert_quiet(ann);
+    relay.assert_quiet(ben);
+}
+
+#[test]
+fn a_document_does_not_rest_while_somebody_reads_its_ring() {
+    let mut relay = Relay::with(1, |settings| settings.document.idle_timeout = SECOND);
+    let (ann, notes) = relay.joined("ann", "notes", "log");
+    let (ben, _) = relay.joined("ben", "notes", "log");
+    relay.limit(ben, 0);
+    for clock in 0..2 {
+        relay.send(ann, log_batch(notes, clock, ["an operation"]));
+    }
+    relay.pass(3 * SECOND);
+    relay.limit(ben, usize::MAX);
+    for revision in 1..=2 {
+        assert_eq!(expect!(relay, ben, RemoteOps).revision, revision);
+    }
+    relay.assert_quiet(ben);
 }
 
 #[test]

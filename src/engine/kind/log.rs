@@ -42,6 +42,8 @@ impl Kind for Log {
         Ok(())
     }
 
+    fn rest(&mut self) {}
+
     fn operations_stand_alone(&self) -> bool {
         true
     }

@@ -40,6 +40,9 @@ pub trait Kind: Debug {
     /// If it does not fit the state, which means that the store is not what was written.
     fn replay(&mut self, record: &OperationsRecord) -> Result<(), StateError>;
 
+    /// Lets go of what is needed for late operations only: none has come for a while.
+    fn rest(&mut self);
+
     /// Whether a client can use an operation without having all before it.
     fn operations_stand_alone(&self) -> bool;
 

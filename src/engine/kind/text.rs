@@ -183,6 +183,11 @@ impl Kind for TextKind {
             .map_err(|error| StateError(format!("revision {}: {error}", record.revision)))
     }
 
+    fn rest(&mut self) {
+        self.history = VecDeque::new();
+        self.history_bytes = 0;
+    }
+
     fn operations_stand_alone(&self) -> bool {
         false
     }

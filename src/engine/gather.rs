@@ -60,9 +60,9 @@ impl Gather<'_> {
             if subscription.is_once && subscription.pages.is_none() {
                 return Gathered::Done;
             }
-            if subscription.presence_cursor != Some(open.presence.head()) {
+            if subscription.presence_cursor != Some(open.presence.roster.head()) {
                 let cursor = &mut subscription.presence_cursor;
-                open.presence.gather(cursor, &self.voice, self.out);
+                open.presence.roster.gather(cursor, &self.voice, self.out);
             }
         }
         gathered

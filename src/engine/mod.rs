@@ -34,6 +34,7 @@ mod refusal;
 mod request;
 mod resume;
 mod ring;
+mod roster;
 pub mod route;
 mod session;
 mod settings;

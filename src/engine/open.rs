@@ -198,7 +198,7 @@ impl Shard {
                 read: joiner.permissions.read,
                 write: joiner.permissions.write,
             }),
-            presences: open.presence.full_set(client_id),
+            presences: open.presence.roster.full_set(client_id),
             color,
         };
         let is_due = !joiner.is_told
@@ -216,7 +216,7 @@ impl Shard {
             is_once: !joiner.wants.is_subscribing,
             takes_snapshots: joiner.wants.takes_snapshots,
             can_write: joiner.permissions.write && joiner.wants.is_subscribing,
-            presence_cursor: joiner.is_told.then(|| open.presence.head()),
+            presence_cursor: joiner.is_told.then(|| open.presence.roster.head()),
             is_warned: false,
         };
         // A snapshot of which not all has come begins anew.

@@ -22,6 +22,7 @@ use super::ring::Ring;
 use super::time::Instant;
 use super::timer::Alarm;
 use super::version::Versions;
+use super::voice::Topic;
 use super::waiting::Waiting;
 use super::wants::Wants;
 
@@ -177,6 +178,15 @@ impl Document {
         match &mut self.state {
             State::Open(open) => Some(open),
             State::Loading { .. } | State::Restoring { .. } => None,
+        }
+    }
+
+    pub fn topic(&self) -> Topic<'_> {
+        let open = self.open();
+        Topic {
+            name: &self.name,
+            kind_name: open.map_or("", |open| &open.kind_name),
+            queue_depth: open.map_or(0, |open| open.pending.len()),
         }
     }
 

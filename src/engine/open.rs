@@ -11,7 +11,7 @@ use super::key::SessionKey;
 use super::kind;
 use super::load::no_memory;
 use super::refusal::Refusal;
-use super::session::{Pages, Subscription};
+use super::session::{Pages, Progress, Subscription};
 use super::shard::Shard;
 use super::sync::resync;
 use super::time::Instant;
@@ -210,14 +210,16 @@ impl Shard {
             document: document_key,
             index: open.subscribers.len(),
             stage: start.stage,
-            placed_revision: open.durable_revision,
+            progress: Progress {
+                placed_revision: open.durable_revision,
+                presence_cursor: joiner.is_told.then(|| open.presence.roster.head()),
+                is_warned: false,
+            },
             pages: is_due.then(|| Box::new(pages)),
             upload: None,
             is_once: !joiner.wants.is_subscribing,
             takes_snapshots: joiner.wants.takes_snapshots,
             can_write: joiner.permissions.write && joiner.wants.is_subscribing,
-            presence_cursor: joiner.is_told.then(|| open.presence.roster.head()),
-            is_warned: false,
         };
         // A snapshot of which not all has come begins anew.
         self.drop_upload(key, document_key);

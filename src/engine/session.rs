@@ -210,9 +210,7 @@ pub struct Subscription {
     /// Where the document's list of subscribers has it.
     pub index: usize,
     pub stage: Stage,
-    /// The durable revision when its place was last set. The client's own batches up to there are sent to it like
-    /// anybody's: it asked for them, or their acknowledgement has been passed over.
-    pub placed_revision: u64,
+    pub progress: Progress,
     /// Its client waits for the page that says that it has caught up.
     pub pages: Option<Box<Pages>>,
     /// It ends with that page.
@@ -221,6 +219,14 @@ pub struct Subscription {
     pub upload: Option<Box<Upload>>,
     pub takes_snapshots: bool,
     pub can_write: bool,
+}
+
+/// What is known of a subscriber beside its place in the ring.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// The durable revision when its place was last set. The client's own batches up to there are sent to it like
+    /// anybody's: it asked for them, or their acknowledgement has been passed over.
+    pub placed_revision: u64,
     /// Up to where it has seen who is present. `None`: nobody yet.
     pub presence_cursor: Option<u64>,
     /// It has been warned, and gets no presence until it has caught up.

@@ -91,8 +91,8 @@ impl Shard {
         subscription.is_once |= !wants.is_subscribing;
         subscription.can_write &= wants.is_subscribing;
         subscription.takes_snapshots = wants.takes_snapshots;
-        subscription.placed_revision = open.durable_revision;
-        subscription.is_warned = false;
+        subscription.progress.placed_revision = open.durable_revision;
+        subscription.progress.is_warned = false;
         let next_clock = open.dedupe.next_clock(client_id);
         let from = wire::Position {
             epoch: self.settings.epoch,

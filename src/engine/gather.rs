@@ -74,6 +74,25 @@ impl Gather<'_> {
         gathered
     }
 
+    /// The same for a subscriber who is live, whoever has the ring and the roster.
+    pub fn live(
+        &mut self,
+        ring: &Ring,
+        roster: &Roster,
+        cursor: &mut Cursor,
+        progress: &mut Progress,
+        was_blocked: bool,
+    ) -> Gathered {
+        if was_blocked && let Some(lapped) = self.judge(ring, *cursor, progress) {
+            return lapped;
+        }
+        let gathered = self.slots(ring, cursor, progress);
+        if gathered == Gathered::All {
+            self.presence(roster, progress);
+        }
+        gathered
+    }
+
     /// Whether a subscriber that could not take anything has fallen too far behind, or nearly.
     fn judge(&mut self, ring: &Ring, cursor: Cursor, progress: &mut Progress) -> Option<Gathered> {
         let fanout = &self.settings.fanout;
@@ -150,6 +169,7 @@ impl Gather<'_> {
                     }
                     return gathered;
                 }
+                Stage::Edge(_) => return Gathered::All,
                 Stage::CatchUp {
                     next_revision,
                     ticket,

@@ -220,7 +220,9 @@ impl Shard {
             is_once: !joiner.wants.is_subscribing,
             takes_snapshots: joiner.wants.takes_snapshots,
             can_write: joiner.permissions.write && joiner.wants.is_subscribing,
+            stays: false,
         };
+        self.recall(key, document_key, false);
         // A snapshot of which not all has come begins anew.
         self.drop_upload(key, document_key);
         if let Some(existing) = self.sessions[key].subscription(document_key) {
@@ -231,6 +233,7 @@ impl Shard {
             };
         } else {
             self.subscribe(key, document_key, subscription);
+            self.check_busy(document_key);
         }
         if joiner.wants.is_subscribing {
             self.seat(key, document_key, now);

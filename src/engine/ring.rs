@@ -101,6 +101,15 @@ impl Ring {
         }
     }
 
+    /// Lets go of all batches; the next one will start at `next_revision`. Every cursor is overtaken.
+    pub fn restart(&mut self, next_revision: u64) {
+        self.slots.clear();
+        self.other_bytes = 0;
+        self.head.sequence += 1;
+        self.head.revision = next_revision;
+        self.tail = self.head;
+    }
+
     /// The place after the newest batch.
     pub fn head(&self) -> Cursor {
         self.head
@@ -206,6 +215,22 @@ mod tests {
         assert_eq!(ring.cursor(11), Some(ring.head()));
         assert_eq!(ring.cursor(12), None);
         assert_eq!(ring.cursor(7), None);
+    }
+
+    #[test]
+    fn whoever_read_a_ring_that_begins_anew_is_lapped() {
+        let mut ring = Ring::new(1, 4, 1000);
+        ring.push(slot(1, 2, 10));
+        let cursors = [ring.cursor(1).expect("there"), ring.head()];
+        ring.restart(9);
+        for cursor in cursors {
+            assert_eq!(ring.read(cursor).map(|_| ()), Err(Lapped));
+        }
+        assert_eq!(ring.bytes(), 0);
+        let cursor = ring.head();
+        ring.push(slot(9, 1, 10));
+        let read = ring.read(cursor).expect("not lapped");
+        assert_eq!(read.map(|(slot, _)| slot.first_revision), Some(9));
     }
 
     #[test]

@@ -57,6 +57,15 @@ pub enum News {
     Everybody(Vec<Arc<wire::UserPresence>>),
 }
 
+impl News {
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Changes(changes) => changes.len(),
+            Self::Everybody(everybody) => everybody.len(),
+        }
+    }
+}
+
 impl Slot {
     fn bytes(&self) -> usize {
         self.broadcast.frame_bytes() + self.broadcast.other_bytes()

@@ -12,6 +12,7 @@ use crate::codec::{websocket, wire};
 use super::bucket::Bucket;
 use super::census::Attendance;
 use super::directory::Watch;
+use super::edge::EdgeSubscription;
 use super::identity::{Identity, UserId};
 use super::inquiry::Unjudged;
 use super::key::{ConnectionId, DocumentKey};
@@ -187,6 +188,8 @@ pub struct Forward {
     pub frames: VecDeque<Bytes>,
     /// Of those, what has gone out and that shard has not been told.
     pub delivered_bytes: usize,
+    /// The documents of that shard whose edges here serve it.
+    pub edges: Vec<EdgeSubscription>,
 }
 
 /// The tie as seen from the other shard: a session whose socket is elsewhere.
@@ -219,6 +222,8 @@ pub struct Subscription {
     pub upload: Option<Box<Upload>>,
     pub takes_snapshots: bool,
     pub can_write: bool,
+    /// Its client's shard has no room for an edge.
+    pub stays: bool,
 }
 
 /// What is known of a subscriber beside its place in the ring.
@@ -283,6 +288,8 @@ impl Filter {
 pub enum Stage {
     /// It reads the ring.
     Live(Cursor),
+    /// It reads that of the document's edge on its client's shard. The number is that of its stay there.
+    Edge(u64),
     /// It gets operations from the store, until it reaches the ring.
     CatchUp {
         next_revision: u64,

@@ -67,6 +67,7 @@ impl Shard {
         reason: ResyncReason,
     ) -> Result<(), Refusal> {
         let start = self.start(key, document_key, wants)?;
+        self.recall(key, document_key, false);
         let document = &mut self.documents[document_key];
         let handle = document.handle;
         let open = document.open_mut().expect("subscribed to");

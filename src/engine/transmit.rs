@@ -64,6 +64,7 @@ impl Shard {
             let open = self.documents[document].open().expect("as before");
             self.mark_writable(open.subscribers[index]);
         }
+        self.mark_branches(document);
     }
 
     pub(super) fn transmit(&mut self, key: SessionKey, out: &mut Vec<u8>) {
@@ -126,6 +127,7 @@ impl Shard {
             voice.append(&Asked::default(), update, out);
         }
         let mut has_more = self.gather_forwarded(key, out, end);
+        has_more |= self.gather_edges(key, first, was_blocked, out, end);
         for offset in 0..subscriptions {
             let index = first.wrapping_add(offset) % subscriptions;
             let document = self.sessions[key].subscriptions[index].document;
@@ -152,6 +154,7 @@ impl Shard {
     /// Puts what a subscription that is about to end has not been sent among the session's replies, if its client
     /// takes what it is sent.
     pub(super) fn gather_last(&mut self, key: SessionKey, document: DocumentKey) {
+        self.recall(key, document, true);
         let session = &mut self.sessions[key];
         let mut subscriptions = session.subscriptions.iter();
         let index = subscriptions.position(|subscription| subscription.document == document);

@@ -173,7 +173,8 @@ impl Shard {
         }
     }
 
-    /// The subscription is served here again, from the newest batch on.
+    /// The subscription is served here again, from the newest batch on. How much it has been told of who is there is not
+    /// known, so it is told once more what has changed since it was handed over.
     fn leave_branch(&mut self, key: SessionKey, document_key: DocumentKey, shard: usize) {
         let document = &mut self.documents[document_key];
         let handle = document.handle;

@@ -132,7 +132,7 @@ impl Shard {
             session: key,
             stay,
             next_revision: head.revision,
-            placed_revision: subscription.progress.placed_revision,
+            progress: subscription.progress,
         }));
         let index = subscription.index;
         self.strike(document_key, None, index);
@@ -173,8 +173,7 @@ impl Shard {
         }
     }
 
-    /// The subscription is served here again, from the newest batch on. How much it has been told of who is there is not
-    /// known, so it is told once more what has changed since it was handed over.
+    /// The subscription is served here again, from the newest batch on.
     fn leave_branch(&mut self, key: SessionKey, document_key: DocumentKey, shard: usize) {
         let document = &mut self.documents[document_key];
         let handle = document.handle;
@@ -183,6 +182,8 @@ impl Shard {
         let subscription = self.sessions[key].subscription(document_key);
         let subscription = subscription.expect("its caller has seen it");
         subscription.stage = Stage::Live(head);
+        let branch = open.branch(shard).expect("it serves this one");
+        subscription.progress.presence_cursor = Some(branch.presence_cursor);
         let index = subscription.index;
         self.strike(document_key, Some(shard), index);
         self.enlist(key, document_key, None);
@@ -215,6 +216,9 @@ impl Shard {
         }
         subscription.stays |= !returned.is_lapped;
         self.leave_branch(key, document_key, shard);
+        let subscription = self.sessions[key].subscription(document_key);
+        let subscription = subscription.expect("as before");
+        subscription.progress.presence_cursor = returned.presence_cursor;
         let open = self.documents[document_key].open();
         let cursor = open
             .expect("subscribed to")

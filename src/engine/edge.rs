@@ -8,14 +8,12 @@
 
 use std::sync::Arc;
 
-use crate::codec::wire;
-
 use super::gather::{Gather, Gathered};
 use super::identity::Identity;
 use super::key::{ConnectionId, SessionKey};
 use super::lane::MeshMessage;
 use super::ring::{Cursor, Ring, Slot};
-use super::roster::{News, Roster};
+use super::roster::{Everybody, News, Roster};
 use super::route;
 use super::session::Progress;
 use super::shard::Shard;
@@ -35,7 +33,7 @@ pub enum EdgeMessage {
         session: SessionKey,
         stay: u64,
         next_revision: u64,
-        placed_revision: u64,
+        progress: Progress,
     },
     /// The document's shard goes on with this subscriber.
     Leave {
@@ -58,7 +56,7 @@ pub struct Opening {
     pub kind_name: Arc<str>,
     pub next_revision: u64,
     /// Who is present.
-    pub everybody: Vec<Arc<wire::UserPresence>>,
+    pub everybody: Everybody,
 }
 
 /// What is new.
@@ -82,6 +80,8 @@ pub struct Returned {
     pub stay: u64,
     /// It has everything up to here.
     pub revision: u64,
+    /// Up to where it has been told who is present.
+    pub presence_cursor: Option<u64>,
     /// It was overtaken. Otherwise there is no room for the edge.
     pub is_lapped: bool,
 }
@@ -140,6 +140,7 @@ impl EdgeSubscription {
             document: self.document,
             stay: self.stay,
             revision: self.cursor.revision - 1,
+            presence_cursor: self.progress.presence_cursor,
             is_lapped,
         }
     }
@@ -167,13 +168,14 @@ impl Shard {
                 session,
                 stay,
                 next_revision,
-                placed_revision,
+                progress,
             } => {
                 let Some(edge) = self.edges.get(&document) else {
                     let returned = Returned {
                         document,
                         stay,
                         revision: next_revision - 1,
+                        presence_cursor: progress.presence_cursor,
                         is_lapped: false,
                     };
                     return self.return_subscriber(connection, returned);
@@ -184,11 +186,7 @@ impl Shard {
                     session,
                     stay,
                     cursor: edge.ring.head(),
-                    progress: Progress {
-                        placed_revision,
-                        presence_cursor: Some(edge.roster.head()),
-                        is_warned: false,
-                    },
+                    progress,
                 };
                 assert_eq!(subscription.cursor.revision, next_revision, "no gap");
                 self.join_edge_here(connection.into(), subscription);
@@ -198,9 +196,7 @@ impl Shard {
                 document,
                 gets_rest,
             } => {
-                if gets_rest {
-                    self.gather_rest(connection.into(), document);
-                }
+                self.gather_rest(connection.into(), document, gets_rest);
                 self.leave_edge(connection.into(), document);
             }
             EdgeMessage::Close { document } => self.close_edge(document),
@@ -443,22 +439,29 @@ impl Shard {
         Some((forward, index))
     }
 
-    /// Puts what a subscriber that is about to leave has not been sent among the session's replies, after what came for
-    /// it before, if its client takes what it is sent.
-    fn gather_rest(&mut self, key: SessionKey, document: u64) {
-        let session = self.sessions.get(key);
-        if session.is_none_or(|session| session.is_blocked()) {
-            return;
-        }
-        let Some(place) = self.place_of(key, document) else {
+    /// Puts among the session's replies what a subscriber that is about to leave has not been told of who is present, and,
+    /// if it gets the rest and takes what it is sent, what it lacks of the ring; after what came for it before.
+    fn gather_rest(&mut self, key: SessionKey, document: u64, gets_rest: bool) {
+        let Some((forward, index)) = self.place_of(key, document) else {
             return;
         };
+        let edge = &self.edges[&document];
+        let (head, presence_head) = (edge.ring.head(), edge.roster.head());
+        let is_blocked = self.sessions[key].is_blocked();
+        let place = &mut self.edges_by(key, forward)[index];
+        if !gets_rest || is_blocked {
+            place.cursor = head;
+        }
+        if place.cursor == head && place.progress.presence_cursor == Some(presence_head) {
+            return;
+        }
         let mut replies = std::mem::take(&mut self.sessions[key].replies);
         self.gather_forwarded(key, &mut replies, usize::MAX);
         let end = replies.len() + self.settings.fanout.flush_bytes_max;
-        self.gather_edge(key, place, false, &mut replies, end);
+        self.gather_edge(key, (forward, index), false, &mut replies, end);
         self.sessions[key].replies = replies;
         self.mark_writable(key);
         self.count_output(key);
+        self.check_output(key, self.now);
     }
 }

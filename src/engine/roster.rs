@@ -43,7 +43,7 @@ struct Told {
 #[derive(Debug)]
 pub struct Change {
     pub client_id: u64,
-    /// `None`: it has left.
+    /// Its newest. `None`: it has left.
     pub state: Option<Arc<wire::UserPresence>>,
     /// As the others get it.
     pub broadcast: Broadcast,
@@ -53,15 +53,23 @@ pub struct Change {
 #[derive(Debug)]
 pub enum News {
     Changes(Vec<Change>),
-    /// The ring has gone on too far: this is who is there.
-    Everybody(Vec<Arc<wire::UserPresence>>),
+    /// The ring has gone on too far.
+    Everybody(Everybody),
+}
+
+/// Who is there.
+#[derive(Debug)]
+pub struct Everybody {
+    states: Vec<Arc<wire::UserPresence>>,
+    /// How many changes there have been.
+    sequence: u64,
 }
 
 impl News {
     pub fn len(&self) -> usize {
         match self {
             Self::Changes(changes) => changes.len(),
-            Self::Everybody(everybody) => everybody.len(),
+            Self::Everybody(everybody) => everybody.states.len(),
         }
     }
 }
@@ -97,9 +105,12 @@ impl Roster {
         others.map(|(_, told)| (*told.state).clone()).collect()
     }
 
-    pub fn everybody(&self) -> Vec<Arc<wire::UserPresence>> {
+    pub fn everybody(&self) -> Everybody {
         let told = self.told.values();
-        told.map(|told| Arc::clone(&told.state)).collect()
+        Everybody {
+            states: told.map(|told| Arc::clone(&told.state)).collect(),
+            sequence: self.sequence,
+        }
     }
 
     pub fn push(&mut self, change: Change) {
@@ -122,14 +133,14 @@ impl Roster {
         }
     }
 
-    /// These are there, and nobody else. All subscribers are overtaken.
-    pub fn replace(&mut self, everybody: Vec<Arc<wire::UserPresence>>) {
+    /// These are there, and nobody else. Whoever has not seen as many changes is overtaken.
+    pub fn replace(&mut self, everybody: Everybody) {
         self.ring.clear();
         self.ring_bytes = 0;
         self.told.clear();
         self.state_bytes = 0;
-        self.sequence += 1;
-        for state in everybody {
+        self.sequence = everybody.sequence;
+        for state in everybody.states {
             self.set(state.client_id, Some(state));
         }
     }
@@ -146,19 +157,14 @@ impl Roster {
         self.state_bytes -= before.map_or(0, |before| held_bytes(&before.state));
     }
 
-    /// The changes from `seen` on, without those that later ones stand for. `None`: some of them are no longer there.
-    fn since(&self, seen: u64) -> Option<impl Iterator<Item = &Slot>> {
+    /// The changes from `seen` on, each with its place. `None`: some of them are no longer there.
+    fn since(&self, seen: u64) -> Option<impl Iterator<Item = (u64, &Slot)>> {
         let oldest = self.sequence - self.ring.len() as u64;
         let skipped = usize::try_from(seen.checked_sub(oldest)?).expect("within the ring");
-        let slots = (seen..).zip(self.ring.range(skipped..));
-        let newest = slots.filter(|(sequence, slot)| {
-            let told = self.told.get(&slot.client_id);
-            told.is_none_or(|told| told.sequence == *sequence)
-        });
-        Some(newest.map(|(_, slot)| slot))
+        Some((seen..).zip(self.ring.range(skipped..)))
     }
 
-    /// What has changed from `seen` on.
+    /// What another roster of the same document needs that is at `seen`.
     pub fn news(&self, seen: u64) -> News {
         let change = |slot: &Slot| Change {
             client_id: slot.client_id,
@@ -169,7 +175,7 @@ impl Roster {
             broadcast: slot.broadcast.clone(),
         };
         match self.since(seen) {
-            Some(slots) => News::Changes(slots.map(change).collect()),
+            Some(slots) => News::Changes(slots.map(|(_, slot)| change(slot)).collect()),
             None => News::Everybody(self.everybody()),
         }
     }
@@ -186,8 +192,12 @@ impl Roster {
     pub fn gather(&self, cursor: &mut Option<u64>, voice: &Voice<'_>, out: &mut Vec<u8>) {
         let client_id = voice.client_id();
         if let Some(slots) = cursor.and_then(|seen| self.since(seen)) {
-            for slot in slots.filter(|slot| slot.client_id != client_id) {
-                voice.append_broadcast(&slot.broadcast, None, out);
+            for (sequence, slot) in slots {
+                let newest = self.told.get(&slot.client_id);
+                let is_superseded = newest.is_some_and(|told| told.sequence != sequence);
+                if slot.client_id != client_id && !is_superseded {
+                    voice.append_broadcast(&slot.broadcast, None, out);
+                }
             }
         } else {
             let presences = self.full_set(client_id);

@@ -237,10 +237,10 @@ tables! {
         lag_bytes_max: usize = size(MIB), Bytes(4 * KIB..=GIB);
         /// How much of either limit brings the warning, past which the subscriber gets no presence.
         warning_percent: u64 = 80, Percent(1..=99);
-        /// From this many subscribers on, a document is served by all shards: those who connect from then on stay on the
-        /// shard that accepts them, and each shard sends to its own. Every shard keeps rings of such a document, and what
-        /// is written comes to their subscribers a message between two shards later. Below it, one shard sends to all, which spares
-        /// that. "off": always. It has no effect with one shard.
+        /// A document with so many subscribers is served by all shards: who connects to it from then on stays on the shard
+        /// that accepts the connection, and each shard sends to its own. That spreads the sends, and costs a ring on each
+        /// shard and a message between two of them for each event. At 256 one shard sends for about a millisecond, far
+        /// longer than it takes to wake another. "off": one shard sends to all, however many they are.
         edge_subscribers_min: Option<usize> = Some(256), OrOff(Count(1..=1_000_000));
         /// The most bytes of one send to one subscriber. More means fewer sends to a busy one, and longer turns.
         flush_bytes_max: usize = size(64 * KIB), Bytes(KIB..=16 * MIB);

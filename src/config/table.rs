@@ -281,7 +281,7 @@ tables! {
         /// What one read from the store brings to a client that catches up. A client that leaves more than this unread is
         /// not read either.
         catch_up_page_bytes: usize = size(256 * KIB), Bytes(4 * KIB..=16 * MIB);
-        /// Bytes on their way between two shards for one connection, in each direction.
+        /// Bytes on their way between two shards for one connection, in each direction, and for one busy document.
         lane_window_bytes: usize = size(256 * KIB), Bytes(4 * KIB..=16 * MIB);
     }
 

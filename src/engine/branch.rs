@@ -5,8 +5,8 @@
 //! itself a subscriber of the ring: it has a place in it, takes what is new in one message for all of its own
 //! subscribers, and is overtaken if its shard takes nothing for too long.
 //!
-//! In the lane to a shard, what its edges get goes before what its links get, so that an edge and a subscriber that is
-//! handed to it are at the same revision.
+//! A subscriber is handed over where both it and the edge have everything. Nothing is on the way then that the edge would
+//! get later: in the lane to a shard, what its edges get goes before what its links get.
 
 use std::sync::Arc;
 
@@ -27,6 +27,8 @@ pub struct Branch {
     /// What the edge has.
     cursor: Cursor,
     presence_cursor: u64,
+    /// How many more bytes may be on their way to it; one batch may overdraw it.
+    credit_bytes: i64,
     is_queued: bool,
 }
 
@@ -76,11 +78,18 @@ impl Shard {
             let document_key = subscription.document;
             let open = self.documents[document_key].open();
             let open = open.expect("subscribed to");
-            let has_everything = matches!(subscription.stage, Stage::Live(cursor)
-                if cursor == open.ring.head()
-                    && subscription.progress.presence_cursor == Some(open.presence.roster.head()));
+            let has_everything = |cursor: Cursor, presence_cursor: Option<u64>| {
+                cursor == open.ring.head() && presence_cursor == Some(open.presence.roster.head())
+            };
+            let presence_cursor = subscription.progress.presence_cursor;
+            let is_ready = matches!(subscription.stage, Stage::Live(cursor)
+                if has_everything(cursor, presence_cursor) && subscription.pages.is_none());
+            let mut branches = open.branches.iter();
+            let branch = branches.find(|branch| branch.shard == shard);
+            let is_edge_ready = branch
+                .is_none_or(|branch| has_everything(branch.cursor, Some(branch.presence_cursor)));
             let is_staying = subscription.stays || subscription.is_once;
-            if open.is_busy && has_everything && !is_staying && subscription.pages.is_none() {
+            if open.is_busy && is_ready && is_edge_ready && !is_staying {
                 self.join_edge(key, document_key, shard, connection);
             }
         }
@@ -99,29 +108,23 @@ impl Shard {
         let (handle, name) = (document.handle, Arc::clone(&document.name));
         let open = document.open_mut().expect("subscribed to");
         let head = open.ring.head();
-        let presence_head = open.presence.roster.head();
         let replies = &mut self.outboxes[shard].replies;
-        match open.branch(shard) {
-            Some(branch) => assert!(
-                branch.cursor == head && branch.presence_cursor == presence_head,
-                "what a branch gets goes before what links get"
-            ),
-            None => {
-                replies.push_back(MeshMessage::Edge(EdgeMessage::Open(Box::new(Opening {
-                    document: handle,
-                    name,
-                    kind_name: Arc::clone(&open.kind_name),
-                    next_revision: head.revision,
-                    everybody: open.presence.roster.everybody(),
-                }))));
-                open.branches.push(Branch {
-                    shard,
-                    subscribers: Vec::new(),
-                    cursor: head,
-                    presence_cursor: presence_head,
-                    is_queued: false,
-                });
-            }
+        if open.branch(shard).is_none() {
+            replies.push_back(MeshMessage::Edge(EdgeMessage::Open(Box::new(Opening {
+                document: handle,
+                name,
+                kind_name: Arc::clone(&open.kind_name),
+                next_revision: head.revision,
+                everybody: open.presence.roster.everybody(),
+            }))));
+            open.branches.push(Branch {
+                shard,
+                subscribers: Vec::new(),
+                cursor: head,
+                presence_cursor: open.presence.roster.head(),
+                credit_bytes: self.settings.memory.lane_window_bytes as i64,
+                is_queued: false,
+            });
         }
         let subscription = self.sessions[key].subscription(document_key);
         let subscription = subscription.expect("its caller has seen it");
@@ -145,7 +148,7 @@ impl Shard {
         let Some((shard, connection)) = self.edge_of(key, document_key) else {
             return;
         };
-        let update = gets_rest.then(|| self.branch_update(document_key, shard));
+        let update = gets_rest.then(|| self.branch_update(document_key, shard, usize::MAX));
         let document = self.documents[document_key].handle;
         let leave = MeshMessage::Edge(EdgeMessage::Leave {
             connection,
@@ -237,18 +240,33 @@ impl Shard {
     pub(super) fn mark_branches(&mut self, document_key: DocumentKey) {
         let open = self.documents[document_key].open_mut();
         for branch in &mut open.expect("it has subscribers").branches {
-            if !branch.is_queued {
+            if !branch.is_queued && branch.credit_bytes > 0 {
                 branch.is_queued = true;
                 self.outboxes[branch.shard].branches.push_back(document_key);
             }
         }
     }
 
-    /// What a document's edge on the shard has not been told.
+    /// So many more bytes may go to an edge.
+    pub(super) fn credit_branch(&mut self, handle: u64, shard: usize, bytes: usize) {
+        let Some(document_key) = self.handles.get(&handle).copied() else {
+            return;
+        };
+        let bytes_max = self.settings.memory.lane_window_bytes as i64;
+        let open = self.documents[document_key].open_mut();
+        if let Some(branch) = open.and_then(|open| open.branch(shard)) {
+            // Some of it may have been given to another edge that was there before.
+            branch.credit_bytes = bytes_max.min(branch.credit_bytes + bytes as i64);
+            self.mark_branches(document_key);
+        }
+    }
+
+    /// What a document's edge on the shard has not been told, up to about so many bytes.
     pub(super) fn branch_update(
         &mut self,
         document_key: DocumentKey,
         shard: usize,
+        bytes_max: usize,
     ) -> Option<MeshMessage> {
         let document = self.documents.get_mut(document_key)?;
         let handle = document.handle;
@@ -262,35 +280,42 @@ impl Shard {
         } = open;
         let branch = branches.iter_mut().find(|branch| branch.shard == shard)?;
         branch.is_queued = false;
-        let mut slots = Vec::new();
-        let mut restarts_at = None;
-        loop {
+        let mut update = Update {
+            document: handle,
+            restarts_at: None,
+            slots: Vec::new(),
+            news: None,
+            bytes: 0,
+            queue_depth,
+        };
+        while update.bytes < bytes_max {
             match ring.read(branch.cursor) {
                 Ok(None) => break,
                 Ok(Some((slot, next))) => {
-                    slots.push(slot.clone());
+                    update.bytes += slot.bytes();
+                    update.slots.push(slot.clone());
                     branch.cursor = next;
                 }
                 Err(Lapped) => {
                     branch.cursor = ring.head();
-                    restarts_at = Some(branch.cursor.revision);
+                    update.restarts_at = Some(branch.cursor.revision);
                 }
             }
         }
         let presence_head = presence.roster.head();
-        let news = (branch.presence_cursor != presence_head)
-            .then(|| presence.roster.news(branch.presence_cursor));
-        branch.presence_cursor = presence_head;
-        let is_news = !slots.is_empty() || restarts_at.is_some() || news.is_some();
-        is_news.then(|| {
-            MeshMessage::Edge(EdgeMessage::Update(Box::new(Update {
-                document: handle,
-                restarts_at,
-                slots,
-                news,
-                queue_depth,
-            })))
-        })
+        if branch.presence_cursor != presence_head {
+            let news = presence.roster.news(branch.presence_cursor);
+            update.bytes += news.bytes();
+            update.news = Some(news);
+            branch.presence_cursor = presence_head;
+        }
+        branch.credit_bytes -= update.bytes as i64;
+        if branch.cursor != ring.head() {
+            self.mark_branches(document_key);
+        }
+        let is_news =
+            !update.slots.is_empty() || update.restarts_at.is_some() || update.news.is_some();
+        is_news.then(|| MeshMessage::Edge(EdgeMessage::Update(Box::new(update))))
     }
 
     /// Takes a subscriber off a document's list of those who are served here, or by that shard.

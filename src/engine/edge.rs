@@ -69,6 +69,8 @@ pub struct Update {
     pub slots: Vec<Slot>,
     /// Presences, if there are any.
     pub news: Option<News>,
+    /// What it takes in memory.
+    pub bytes: usize,
     /// Batches that wait for the store.
     pub queue_depth: usize,
 }
@@ -94,6 +96,8 @@ pub struct Edge {
     ring: Ring,
     roster: Roster,
     subscribers: Vec<SessionKey>,
+    /// What has come and the document's shard has not been told.
+    taken_bytes: usize,
     /// What it holds of the budget for documents, as last counted.
     counted_bytes: usize,
 }
@@ -222,6 +226,7 @@ impl Shard {
             ring,
             roster,
             subscribers: Vec::new(),
+            taken_bytes: 0,
             counted_bytes: 0,
         };
         self.edges.insert(opening.document, edge);
@@ -233,6 +238,14 @@ impl Shard {
             return;
         };
         edge.queue_depth = update.queue_depth;
+        edge.taken_bytes += update.bytes;
+        if edge.taken_bytes >= self.settings.memory.lane_window_bytes / 4 {
+            let document = update.document;
+            let bytes = std::mem::take(&mut edge.taken_bytes);
+            let shard = route::shard_of_handle(document, self.settings.shards);
+            let requests = &mut self.outboxes[shard].requests;
+            requests.push_back(MeshMessage::EdgeCredit { document, bytes });
+        }
         if let Some(revision) = update.restarts_at {
             edge.ring.restart(revision);
         }

@@ -45,6 +45,8 @@ pub enum MeshMessage {
     Announce(Announcement),
     /// A document of the sending shard has many subscribers, or no longer.
     Busy { name: Arc<str>, is_busy: bool },
+    /// Home to other: so many more bytes may come to the edge of this document.
+    EdgeCredit { document: u64, bytes: usize },
     /// Home to other: an edge no longer serves this client.
     Return {
         connection: ConnectionId,

@@ -130,6 +130,9 @@ impl Shard {
             }
             MeshMessage::Announce(announcement) => self.hear(announcement),
             MeshMessage::Busy { name, is_busy } => self.hear_busy(name, is_busy),
+            MeshMessage::EdgeCredit { document, bytes } => {
+                self.credit_branch(document, from, bytes);
+            }
             MeshMessage::Return {
                 connection,
                 returned,
@@ -239,7 +242,8 @@ impl Shard {
                 return Some(message);
             }
             if let Some(document) = outbox.branches.pop_front() {
-                match self.branch_update(document, to) {
+                let window = self.settings.memory.lane_window_bytes;
+                match self.branch_update(document, to, window) {
                     Some(message) => return Some(message),
                     None => continue,
                 }

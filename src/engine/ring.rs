@@ -29,6 +29,11 @@ pub struct Slot {
 }
 
 impl Slot {
+    /// What it takes in memory beside itself.
+    pub fn bytes(&self) -> usize {
+        self.broadcast.frame_bytes() + self.broadcast.other_bytes()
+    }
+
     /// The revision after the last operation.
     pub fn end_revision(&self) -> u64 {
         self.first_revision + u64::from(self.count)

@@ -66,11 +66,29 @@ pub struct Everybody {
 }
 
 impl News {
+    /// What it takes in memory, as if it shared none.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Changes(changes) => changes.iter().map(Change::bytes).sum(),
+            Self::Everybody(everybody) => {
+                let states = everybody.states.iter();
+                states.map(|state| held_bytes(state)).sum()
+            }
+        }
+    }
+
     pub fn len(&self) -> usize {
         match self {
             Self::Changes(changes) => changes.len(),
             Self::Everybody(everybody) => everybody.states.len(),
         }
+    }
+}
+
+impl Change {
+    fn bytes(&self) -> usize {
+        let state = self.state.as_ref().map_or(0, |state| held_bytes(state));
+        self.broadcast.frame_bytes() + self.broadcast.other_bytes() + state
     }
 }
 

@@ -1,7 +1,7 @@
 //! Busy documents: subscribers who are connected to another shard are served there, and notice nothing of it.
 
 use corelay::codec::wire::{self, ErrorCode, event, request};
-use corelay::engine::shard::{Settings, Transport};
+use corelay::engine::shard::{Lane, Settings, Transport};
 use serde_json::json;
 
 use crate::expect;
@@ -381,4 +381,69 @@ fn presence_goes_round_over_edges_and_who_leaves_is_gone() {
     assert!(update.full);
     assert_eq!(update.presences.len(), 19 + 17, "everybody but itself");
     relay.assert_quiet(others[1]);
+}
+
+#[test]
+fn so_much_is_on_its_way_to_an_edge_and_no_more() {
+    let mut relay = relay(|settings| settings.memory.lane_window_bytes = 20_000);
+    let (ann, others, notes) = room(&mut relay, 3);
+    relay.is_mesh_held = true;
+    let mut taken = Vec::new();
+    for clock in 0..100 {
+        relay.send(ann, log_batch(notes, clock, [vec![0; 5000]]));
+        taken.extend(relay.shards[1].poll_mesh(0, Lane::Reply));
+    }
+    assert_eq!(taken.len(), 4, "the window is full");
+    let now = relay.now();
+    for message in taken {
+        relay.shards[0].handle_mesh(1, message, now);
+    }
+    relay.release_mesh();
+    for other in others {
+        assert_eq!(read(&mut relay, other, 1), (101, 0));
+    }
+}
+
+#[test]
+fn what_an_edge_says_of_an_earlier_stay_is_void() {
+    let mut relay = relay(|settings| {
+        settings.fanout.lag_operations_max = 100;
+        settings.fanout.ring_slots = 200;
+    });
+    let (ann, others, notes) = room(&mut relay, 1);
+    let ben = others[0];
+    relay.limit(ben, 0);
+    for clock in 0..150 {
+        relay.send(ann, log_batch(notes, clock, ["x"]));
+    }
+    // It asks to be brought up to date, and then its edge finds that it was overtaken.
+    relay.is_mesh_held = true;
+    let have = wire::Position {
+        epoch: 1,
+        revision: 1,
+    };
+    relay.send(
+        ben,
+        request::Body::SyncRequest(wire::SyncRequest {
+            document: notes,
+            have: Some(have),
+            ..Default::default()
+        }),
+    );
+    relay.limit(ben, usize::MAX);
+    assert_eq!(edge_subscribers(&relay), [0, 0]);
+    let now = relay.now();
+    let asked = relay.shards[0].poll_mesh(1, Lane::Request);
+    relay.shards[1].handle_mesh(0, asked.expect("the request"), now);
+    for _ in 0..3 {
+        relay.settle();
+        while let Some(answer) = relay.shards[1].poll_mesh(0, Lane::Reply) {
+            relay.shards[0].handle_mesh(1, answer, now);
+        }
+    }
+    assert_eq!(edge_subscribers(&relay), [1, 0], "it is there again");
+    relay.release_mesh();
+    assert_eq!(edge_subscribers(&relay), [1, 0], "and stays");
+    relay.send(ann, log_batch(notes, 150, ["x"]));
+    assert_eq!(read(&mut relay, ben, 1), (152, 1));
 }

@@ -4,6 +4,7 @@ mod common;
 
 use common::Server;
 use common::client::Client;
+use common::events::Events;
 use corelay::codec::wire::event::Body;
 use corelay::engine::route::shard_of;
 
@@ -119,6 +120,73 @@ fn revisions(event: Body) -> Option<(u64, u64, u64)> {
         Body::Error(error) => panic!("{error:?}"),
         _ => None,
     }
+}
+
+#[test]
+fn a_busy_document_is_served_by_both_shards() {
+    let server = Server::spawn(&["shards.cores=2", "fanout.edge_subscribers_min=4"]);
+    let path = format!("/ws/documents/{}", document_on(0));
+    let mut clients: Vec<_> = (1..=40)
+        .map(|number| {
+            let mut client = Client::websocket(&server, &path);
+            client.hello(number);
+            let handle = client.open("").document;
+            (client, handle)
+        })
+        .collect();
+    let stream_path = format!("/events/documents/{}", document_on(0));
+    let mut streams: Vec<_> = (41..=50)
+        .map(|number| {
+            let mut stream = Events::of(&server, number, &stream_path);
+            stream.expect_caught_up();
+            stream
+        })
+        .collect();
+    let elsewhere = |name: &str| {
+        let (_, text) = server.control("/metrics");
+        let line = format!("corelay_{name}{{shard=\"1\"}} ");
+        let value = text.lines().find_map(|it| it.strip_prefix(&line));
+        value
+            .expect("it is there")
+            .parse::<u64>()
+            .expect("a number")
+    };
+    let there = server.wait_for("subscribers at the edge", || {
+        Some(elsewhere("edge_subscribers")).filter(|there| *there > 0)
+    });
+    assert!(
+        there <= 50 - 4,
+        "the first were moved to the document's shard"
+    );
+    const ROUNDS: u64 = 20;
+    for round in 0..ROUNDS {
+        for (client, handle) in &mut clients {
+            client.send(*handle, round + 1, round, &["1"]);
+        }
+    }
+    for (client, _) in &mut clients {
+        let mut next = 1;
+        while next <= ROUNDS * 40 {
+            let (_, first, count) = client.expect("a revision", revisions);
+            assert_eq!(first, next);
+            next += count;
+        }
+    }
+    for stream in &mut streams {
+        let mut next = 1;
+        while next <= ROUNDS * 40 {
+            let remote = stream.expect("remote_ops");
+            assert_eq!(remote.json["payload"]["revision"], next);
+            let operations = remote.json["payload"]["operations"].as_array();
+            next += operations.expect("a batch").len() as u64;
+        }
+    }
+    let carried = server.wait_for("what was carried", || {
+        let carried = elsewhere("edge_events_total");
+        (carried >= ROUNDS * 40).then_some(carried)
+    });
+    assert_eq!(carried, ROUNDS * 40, "each batch crosses once");
+    assert!(elsewhere("deliveries_total") >= ROUNDS * 40);
 }
 
 #[test]

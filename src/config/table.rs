@@ -240,6 +240,11 @@ tables! {
         lag_bytes_max: usize = size(MIB), Bytes(4 * KIB..=GIB);
         /// How much of either limit brings the warning, past which the subscriber gets no presence.
         warning_percent: u64 = 80, Percent(1..=99);
+        /// A document with so many subscribers is served by all shards: who connects to it from then on stays on the shard
+        /// that accepts the connection, and each shard sends to its own. That spreads the sends, and costs a ring on each
+        /// shard and a message between two of them for each event. At 256 one shard sends for about a millisecond, far
+        /// longer than it takes to wake another. "off": one shard sends to all, however many they are.
+        edge_subscribers_min: Option<usize> = Some(256), OrOff(Count(1..=1_000_000));
         /// The most bytes of one send to one subscriber. More means fewer sends to a busy one, and longer turns.
         flush_bytes_max: usize = size(64 * KIB), Bytes(KIB..=16 * MIB);
         /// How long a shard that has something to send waits for more, in microseconds. It means fewer sends, and that
@@ -283,7 +288,7 @@ tables! {
         /// What one read from the store brings to a client that catches up. A client that leaves more than this unread is
         /// not read either.
         catch_up_page_bytes: usize = size(256 * KIB), Bytes(4 * KIB..=16 * MIB);
-        /// Bytes on their way between two shards for one connection, in each direction.
+        /// Bytes on their way between two shards for one connection, in each direction, and for one busy document.
         lane_window_bytes: usize = size(256 * KIB), Bytes(4 * KIB..=16 * MIB);
     }
 

@@ -147,7 +147,10 @@ impl Shard {
         let open = document.open_mut().expect("it is being deleted");
         let deletion = open.deletion.take();
         let (kind, counted_bytes) = (open.kind_name.clone(), open.stored_bytes);
-        let subscribers = open.subscribers.clone();
+        let mut subscribers = open.subscribers.clone();
+        for branch in &open.branches {
+            subscribers.extend_from_slice(&branch.subscribers);
+        }
         for session in subscribers {
             self.gather_last(session, document_key);
             self.reply(session, Refusal::DocumentDeleted.close(handle));

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::auth::Permissions;
 use crate::store::DocumentRef;
 
+use super::branch::Branch;
 use super::census::Tenant;
 use super::dedupe::Dedupe;
 use super::deletion::Deletion;
@@ -22,6 +23,7 @@ use super::ring::Ring;
 use super::time::Instant;
 use super::timer::Alarm;
 use super::version::Versions;
+use super::voice::Topic;
 use super::waiting::Waiting;
 use super::wants::Wants;
 
@@ -90,8 +92,13 @@ pub struct Open {
     /// What it counts there among the stored bytes, as far as is known.
     pub stored_bytes: u64,
     pub presence: Presence,
+    /// Those that are served here.
     pub subscribers: Vec<SessionKey>,
-    /// How many of them speak JSON.
+    /// Those of them who are served by its edges on their own shards.
+    pub branches: Vec<Branch>,
+    /// It has so many that they may be.
+    pub is_busy: bool,
+    /// How many of all of them speak JSON.
     pub json_subscribers: usize,
     /// The subscribers by client id: a client is there once.
     pub members: BTreeMap<u64, SessionKey>,
@@ -182,6 +189,15 @@ impl Document {
         }
     }
 
+    pub fn topic(&self) -> Topic<'_> {
+        let open = self.open();
+        Topic {
+            name: &self.name,
+            kind_name: open.map_or("", |open| &open.kind_name),
+            queue_depth: open.map_or(0, |open| open.pending.len()),
+        }
+    }
+
     /// What it takes in memory, about.
     pub fn footprint_bytes(&self) -> usize {
         let state = match &self.state {
@@ -204,7 +220,17 @@ impl Open {
             + self.ring.footprint_bytes()
             + self.presence.footprint_bytes()
             + self.subscribers.capacity() * size_of::<SessionKey>()
+            + self
+                .branches
+                .iter()
+                .map(Branch::footprint_bytes)
+                .sum::<usize>()
             + self.members.len() * size_of::<(u64, SessionKey)>()
+    }
+
+    pub fn subscribers_count(&self) -> usize {
+        let elsewhere = self.branches.iter().map(|branch| branch.subscribers.len());
+        self.subscribers.len() + elsewhere.sum::<usize>()
     }
 
     /// What a snapshot of it takes, about.

@@ -8,8 +8,9 @@ use super::metrics::Metrics;
 use super::operations::durability_on_wire;
 use super::request::Asked;
 use super::resume::Place;
-use super::ring::Slot;
-use super::session::{Pages, Stage, Subscription};
+use super::ring::{Cursor, Lapped, Ring, Slot};
+use super::roster::Roster;
+use super::session::{Pages, Progress, Stage, Subscription};
 use super::settings::Settings;
 use super::voice::Voice;
 use super::wants::Vector;
@@ -35,10 +36,11 @@ pub enum Gathered {
 }
 
 pub struct Gather<'a> {
+    /// The session's key on the shard of the document.
     pub session: SessionKey,
     pub voice: Voice<'a>,
-    pub takes_snapshot_pages: bool,
-    pub document: &'a Document,
+    /// What frames call the document.
+    pub handle: u64,
     pub settings: &'a Settings,
     pub metrics: &'a mut Metrics,
     pub out: &'a mut Vec<u8>,
@@ -48,33 +50,53 @@ pub struct Gather<'a> {
 
 impl Gather<'_> {
     /// `was_blocked`: its client could not take anything for a while.
-    pub fn subscription(&mut self, subscription: &mut Subscription, was_blocked: bool) -> Gathered {
-        let open = self.document.open().expect("it has subscribers");
-        if was_blocked && let Some(lapped) = self.judge(open, subscription) {
+    pub fn subscription(
+        &mut self,
+        document: &Document,
+        subscription: &mut Subscription,
+        takes_snapshot_pages: bool,
+        was_blocked: bool,
+    ) -> Gathered {
+        let open = document.open().expect("it has subscribers");
+        if was_blocked
+            && let Stage::Live(cursor) = subscription.stage
+            && let Some(lapped) = self.judge(&open.ring, cursor, &mut subscription.progress)
+        {
             return lapped;
         }
-        let gathered = self.operations(open, subscription);
-        let is_live = matches!(subscription.stage, Stage::Live(_));
-        if gathered == Gathered::All && is_live {
-            subscription.is_warned = false;
+        let gathered = self.operations(document, open, subscription, takes_snapshot_pages);
+        if gathered == Gathered::All && matches!(subscription.stage, Stage::Live(_)) {
             if subscription.is_once && subscription.pages.is_none() {
                 return Gathered::Done;
             }
-            if subscription.presence_cursor != Some(open.presence.head()) {
-                let cursor = &mut subscription.presence_cursor;
-                open.presence.gather(cursor, &self.voice, self.out);
-            }
+            self.presence(&open.presence.roster, &mut subscription.progress);
         }
         gathered
     }
 
-    /// Whether a subscription that could not take anything has fallen too far behind, or nearly.
-    fn judge(&mut self, open: &Open, subscription: &mut Subscription) -> Option<Gathered> {
-        let Stage::Live(cursor) = subscription.stage else {
-            return None;
-        };
+    /// The same for a subscriber who is live, whoever has the ring and the roster.
+    pub fn live(
+        &mut self,
+        ring: &Ring,
+        roster: &Roster,
+        cursor: &mut Cursor,
+        progress: &mut Progress,
+        was_blocked: bool,
+    ) -> Gathered {
+        if was_blocked && let Some(lapped) = self.judge(ring, *cursor, progress) {
+            return lapped;
+        }
+        let gathered = self.slots(ring, cursor, progress);
+        if gathered == Gathered::All {
+            self.presence(roster, progress);
+        }
+        gathered
+    }
+
+    /// Whether a subscriber that could not take anything has fallen too far behind, or nearly.
+    fn judge(&mut self, ring: &Ring, cursor: Cursor, progress: &mut Progress) -> Option<Gathered> {
         let fanout = &self.settings.fanout;
-        let lag = open.ring.lag(cursor);
+        let lag = ring.lag(cursor);
         let bytes_max = fanout.lag_bytes_max as u64;
         if lag.operations > fanout.lag_operations_max || lag.bytes > bytes_max {
             return Some(Gathered::Lapped {
@@ -84,13 +106,13 @@ impl Gather<'_> {
         let is_near = |held: u64, max: u64| held * 100 >= max * fanout.warning_percent;
         let is_near_lapped =
             is_near(lag.operations, fanout.lag_operations_max) || is_near(lag.bytes, bytes_max);
-        if is_near_lapped && !subscription.is_warned {
-            subscription.is_warned = true;
+        if is_near_lapped && !progress.is_warned {
+            progress.is_warned = true;
             self.metrics.warnings += 1;
             self.append(
                 &Asked::default(),
                 event::Body::Warning(wire::Warning {
-                    document: self.document.handle,
+                    document: self.handle,
                     pending_operations: lag.operations,
                     pending_bytes: lag.bytes,
                 }),
@@ -99,30 +121,55 @@ impl Gather<'_> {
         None
     }
 
-    fn operations(&mut self, open: &Open, subscription: &mut Subscription) -> Gathered {
+    /// What a live subscriber has not been sent of the ring.
+    fn slots(&mut self, ring: &Ring, cursor: &mut Cursor, progress: &Progress) -> Gathered {
+        while self.out.len() < self.end {
+            match ring.read(*cursor) {
+                Ok(None) => return Gathered::All,
+                Ok(Some((slot, next))) => {
+                    self.slot(slot, progress.placed_revision);
+                    *cursor = next;
+                }
+                Err(Lapped) => {
+                    return Gathered::Lapped {
+                        revision: cursor.revision - 1,
+                    };
+                }
+            }
+        }
+        Gathered::More
+    }
+
+    /// What a live subscriber that has all of the ring has not been told of who is there.
+    fn presence(&mut self, roster: &Roster, progress: &mut Progress) {
+        progress.is_warned = false;
+        if progress.presence_cursor != Some(roster.head()) {
+            roster.gather(&mut progress.presence_cursor, &self.voice, self.out);
+        }
+    }
+
+    fn operations(
+        &mut self,
+        document: &Document,
+        open: &Open,
+        subscription: &mut Subscription,
+        takes_snapshot_pages: bool,
+    ) -> Gathered {
         loop {
             if self.out.len() >= self.end {
                 return Gathered::More;
             }
             match &mut subscription.stage {
-                Stage::Live(cursor) => match open.ring.read(*cursor) {
-                    Ok(None) => {
-                        let revision = cursor.revision - 1;
-                        if let Some(pages) = subscription.pages.take() {
-                            self.last_page(open, &pages, revision);
-                        }
-                        return Gathered::All;
+                Stage::Live(cursor) => {
+                    let gathered = self.slots(&open.ring, cursor, &subscription.progress);
+                    if gathered == Gathered::All
+                        && let Some(pages) = subscription.pages.take()
+                    {
+                        self.last_page(open, &pages, cursor.revision - 1);
                     }
-                    Ok(Some((slot, next))) => {
-                        self.slot(slot, subscription.placed_revision);
-                        *cursor = next;
-                    }
-                    Err(_lapped) => {
-                        return Gathered::Lapped {
-                            revision: cursor.revision - 1,
-                        };
-                    }
-                },
+                    return gathered;
+                }
+                Stage::Edge(_) => return Gathered::All,
                 Stage::CatchUp {
                     next_revision,
                     ticket,
@@ -150,7 +197,7 @@ impl Gather<'_> {
                     if open.durable_revision < version.revision {
                         return Gathered::All;
                     }
-                    let room = match self.takes_snapshot_pages {
+                    let room = match takes_snapshot_pages {
                         true => (self.end - self.out.len()).saturating_sub(CHUNK_OVERHEAD_BYTES),
                         false => version.snapshot.bytes_total(),
                     };
@@ -178,9 +225,9 @@ impl Gather<'_> {
                     }
                     self.metrics.pages += 1;
                     let life = open.origin_revision;
-                    let sealer = self.settings.sealer(&self.document.name, life);
+                    let sealer = self.settings.sealer(&document.name, life);
                     let page = event::Body::SyncResponse(wire::SyncResponse {
-                        document: self.document.handle,
+                        document: self.handle,
                         snapshot: Some(chunk),
                         has_more: true,
                         resume_token: sealer.seal(place),
@@ -203,14 +250,14 @@ impl Gather<'_> {
         };
         let in_return = pages.is_bidirectional.then(|| {
             event::Body::SyncRequest(wire::SyncRequest {
-                document: self.document.handle,
+                document: self.handle,
                 state_vector: vector.clone(),
                 next_clock: open.dedupe.next_clock(self.voice.client_id()),
                 ..Default::default()
             })
         });
         let last = event::Body::SyncResponse(wire::SyncResponse {
-            document: self.document.handle,
+            document: self.handle,
             server_vector: vector,
             position: Some(wire::Position {
                 epoch: self.settings.epoch,
@@ -236,7 +283,7 @@ impl Gather<'_> {
         }
         self.metrics.acks += 1;
         let ack = event::Body::Ack(wire::Ack {
-            document: self.document.handle,
+            document: self.handle,
             client_seq: slot.client_seq,
             first_revision: slot.first_revision,
             count: slot.count,

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::directory::Announcement;
+use super::edge::{EdgeMessage, Returned};
 use super::identity::Identity;
-use super::key::{ConnectionId, SessionKey};
+use super::key::{ConnectionId, DocumentKey, SessionKey};
 use super::session::Manner;
 
 /// The two lanes from each shard to each other, so that bulk in one direction never waits for bulk in the other.
@@ -20,7 +21,7 @@ pub enum Lane {
 }
 
 /// A message from one shard to another. What it says is between the engines.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum MeshMessage {
     /// Home to other: this client is here.
     Attach {
@@ -42,6 +43,15 @@ pub enum MeshMessage {
     },
     /// A document has come or gone.
     Announce(Announcement),
+    /// A document of the sending shard has many subscribers, or no longer.
+    Busy { name: Arc<str>, is_busy: bool },
+    /// Home to other: so many more bytes may come to the edge of this document.
+    EdgeCredit { document: u64, bytes: usize },
+    /// Home to other: an edge no longer serves this client.
+    Return {
+        connection: ConnectionId,
+        returned: Returned,
+    },
     /// Home to other: the connection is gone.
     Detach { connection: ConnectionId },
     /// Other to home: so many bytes of requests are done with.
@@ -54,6 +64,8 @@ pub enum MeshMessage {
         connection: ConnectionId,
         frames: Bytes,
     },
+    /// Other to home: about an edge there of a document here.
+    Edge(EdgeMessage),
 }
 
 /// What waits for another shard to take it.
@@ -61,12 +73,17 @@ pub enum MeshMessage {
 pub(super) struct Outbox {
     pub requests: VecDeque<MeshMessage>,
     pub replies: VecDeque<MeshMessage>,
+    /// Documents whose edges there have not been told everything.
+    pub branches: VecDeque<DocumentKey>,
     /// Sessions with their home there that have something to send.
     pub writable: VecDeque<SessionKey>,
 }
 
 impl Outbox {
     pub fn is_empty(&self) -> bool {
-        self.requests.is_empty() && self.replies.is_empty() && self.writable.is_empty()
+        self.requests.is_empty()
+            && self.replies.is_empty()
+            && self.branches.is_empty()
+            && self.writable.is_empty()
     }
 }

@@ -226,7 +226,7 @@ impl Shard {
         let Some(open) = self.open_of(document_key) else {
             return;
         };
-        if !open.subscribers.is_empty() {
+        if open.subscribers_count() > 0 {
             return;
         }
         let idle_since = *open.idle_since.get_or_insert(now);

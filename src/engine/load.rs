@@ -256,6 +256,8 @@ impl Shard {
                 *started_at_ms,
             ),
             subscribers: Vec::new(),
+            branches: Vec::new(),
+            is_busy: false,
             json_subscribers: 0,
             members: BTreeMap::new(),
             idle_since: None,

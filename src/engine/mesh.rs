@@ -71,6 +71,7 @@ impl Shard {
 
     /// The connection is going: the shards that have documents of it are told.
     pub(super) fn detach(&mut self, key: SessionKey) {
+        self.leave_edges(key);
         let Some(socket) = self.socket_of(key) else {
             return;
         };
@@ -128,6 +129,19 @@ impl Shard {
                 }
             }
             MeshMessage::Announce(announcement) => self.hear(announcement),
+            MeshMessage::Busy { name, is_busy } => self.hear_busy(name, is_busy),
+            MeshMessage::EdgeCredit { document, bytes } => {
+                self.credit_branch(document, from, bytes);
+            }
+            MeshMessage::Return {
+                connection,
+                returned,
+            } => {
+                if let Some(key) = self.links.get(&(from, connection)).copied() {
+                    self.take_back(key, &returned, now);
+                }
+            }
+            MeshMessage::Edge(message) => self.receive_edge(message),
             MeshMessage::Detach { connection } => {
                 if let Some(key) = self.links.get(&(from, connection)).copied() {
                     self.disconnect(key, now);
@@ -221,10 +235,20 @@ impl Shard {
 
     /// What this shard's documents have for connections of the shard `to`.
     pub(super) fn next_mesh_reply(&mut self, to: usize) -> Option<MeshMessage> {
-        if let Some(message) = self.outboxes[to].replies.pop_front() {
-            return Some(message);
-        }
-        while let Some(key) = self.outboxes[to].writable.pop_front() {
+        loop {
+            // What the edges there get comes first: who is handed over to one finds in it what it has been sent.
+            let outbox = &mut self.outboxes[to];
+            if let Some(message) = outbox.replies.pop_front() {
+                return Some(message);
+            }
+            if let Some(document) = outbox.branches.pop_front() {
+                let window = self.settings.memory.lane_window_bytes;
+                match self.branch_update(document, to, window) {
+                    Some(message) => return Some(message),
+                    None => continue,
+                }
+            }
+            let key = outbox.writable.pop_front()?;
             let Some(session) = self.sessions.get_mut(key) else {
                 continue;
             };
@@ -244,6 +268,7 @@ impl Shard {
             if has_more {
                 self.mark_writable(key);
             }
+            self.hand_over(key);
             self.count_output(key);
             self.resume_paused();
             if !frames.is_empty() {
@@ -251,7 +276,6 @@ impl Shard {
                 return Some(MeshMessage::Frames { connection, frames });
             }
         }
-        None
     }
 
     /// Appends frames that came from other shards, up to `end`, and lets more come. True: there are more.
@@ -297,6 +321,7 @@ impl Forward {
             unprocessed_bytes: 0,
             frames: VecDeque::new(),
             delivered_bytes: 0,
+            edges: Vec::new(),
         }
     }
 }

@@ -13,6 +13,8 @@ pub struct Metrics {
     pub output_bytes: u64,
     pub document_bytes: u64,
     pub pending_bytes: u64,
+    /// Subscribers of other shards' documents who are served here.
+    pub edge_subscribers: u64,
     // Counted.
     pub operations: u64,
     pub duplicates: u64,
@@ -21,6 +23,8 @@ pub struct Metrics {
     /// Batches and own acknowledgements handed to subscribers from the ring.
     pub deliveries: u64,
     pub presence_updates: u64,
+    /// Batches and presences of other shards' documents that came for them, once for all.
+    pub edge_events: u64,
     pub pages: u64,
     pub warnings: u64,
     pub resyncs: u64,

@@ -5,12 +5,14 @@
 //! (`handle_*`), and pulls out what there is to do (`poll_*`). The shell in `server` does that with sockets, the
 //! simulator in `tests/simulation` with a seed.
 
+mod branch;
 mod bucket;
 mod census;
 mod dedupe;
 mod deletion;
 mod directory;
 mod document;
+mod edge;
 mod flush;
 mod gather;
 mod greeting;
@@ -36,6 +38,7 @@ mod request;
 mod rest;
 mod resume;
 mod ring;
+mod roster;
 pub mod route;
 mod session;
 mod settings;

@@ -11,7 +11,7 @@ use super::key::SessionKey;
 use super::kind;
 use super::load::no_memory;
 use super::refusal::Refusal;
-use super::session::{Pages, Subscription};
+use super::session::{Pages, Progress, Subscription};
 use super::shard::Shard;
 use super::sync::resync;
 use super::time::Instant;
@@ -198,7 +198,7 @@ impl Shard {
                 read: joiner.permissions.read,
                 write: joiner.permissions.write,
             }),
-            presences: open.presence.full_set(client_id),
+            presences: open.presence.roster.full_set(client_id),
             color,
         };
         let is_due = !joiner.is_told
@@ -210,15 +210,19 @@ impl Shard {
             document: document_key,
             index: open.subscribers.len(),
             stage: start.stage,
-            placed_revision: open.durable_revision,
+            progress: Progress {
+                placed_revision: open.durable_revision,
+                presence_cursor: joiner.is_told.then(|| open.presence.roster.head()),
+                is_warned: false,
+            },
             pages: is_due.then(|| Box::new(pages)),
             upload: None,
             is_once: !joiner.wants.is_subscribing,
             takes_snapshots: joiner.wants.takes_snapshots,
             can_write: joiner.permissions.write && joiner.wants.is_subscribing,
-            presence_cursor: joiner.is_told.then(|| open.presence.head()),
-            is_warned: false,
+            stays: false,
         };
+        self.recall(key, document_key, false);
         // A snapshot of which not all has come begins anew.
         self.drop_upload(key, document_key);
         if let Some(existing) = self.sessions[key].subscription(document_key) {
@@ -229,6 +233,7 @@ impl Shard {
             };
         } else {
             self.subscribe(key, document_key, subscription);
+            self.check_busy(document_key);
         }
         if joiner.wants.is_subscribing {
             self.seat(key, document_key, now);

@@ -103,6 +103,7 @@ impl Shard {
             self.reply(key, refusal.close(handle));
             self.unsubscribe(key, document, now);
         }
+        self.identify_at_edges(key, &identity);
         self.attach_again(key, &identity);
         self.enter_user(key, now);
     }
@@ -117,6 +118,7 @@ impl Shard {
 
     /// Ends a subscription. What it has not been sent, it will not be.
     pub(super) fn unsubscribe(&mut self, key: SessionKey, document_key: DocumentKey, now: Instant) {
+        self.recall(key, document_key, false);
         let session = &mut self.sessions[key];
         let client_id = session.client_id();
         let manner = session.manner;
@@ -130,19 +132,13 @@ impl Shard {
         let subscription = session.subscriptions.swap_remove(position);
         let upload_bytes = subscription.upload.map_or(0, |upload| upload.held_bytes());
         self.ledger.input_bytes -= upload_bytes;
-        let index = subscription.index;
+        self.strike(document_key, None, subscription.index);
         let open = self.documents[document_key]
             .open_mut()
             .expect("subscribed to");
-        open.subscribers.swap_remove(index);
         if is_json(manner) {
             open.json_subscribers -= 1;
             open.presence.is_json_spoken = open.json_subscribers > 0;
-        }
-        if let Some(moved) = open.subscribers.get(index)
-            && let Some(subscription) = self.sessions[*moved].subscription(document_key)
-        {
-            subscription.index = index;
         }
         let is_news = open.presence.leave(key, client_id, now);
         if open.members.get(&client_id) == Some(&key) {
@@ -152,6 +148,7 @@ impl Shard {
         if is_news {
             self.mark_subscribers(document_key);
         }
+        self.check_busy(document_key);
         self.count_document(document_key);
         self.check_idle(document_key, now);
     }

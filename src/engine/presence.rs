@@ -1,10 +1,8 @@
 //! Who is in a document: the newest state of each present client, never stored.
 //!
-//! A change is encoded once, into a small ring; subscribers have a place in it, as in the ring of operations. Of
-//! one client only the newest change counts, so older ones are passed over, and whoever is overtaken gets the
-//! full set, which is all that it missed. Nobody is sent its own state.
+//! Here is who may change what, and when; what has been published is in the [`Roster`], from which subscribers are told.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,9 +16,9 @@ use crate::config;
 use super::identity::Identity;
 use super::key::SessionKey;
 use super::refusal::Refusal;
-use super::request::Asked;
+use super::roster::{Change, Roster};
 use super::time::Instant;
-use super::voice::{Voice, broadcast_context};
+use super::voice::broadcast_context;
 
 const COLORS: [&str; 16] = [
     "#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#800000",
@@ -30,13 +28,12 @@ const COLORS: [&str; 16] = [
 #[derive(Debug)]
 struct Entry {
     session: SessionKey,
-    state: wire::UserPresence,
+    /// Where it is published, the roster's.
+    state: Arc<wire::UserPresence>,
     last_seen: Instant,
     published_at: Instant,
     /// Came too soon after the last one.
     waiting: Option<wire::Presence>,
-    /// Which change is its newest.
-    sequence: u64,
     /// The others have been told. Not so of one that came back too soon after it had left.
     is_told: bool,
 }
@@ -51,18 +48,6 @@ pub enum Update {
 }
 
 #[derive(Debug)]
-struct Change {
-    client_id: u64,
-    broadcast: Broadcast,
-}
-
-impl Change {
-    fn bytes(&self) -> usize {
-        self.broadcast.frame_bytes() + self.broadcast.other_bytes()
-    }
-}
-
-#[derive(Debug)]
 pub struct Presence {
     /// The global id of the document, and its handle.
     name: Arc<str>,
@@ -70,20 +55,17 @@ pub struct Presence {
     /// Some of its subscribers speak JSON.
     pub is_json_spoken: bool,
     limits: config::Presence,
-    slots_max: usize,
     started_at_ms: u64,
     entries: BTreeMap<u64, Entry>,
     /// Clients whose waiting state may be published, and when.
     due: BTreeSet<(Instant, u64)>,
-    changes: VecDeque<Change>,
-    /// How many changes there have been.
-    sequence: u64,
+    /// What the others have been told.
+    pub roster: Roster,
     colors: BTreeMap<u64, &'static str>,
     /// When a subscriber that is no longer present was last published.
     left: BTreeMap<u64, Instant>,
     /// The bytes of all states, published and waiting.
     state_bytes: usize,
-    change_bytes: usize,
 }
 
 impl Presence {
@@ -100,22 +82,14 @@ impl Presence {
             document,
             is_json_spoken: false,
             limits,
-            slots_max,
             started_at_ms,
             entries: BTreeMap::new(),
             due: BTreeSet::new(),
-            changes: VecDeque::new(),
-            sequence: 0,
+            roster: Roster::new(document, slots_max),
             colors: BTreeMap::new(),
             left: BTreeMap::new(),
             state_bytes: 0,
-            change_bytes: 0,
         }
-    }
-
-    /// The place after the newest change.
-    pub fn head(&self) -> u64 {
-        self.sequence
     }
 
     /// Gives the client a colour that no other subscriber has, as long as there are any.
@@ -168,11 +142,10 @@ impl Presence {
             let allowed_at = published_at.map(|at| at + self.limits.update_interval());
             let mut entry = Entry {
                 session,
-                state,
+                state: Arc::new(state),
                 last_seen: now,
                 published_at: published_at.unwrap_or(now),
                 waiting: None,
-                sequence: 0,
                 is_told: false,
             };
             if let Some(allowed_at) = allowed_at.filter(|at| now < *at) {
@@ -212,7 +185,7 @@ impl Presence {
 
     /// The session's client is no longer present. True: the others have something to be told.
     pub fn leave(&mut self, session: SessionKey, client_id: u64, now: Instant) -> bool {
-        let before = self.sequence;
+        let before = self.roster.head();
         let present = self
             .entries
             .get(&client_id)
@@ -220,7 +193,7 @@ impl Presence {
         if present {
             self.remove(client_id, now);
         }
-        self.sequence != before
+        self.roster.head() != before
     }
 
     /// The session no longer subscribes, and no other session of its client does.
@@ -232,7 +205,7 @@ impl Presence {
     /// Publishes what has waited long enough and removes who has been silent for too long. True: the others have
     /// something to be told.
     pub fn handle_timeout(&mut self, now: Instant) -> bool {
-        let before = self.sequence;
+        let before = self.roster.head();
         while let Some((at, client_id)) = self.due.first().copied()
             && at <= now
         {
@@ -255,7 +228,7 @@ impl Presence {
         for client_id in silent {
             self.remove(client_id, now);
         }
-        self.sequence != before
+        self.roster.head() != before
     }
 
     /// When `handle_timeout` has something to do.
@@ -266,117 +239,79 @@ impl Presence {
         due.into_iter().chain(silent).min()
     }
 
-    /// Everybody but `client_id`.
-    pub fn full_set(&self, client_id: u64) -> Vec<wire::UserPresence> {
-        self.entries
-            .iter()
-            .filter(|(present, entry)| **present != client_id && entry.is_told)
-            .map(|(_, entry)| entry.state.clone())
-            .collect()
-    }
-
-    /// Appends what a subscriber at `cursor` has missed, as frames, and moves the cursor.
-    /// A subscriber that has seen nobody gets everybody, if there is anybody.
-    pub fn gather(&self, cursor: &mut Option<u64>, voice: &Voice<'_>, out: &mut Vec<u8>) {
-        let client_id = voice.client_id();
-        let oldest = self.sequence - self.changes.len() as u64;
-        let seen = cursor.filter(|seen| *seen >= oldest);
-        if let Some(seen) = seen {
-            let skipped = usize::try_from(seen - oldest).expect("within the ring");
-            for (sequence, change) in (seen..).zip(self.changes.range(skipped..)) {
-                let newest = self.entries.get(&change.client_id);
-                let superseded =
-                    newest.is_some_and(|entry| entry.is_told && entry.sequence != sequence);
-                if change.client_id != client_id && !superseded {
-                    voice.append_broadcast(&change.broadcast, None, out);
-                }
-            }
-        } else {
-            let presences = self.full_set(client_id);
-            if cursor.is_some() || !presences.is_empty() {
-                let update = event::Body::PresenceUpdate(wire::PresenceUpdate {
-                    document: self.document,
-                    presences,
-                    full: true,
-                });
-                voice.append(&Asked::default(), update, out);
-            }
-        }
-        *cursor = Some(self.sequence);
-    }
-
     /// Lets go of all changes: whoever has not had them gets the full set.
     pub fn rest(&mut self) {
-        self.changes = VecDeque::new();
-        self.change_bytes = 0;
+        self.roster.rest();
     }
 
     pub fn footprint_bytes(&self) -> usize {
-        self.state_bytes + self.change_bytes
+        self.state_bytes + self.roster.ring_bytes()
     }
 
     fn publish(&mut self, client_id: u64, presence: wire::Presence, now: Instant) {
         let entry = self.entries.get_mut(&client_id).expect("the caller has it");
-        self.state_bytes -= held_bytes(&entry.state, &entry.state.fields);
-        entry.state.cursor = presence.cursor;
-        entry.state.selection = presence.selection;
-        entry.state.is_typing = presence.is_typing;
-        entry.state.fields = presence.fields;
-        entry.state.last_seen_ms = self.started_at_ms + entry.last_seen.as_millis();
+        self.state_bytes -= held_bytes(&*entry.state, &entry.state.fields);
+        let known = &entry.state;
+        let state = wire::UserPresence {
+            client_id,
+            user_id: known.user_id.clone(),
+            name: known.name.clone(),
+            color: known.color.clone(),
+            cursor: presence.cursor,
+            selection: presence.selection,
+            is_typing: presence.is_typing,
+            fields: presence.fields,
+            last_seen_ms: self.started_at_ms + entry.last_seen.as_millis(),
+            left: false,
+        };
+        entry.state = Arc::new(state);
         entry.published_at = now;
         entry.is_told = true;
-        entry.sequence = self.sequence;
-        self.state_bytes += held_bytes(&entry.state, &entry.state.fields);
-        let state = entry.state.clone();
-        self.change(client_id, state, now);
+        self.state_bytes += held_bytes(&*entry.state, &entry.state.fields);
+        let state = Arc::clone(&entry.state);
+        self.tell(client_id, Some(state), now);
     }
 
     fn remove(&mut self, client_id: u64, now: Instant) {
         let Some(entry) = self.entries.remove(&client_id) else {
             return;
         };
-        self.state_bytes -= held_bytes(&entry.state, &entry.state.fields);
+        self.state_bytes -= held_bytes(&*entry.state, &entry.state.fields);
         if let Some(waiting) = entry.waiting {
             self.state_bytes -= held_bytes(&waiting, &waiting.fields);
         }
         self.left.insert(client_id, entry.published_at);
         if entry.is_told {
-            let gone = wire::UserPresence {
-                client_id,
-                left: true,
-                ..Default::default()
-            };
-            self.change(client_id, gone, now);
+            self.tell(client_id, None, now);
         }
     }
 
-    fn change(&mut self, client_id: u64, state: wire::UserPresence, now: Instant) {
+    /// The others are told of a client's state, or that it has left.
+    fn tell(&mut self, client_id: u64, state: Option<Arc<wire::UserPresence>>, now: Instant) {
+        let gone = || wire::UserPresence {
+            client_id,
+            left: true,
+            ..Default::default()
+        };
         let update = event::Body::PresenceUpdate(wire::PresenceUpdate {
             document: self.document,
-            presences: vec![state],
+            presences: vec![state.as_deref().cloned().unwrap_or_else(gone)],
             full: false,
         });
         let json = self.is_json_spoken.then(|| {
             let (_, document_id) = split_global_id(&self.name);
             broadcast_context(document_id, "", self.started_at_ms + now.as_millis())
         });
-        let broadcast = Broadcast::new(&Event::from(update), json.as_ref());
-        let change = Change {
+        self.roster.push(Change {
             client_id,
-            broadcast,
-        };
-        self.change_bytes += change.bytes();
-        self.changes.push_back(change);
-        self.sequence += 1;
-        if self.changes.len() > self.slots_max {
-            let oldest = self.changes.pop_front().expect("longer than its limit");
-            self.change_bytes -= oldest.bytes();
-        }
+            state,
+            broadcast: Broadcast::new(&Event::from(update), json.as_ref()),
+        });
     }
 }
 
 /// What a presence takes in memory: each of its fields is far more than its few bytes on the wire.
-fn held_bytes(presence: &impl Message, fields: &BTreeMap<String, Bytes>) -> usize {
+pub(super) fn held_bytes(presence: &impl Message, fields: &BTreeMap<String, Bytes>) -> usize {
     const FIELD_OVERHEAD_BYTES: usize = 2 * size_of::<(String, Bytes)>();
     presence.encoded_len() + fields.len() * FIELD_OVERHEAD_BYTES
 }
@@ -389,6 +324,7 @@ mod tests {
     use slotmap::SlotMap;
 
     use crate::codec::frame;
+    use crate::engine::voice::Voice;
 
     use super::*;
 
@@ -429,6 +365,7 @@ mod tests {
             let mut out = Vec::new();
             let mut seen_up_to = Some(*cursor);
             self.presence
+                .roster
                 .gather(&mut seen_up_to, &Voice::of_client(client), &mut out);
             *cursor = seen_up_to.expect("it has seen what there is");
             let mut rest = &out[..];
@@ -463,7 +400,7 @@ mod tests {
     #[test]
     fn everybody_but_the_sender_gets_the_newest_state_once() {
         let mut room = Room::new();
-        let [mut one, mut two] = [room.presence.head(); 2];
+        let [mut one, mut two] = [room.presence.roster.head(); 2];
         assert_eq!(room.typing(1, true, 0), Ok(Update::Published));
         assert_eq!(room.typing(1, false, 100), Ok(Update::Published));
         assert_eq!(room.gather(&mut one, 1), [""; 0]);
@@ -522,15 +459,23 @@ mod tests {
             }
             room.presence.handle_timeout(at(round * 1000 + 200));
         }
-        assert_eq!(room.presence.changes.len(), 4);
+        assert!(
+            room.presence.roster.ring_bytes() < 4 * 100,
+            "four small ones"
+        );
         for client in 1..4 {
             assert!(
                 room.presence
                     .leave(room.sessions[client], client as u64, at(0))
             );
         }
-        let rings: usize = room.presence.changes.iter().map(Change::bytes).sum();
-        assert_eq!(room.presence.footprint_bytes(), rings);
+        let roster = &room.presence.roster;
+        assert_eq!(room.presence.footprint_bytes(), roster.ring_bytes());
+        assert_eq!(
+            roster.footprint_bytes(),
+            roster.ring_bytes(),
+            "nobody is there"
+        );
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Shard {
         });
         stages.any(|stage| match stage {
             Stage::Live(cursor) => *cursor != open.ring.head(),
-            Stage::CatchUp { .. } | Stage::Snapshot { .. } => false,
+            Stage::Edge(_) | Stage::CatchUp { .. } | Stage::Snapshot { .. } => false,
         })
     }
 }

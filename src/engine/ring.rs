@@ -29,6 +29,11 @@ pub struct Slot {
 }
 
 impl Slot {
+    /// What it takes in memory beside itself.
+    pub fn bytes(&self) -> usize {
+        self.broadcast.frame_bytes() + self.broadcast.other_bytes()
+    }
+
     /// The revision after the last operation.
     pub fn end_revision(&self) -> u64 {
         self.first_revision + u64::from(self.count)
@@ -105,6 +110,15 @@ impl Ring {
     pub fn rest(&mut self) {
         self.slots = VecDeque::new();
         self.other_bytes = 0;
+        self.tail = self.head;
+    }
+
+    /// Lets go of all batches; the next one will start at `next_revision`. Every cursor is overtaken.
+    pub fn restart(&mut self, next_revision: u64) {
+        self.slots.clear();
+        self.other_bytes = 0;
+        self.head.sequence += 1;
+        self.head.revision = next_revision;
         self.tail = self.head;
     }
 
@@ -213,6 +227,22 @@ mod tests {
         assert_eq!(ring.cursor(11), Some(ring.head()));
         assert_eq!(ring.cursor(12), None);
         assert_eq!(ring.cursor(7), None);
+    }
+
+    #[test]
+    fn whoever_read_a_ring_that_begins_anew_is_lapped() {
+        let mut ring = Ring::new(1, 4, 1000);
+        ring.push(slot(1, 2, 10));
+        let cursors = [ring.cursor(1).expect("there"), ring.head()];
+        ring.restart(9);
+        for cursor in cursors {
+            assert_eq!(ring.read(cursor).map(|_| ()), Err(Lapped));
+        }
+        assert_eq!(ring.bytes(), 0);
+        let cursor = ring.head();
+        ring.push(slot(9, 1, 10));
+        let read = ring.read(cursor).expect("not lapped");
+        assert_eq!(read.map(|(slot, _)| slot.first_revision), Some(9));
     }
 
     #[test]

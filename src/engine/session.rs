@@ -12,6 +12,7 @@ use crate::codec::{websocket, wire};
 use super::bucket::Bucket;
 use super::census::Attendance;
 use super::directory::Watch;
+use super::edge::EdgeSubscription;
 use super::identity::{Identity, UserId};
 use super::inquiry::Unjudged;
 use super::key::{ConnectionId, DocumentKey};
@@ -192,6 +193,8 @@ pub struct Forward {
     pub frames: VecDeque<Bytes>,
     /// Of those, what has gone out and that shard has not been told.
     pub delivered_bytes: usize,
+    /// The documents of that shard whose edges here serve it.
+    pub edges: Vec<EdgeSubscription>,
 }
 
 /// The tie as seen from the other shard: a session whose socket is elsewhere.
@@ -215,9 +218,7 @@ pub struct Subscription {
     /// Where the document's list of subscribers has it.
     pub index: usize,
     pub stage: Stage,
-    /// The durable revision when its place was last set. The client's own batches up to there are sent to it like
-    /// anybody's: it asked for them, or their acknowledgement has been passed over.
-    pub placed_revision: u64,
+    pub progress: Progress,
     /// Its client waits for the page that says that it has caught up.
     pub pages: Option<Box<Pages>>,
     /// It ends with that page.
@@ -226,6 +227,16 @@ pub struct Subscription {
     pub upload: Option<Box<Upload>>,
     pub takes_snapshots: bool,
     pub can_write: bool,
+    /// Its client's shard has no room for an edge.
+    pub stays: bool,
+}
+
+/// What is known of a subscriber beside its place in the ring.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// The durable revision when its place was last set. The client's own batches up to there are sent to it like
+    /// anybody's: it asked for them, or their acknowledgement has been passed over.
+    pub placed_revision: u64,
     /// Up to where it has seen who is present. `None`: nobody yet.
     pub presence_cursor: Option<u64>,
     /// It has been warned, and gets no presence until it has caught up.
@@ -282,6 +293,8 @@ impl Filter {
 pub enum Stage {
     /// It reads the ring.
     Live(Cursor),
+    /// It reads that of the document's edge on its client's shard. The number is that of its stay there.
+    Edge(u64),
     /// It gets operations from the store, until it reaches the ring.
     CatchUp {
         next_revision: u64,

@@ -9,10 +9,10 @@
 //!
 //! What a shard does with what it is given is in the modules beside this one, each a part of `impl Shard`:
 //! `input` (bytes to requests), `open` (documents come and clients join), `operations` (the way of an edit),
-//! `sync` (catching up), `transmit` (what goes out), `mesh` (documents on other shards), `lifecycle` (sessions
+//! `sync` (catching up), `transmit` (what goes out), `mesh` (documents on other shards), `branch` and `edge` (busy documents), `lifecycle` (sessions
 //! and documents end).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -26,6 +26,7 @@ use super::route;
 
 use super::directory::{Announcements, Listing};
 use super::document::Document;
+use super::edge::Edge;
 use super::flush::Flush;
 use super::key::{DocumentKey, SessionKey};
 use super::kind::StateError;
@@ -60,6 +61,12 @@ pub struct Shard {
     pub(super) flush: Flush,
     /// Messages that are put into another form are written here first.
     pub(super) scratch: Vec<u8>,
+    /// By handle, the documents of other shards whose subscribers here are served here.
+    pub(super) edges: FxHashMap<u64, Edge>,
+    /// How often clients have been handed to edges elsewhere.
+    pub(super) stays: u64,
+    /// The documents of other shards, by their global ids, whose new clients stay here.
+    pub(super) busy: BTreeSet<Arc<str>>,
     pub(super) paused: Vec<SessionKey>,
     pub(super) resumed: VecDeque<SessionKey>,
     pub(super) closed: VecDeque<ConnectionId>,
@@ -112,6 +119,9 @@ impl Shard {
             handles: FxHashMap::default(),
             opened: 0,
             links: BTreeMap::new(),
+            edges: FxHashMap::default(),
+            stays: 0,
+            busy: BTreeSet::new(),
             paused: Vec::new(),
             resumed: VecDeque::new(),
             closed: VecDeque::new(),
@@ -188,10 +198,15 @@ impl Shard {
         self.resume_paused();
     }
 
-    /// The shard of a document, as a client with this grant calls it.
+    /// Where a client with this grant is best connected that wants this document: on the document's shard, or, where
+    /// that has many, on this one.
     pub fn home_of(&self, document: &str, grant: Option<&Grant>) -> usize {
         let tenant = grant.map_or("", |grant| &grant.tenant);
-        route::shard_of(&global_id(tenant, document), self.settings.shards)
+        let name = global_id(tenant, document);
+        match self.busy.contains(&*name) {
+            true => self.settings.index,
+            false => route::shard_of(&name, self.settings.shards),
+        }
     }
 
     /// A client has connected. `None`: the shard has as many connections as it may, or is stopping.
@@ -436,6 +451,7 @@ impl Shard {
             output_bytes: self.ledger.output_total_bytes() as u64,
             document_bytes: self.ledger.document_bytes as u64,
             pending_bytes: self.ledger.pending_bytes as u64,
+            edge_subscribers: self.edges.values().map(Edge::subscribers_count).sum(),
             ..self.metrics
         }
     }

@@ -67,6 +67,7 @@ impl Shard {
         reason: ResyncReason,
     ) -> Result<(), Refusal> {
         let start = self.start(key, document_key, wants)?;
+        self.recall(key, document_key, false);
         let document = &mut self.documents[document_key];
         let handle = document.handle;
         let open = document.open_mut().expect("subscribed to");
@@ -91,8 +92,8 @@ impl Shard {
         subscription.is_once |= !wants.is_subscribing;
         subscription.can_write &= wants.is_subscribing;
         subscription.takes_snapshots = wants.takes_snapshots;
-        subscription.placed_revision = open.durable_revision;
-        subscription.is_warned = false;
+        subscription.progress.placed_revision = open.durable_revision;
+        subscription.progress.is_warned = false;
         let next_clock = open.dedupe.next_clock(client_id);
         let from = wire::Position {
             epoch: self.settings.epoch,

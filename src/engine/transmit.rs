@@ -5,6 +5,7 @@ use crate::codec::frame;
 use crate::codec::websocket;
 use crate::codec::wire::event;
 
+use super::document::Document;
 use super::gather::{Gather, Gathered};
 use super::key::DocumentKey;
 use super::key::SessionKey;
@@ -35,7 +36,8 @@ impl Shard {
         };
         let document = self.handles.get(&body.document());
         let document = document.and_then(|document| self.documents.get(*document));
-        let voice = Voice::new(session, document, &self.settings, self.now);
+        let topic = document.map(Document::topic);
+        let voice = Voice::new(session, topic, &self.settings, self.now);
         voice.append(asked, body, &mut self.sessions[key].replies);
         self.mark_writable(key);
         self.count_output(key);
@@ -62,6 +64,7 @@ impl Shard {
             let open = self.documents[document].open().expect("as before");
             self.mark_writable(open.subscribers[index]);
         }
+        self.mark_branches(document);
     }
 
     pub(super) fn transmit(&mut self, key: SessionKey, out: &mut Vec<u8>) {
@@ -121,6 +124,7 @@ impl Shard {
             voice.append(&Asked::default(), update, out);
         }
         let mut has_more = self.gather_forwarded(key, out, end);
+        has_more |= self.gather_edges(key, first, was_blocked, out, end);
         for offset in 0..subscriptions {
             let index = first.wrapping_add(offset) % subscriptions;
             let document = self.sessions[key].subscriptions[index].document;
@@ -158,6 +162,7 @@ impl Shard {
     /// Puts what a subscription that is about to end has not been sent among the session's replies, if its client
     /// takes what it is sent.
     pub(super) fn gather_last(&mut self, key: SessionKey, document: DocumentKey) {
+        self.recall(key, document, true);
         let session = &mut self.sessions[key];
         let mut subscriptions = session.subscriptions.iter();
         let index = subscriptions.position(|subscription| subscription.document == document);
@@ -183,19 +188,19 @@ impl Shard {
     ) -> Gathered {
         let session = &mut self.sessions[key];
         let document = &self.documents[session.subscriptions[index].document];
-        let voice = Voice::new(session, Some(document), &self.settings, self.now);
+        let voice = Voice::new(session, Some(document.topic()), &self.settings, self.now);
+        let takes_snapshot_pages = session.manner.takes_snapshot_pages();
         let subscription = &mut session.subscriptions[index];
         Gather {
             session: key,
             voice,
-            takes_snapshot_pages: session.manner.takes_snapshot_pages(),
-            document,
+            handle: document.handle,
             settings: &self.settings,
             metrics: &mut self.metrics,
             out,
             end,
         }
-        .subscription(subscription, was_blocked)
+        .subscription(document, subscription, takes_snapshot_pages, was_blocked)
     }
 
     /// The socket took the first `taken` bytes of `out`.

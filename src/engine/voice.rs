@@ -8,7 +8,6 @@ use crate::codec::dialect::{About, Broadcast, Dialect};
 use crate::codec::json::{self, Payload};
 use crate::codec::wire::{self, Event, event};
 
-use super::document::Document;
 use super::request::Asked;
 use super::session::{Manner, Session};
 use super::settings::Settings;
@@ -18,30 +17,40 @@ use super::time::Instant;
 pub struct Voice<'a> {
     manner: Manner,
     client_id: u64,
-    document: Option<&'a Document>,
+    topic: Option<Topic<'a>>,
     /// The epoch, where the document is the one that an event stream's URL names.
     epoch: Option<u64>,
     now: Instant,
     now_ms: u64,
 }
 
+/// A document that is spoken of.
+#[derive(Debug, Clone, Copy)]
+pub struct Topic<'a> {
+    /// Its global id.
+    pub name: &'a str,
+    /// Empty: it is not known yet.
+    pub kind_name: &'a str,
+    /// Batches that wait for the store.
+    pub queue_depth: usize,
+}
+
 impl<'a> Voice<'a> {
-    /// `document`: what is spoken of.
     pub fn new(
         session: &Session,
-        document: Option<&'a Document>,
+        topic: Option<Topic<'a>>,
         settings: &Settings,
         now: Instant,
     ) -> Self {
         let named = session.document.as_deref();
         let is_of_url = session.manner.dialect() == Dialect::EventStream
-            && document.is_some_and(|document| {
-                named.is_some_and(|named| split_global_id(&document.name).1 == named)
+            && topic.is_some_and(|topic| {
+                named.is_some_and(|named| split_global_id(topic.name).1 == named)
             });
         Self {
             manner: session.manner,
             client_id: session.client_id(),
-            document,
+            topic,
             epoch: is_of_url.then_some(settings.epoch),
             now,
             now_ms: settings.started_at_ms + now.as_millis(),
@@ -54,7 +63,7 @@ impl<'a> Voice<'a> {
         Self {
             manner: Manner::default(),
             client_id,
-            document: None,
+            topic: None,
             epoch: None,
             now: Instant::default(),
             now_ms: 0,
@@ -95,12 +104,10 @@ impl<'a> Voice<'a> {
     }
 
     fn about(&self) -> About<'a> {
-        let name = self.document.map(|document| &*document.name);
-        let open = self.document.and_then(Document::open);
         About {
             context: json::Context {
-                document_id: name.map(|name| split_global_id(name).1),
-                payload: Payload::of_kind(open.map_or("", |open| &open.kind_name)),
+                document_id: self.topic.map(|topic| split_global_id(topic.name).1),
+                payload: Payload::of_kind(self.topic.map_or("", |topic| topic.kind_name)),
                 timestamp_ms: self.now_ms,
                 client_id: self.client_id,
             },
@@ -109,8 +116,7 @@ impl<'a> Voice<'a> {
     }
 
     fn debug(&self, id: &str, asked: &Asked, body: &event::Body) -> wire::Debug {
-        let open = self.document.and_then(Document::open);
-        let queue_depth = open.map_or(0, |open| open.pending.len());
+        let queue_depth = self.topic.map_or(0, |topic| topic.queue_depth);
         let mut vector_delta = BTreeMap::new();
         if let event::Body::Ack(ack) = body
             && !ack.duplicate
@@ -119,7 +125,8 @@ impl<'a> Voice<'a> {
         }
         wire::Debug {
             message_id: id.to_owned(),
-            processing_us: self.now.as_micros() - asked.at.as_micros(),
+            // It may have come to another shard, whose clock had gone on.
+            processing_us: self.now.as_micros().saturating_sub(asked.at.as_micros()),
             queue_depth: u32::try_from(queue_depth).unwrap_or(u32::MAX),
             vector_delta,
         }

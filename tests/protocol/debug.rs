@@ -89,8 +89,10 @@ fn who_does_not_ask_is_told_nothing() {
 
 #[test]
 fn in_json_it_stands_beside_the_payload_wherever_the_document_is() {
-    for home in 0..2 {
-        let mut relay = Relay::with(2, |_| ());
+    for (home, edge_subscribers_min) in [(0, None), (0, Some(1)), (1, None)] {
+        let mut relay = Relay::with(2, |settings| {
+            settings.fanout.edge_subscribers_min = edge_subscribers_min;
+        });
         let name = name_on(1);
         let ann = relay.connect_to(home, Transport::WebSocket, Some(&name));
         let payload = json!({"clientId": "00112233-4455-6677-8899-aabbccddeeff", "debug": true});

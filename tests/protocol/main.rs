@@ -6,6 +6,7 @@ mod crowd;
 mod debug;
 mod defaults;
 mod documents;
+mod edges;
 mod end;
 mod errors;
 mod fixture;

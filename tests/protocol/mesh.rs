@@ -20,7 +20,7 @@ pub fn name_on(shard: usize) -> String {
         .expect("every shard has some")
 }
 
-fn joined_to(relay: &mut Relay, name: &str, shard: usize, transport: Transport) -> Client {
+pub fn joined_to(relay: &mut Relay, name: &str, shard: usize, transport: Transport) -> Client {
     let client = relay.connect_to(shard, transport, None);
     relay.send(client, hello(name));
     expect!(relay, client, Connected);
@@ -29,9 +29,14 @@ fn joined_to(relay: &mut Relay, name: &str, shard: usize, transport: Transport) 
 
 #[test]
 fn it_makes_no_difference_where_a_document_is() {
-    for transport in TRANSPORTS {
+    for (transport, edge_subscribers_min) in TRANSPORTS
+        .into_iter()
+        .flat_map(|it| [(it, None), (it, Some(1))])
+    {
         for home in 0..2 {
-            let mut relay = Relay::with(2, |_| ());
+            let mut relay = Relay::with(2, |settings| {
+                settings.fanout.edge_subscribers_min = edge_subscribers_min;
+            });
             let ann = joined_to(&mut relay, "ann", home, transport);
             let ben = joined_to(&mut relay, "ben", 1 - home, transport);
             let name = name_on(1);

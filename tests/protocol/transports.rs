@@ -197,8 +197,15 @@ fn components(bytes: &bytes::Bytes) -> String {
 }
 
 /// What the client is told, step by step.
-fn play(way: (Transport, Dialect), shards: usize, home: usize) -> Vec<String> {
-    let mut relay = Relay::with(shards, |_| ());
+fn play(
+    way: (Transport, Dialect),
+    shards: usize,
+    home: usize,
+    edge_subscribers_min: Option<usize>,
+) -> Vec<String> {
+    let mut relay = Relay::with(shards, |settings| {
+        settings.fanout.edge_subscribers_min = edge_subscribers_min;
+    });
     let (peer, page) = relay.joined("peer", "page", "text");
     relay.send(
         peer,
@@ -353,7 +360,7 @@ fn play(way: (Transport, Dialect), shards: usize, home: usize) -> Vec<String> {
 
 #[test]
 fn a_session_is_the_same_over_every_transport_and_wherever_its_document_is() {
-    let expected = play(WAYS[0], 1, 0);
+    let expected = play(WAYS[0], 1, 0, None);
     let said = expected.join("\n");
     for what in [
         "connected v3",
@@ -378,8 +385,11 @@ fn a_session_is_the_same_over_every_transport_and_wherever_its_document_is() {
     }
     for way in WAYS {
         for (shards, home) in [(1, 0), (2, 0), (2, 1), (3, 2)] {
-            let told = play(way, shards, home);
-            assert_eq!(told, expected, "{way:?}, shard {home} of {shards}");
+            for edges in [None, Some(1)] {
+                let told = play(way, shards, home, edges);
+                let place = format!("shard {home} of {shards}, edges from {edges:?}");
+                assert_eq!(told, expected, "{way:?}, {place}");
+            }
         }
     }
 }

@@ -138,7 +138,10 @@ impl Relay {
     ) -> bool {
         let shards = self.shards.len();
         let shard = match &arrival.document {
-            Some(document) => self.shards[0].home_of(document, arrival.grant.as_deref()),
+            Some(document) => {
+                let accepting = &self.shards[link as usize % shards];
+                accepting.home_of(document, arrival.grant.as_deref())
+            }
             None => random.below(shards),
         };
         let now = self.instant(now_us);

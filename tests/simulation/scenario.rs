@@ -164,7 +164,7 @@ impl Scenario {
             payload_bytes_max: random.pick(&[20, 200, 1500]),
             text_bytes: random.pick(&[20, 200, 3000]),
             rates: Rates::new(random),
-            settings: settings(random, is_small, durability),
+            settings: with_edges(settings(random, is_small, durability), seed),
         }
     }
 
@@ -317,6 +317,14 @@ impl Rates {
             },
         }
     }
+}
+
+/// Some have documents that are busy as soon as anybody is there. It is no draw of the others', so that the rest of a seed
+/// is as without it.
+fn with_edges(mut settings: Settings, seed: u64) -> Settings {
+    let mut random = Random::new(seed ^ 0xed9e);
+    settings.fanout.edge_subscribers_min = random.pick(&[None, Some(1), Some(2), Some(3)]);
+    settings
 }
 
 /// Limits so small that everything that happens at a limit happens all the time.

@@ -58,6 +58,9 @@ tables! {
         sync_interval: Duration = Duration::from_secs(1), Time(10..=60 * SECOND_MS);
         /// The most bytes of operations in one commit. More of them share one sync, and each waits for more to be written.
         commit_bytes_max: usize = size(8 * MIB), Bytes(64 * KIB..=GIB);
+        /// How long a commit waits for more, at most, in microseconds. It does only after commits of 64 operations and
+        /// more, and then for an eighth of what the last one took: fewer commits and fewer sends, each with more in it.
+        gather_us: Option<u64> = Some(500), OrOff(Count(1..=100_000));
         /// Requests that wait for the committer, per shard. When the queue is full the shard keeps them, and reads no
         /// connection when they come to memory.pending_bytes_max.
         queue_requests_max: usize = 4096, Count(16..=1_048_576);

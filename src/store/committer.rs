@@ -21,6 +21,7 @@
 //! What waits for the readers is bounded by the shards, which limit how many reads they have in flight.
 
 mod batch;
+mod pace;
 mod read;
 
 use std::collections::VecDeque;
@@ -38,6 +39,7 @@ use super::backend::{Backend, Committed, Reader};
 use super::counters::Counters;
 use super::{StoreError, StoreReply, StoreRequest};
 use batch::{Batch, SnapshotTicket};
+use pace::Pace;
 use read::{ReaderThreads, Sinks};
 
 /// Takes the replies of one shard. Called from several threads, one at a time; must not wait.
@@ -125,6 +127,7 @@ pub fn start<B: Backend + 'static>(
         spares: spares_out,
         taken: None,
         batch: Batch::default(),
+        pace: Pace::new(config.gather_us),
         durability: config.durability,
         sync_interval: config.sync_interval,
         commit_bytes_max: config.commit_bytes_max,
@@ -192,6 +195,7 @@ struct Committer<B> {
     taken: Option<Requests>,
     /// What the next commit carries.
     batch: Batch,
+    pace: Pace,
     durability: Durability,
     sync_interval: Duration,
     commit_bytes_max: usize,
@@ -236,12 +240,13 @@ impl<B: Backend> Committer<B> {
         Ok(())
     }
 
-    /// Puts what waits into the batch. Returns whether nothing will come any more.
+    /// Puts what waits into the batch, and under load what comes within a moment. Returns whether nothing will come any more.
     fn gather(&mut self) -> bool {
         let mut message = match self.taken.take() {
             Some(rest) => Some(Message::Requests(rest)),
             None => self.wait(),
         };
+        let mut until = None;
         while let Some(received) = message {
             match received {
                 Message::Requests(requests) => self.take(requests),
@@ -253,10 +258,23 @@ impl<B: Backend> Committer<B> {
             message = match self.receiver.try_recv() {
                 Ok(message) => Some(message),
                 Err(TryRecvError::Disconnected) => Some(Message::Stop),
-                Err(TryRecvError::Empty) => None,
+                Err(TryRecvError::Empty) => self.await_more(&mut until),
             };
         }
         false
+    }
+
+    /// What comes before the batch has waited long enough for more.
+    fn await_more(&self, until: &mut Option<Instant>) -> Option<Message> {
+        if self.pace.wait.is_zero() || self.batch.operations() == 0 {
+            return None;
+        }
+        let until = *until.get_or_insert_with(|| Instant::now() + self.pace.wait);
+        match self.receiver.recv_deadline(until) {
+            Ok(message) => Some(message),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(Message::Stop),
+        }
     }
 
     /// The next message, unless there is something else to do first.
@@ -312,7 +330,9 @@ impl<B: Backend> Committer<B> {
         if has_written {
             self.batch.count(&self.counters);
             self.counters.count_snapshots(snapshots as u64);
-            self.counters.count_commit(started.elapsed());
+            let took = started.elapsed();
+            self.counters.count_commit(took);
+            self.pace.count(self.batch.operations(), took);
         }
         let snapshots = self.snapshots.drain(..snapshots);
         self.batch.reply(&committed, snapshots, &self.sinks);

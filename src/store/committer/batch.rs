@@ -226,6 +226,10 @@ impl Batch {
         self.bytes
     }
 
+    pub fn operations(&self) -> u64 {
+        self.operations
+    }
+
     pub fn has_writes(&self) -> bool {
         !self.writes.is_empty()
     }

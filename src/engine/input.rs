@@ -8,6 +8,7 @@ use crate::codec::json;
 use crate::codec::websocket::{self, Incoming};
 use crate::codec::wire::{self, event, request::Body};
 
+use super::identity::EXPIRED;
 use super::key::SessionKey;
 use super::refusal::Refusal;
 use super::request::{Asked, Request};
@@ -26,6 +27,10 @@ impl Shard {
         };
         if session.is_closing() {
             return;
+        }
+        if session.has_expired(now) {
+            // Its alarm may not have rung.
+            return self.refuse_connection(key, &EXPIRED, now);
         }
         let Some(socket) = session.socket_mut() else {
             return;

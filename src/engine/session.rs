@@ -371,6 +371,12 @@ impl Session {
         self.identity().map_or(0, |identity| identity.client_id)
     }
 
+    /// Whether what its client was granted has ended.
+    pub fn has_expired(&self, now: Instant) -> bool {
+        let expires_at = self.identity().and_then(|identity| identity.expires_at);
+        expires_at.is_some_and(|at| now >= at)
+    }
+
     pub fn is_closing(&self) -> bool {
         matches!(self.phase, Phase::Closing { .. })
     }

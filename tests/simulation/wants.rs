@@ -55,10 +55,12 @@ impl Wants {
         if is_plain {
             return Self::after(have);
         }
+        // Whoever has nothing would be put where the newest life of the document begins.
+        let has_something = have.is_some_and(|have| have.revision > 0);
         let mut wants = Self {
             have,
             is_bidirectional: random.happens(1000),
-            refuses_snapshots: random.happens(500) && !replica.needs_snapshot && have.is_some(),
+            refuses_snapshots: random.happens(500) && !replica.needs_snapshot && has_something,
             ..Self::default()
         };
         if let Some(resume) = replica.resume.as_ref().filter(|_| random.happens(8000)) {

@@ -200,26 +200,14 @@ fn a_connection_ends_with_its_token_unless_a_fresh_one_comes() {
 
 #[test]
 fn nothing_is_answered_after_a_token_s_end_though_its_alarm_has_not_rung() {
-    for is_loading in [false, true] {
-        let mut relay = relay(2);
-        let client = admitted(&mut relay, "client", &json!({}));
-        if is_loading {
-            // It was asked for in time.
-            relay.hold_store();
-            relay.send(client, open("notes", "log", true));
-        }
-        relay.oversleep(Duration::from_secs(LIFETIME_S));
-        if is_loading {
-            relay.release_store();
-            relay.pass(Duration::ZERO);
-        } else {
-            relay.send(client, open("notes", "log", true));
-        }
-        let error = expect!(relay, client, Error);
-        assert_eq!(error.code(), ErrorCode::Unauthorized, "{is_loading}");
-        expect!(relay, client, Close);
-        assert!(relay.is_closed(client));
-    }
+    let mut relay = relay(2);
+    let client = admitted(&mut relay, "client", &json!({}));
+    relay.oversleep(Duration::from_secs(LIFETIME_S));
+    relay.send(client, open("notes", "log", true));
+    let error = expect!(relay, client, Error);
+    assert_eq!(error.code(), ErrorCode::Unauthorized);
+    expect!(relay, client, Close);
+    assert!(relay.is_closed(client));
 }
 
 #[test]

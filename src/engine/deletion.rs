@@ -110,7 +110,11 @@ impl Shard {
         now: Instant,
     ) {
         for deletion in deletions {
-            self.begin_deletion(document_key, deletion, now);
+            match self.documents.contains_key(document_key) {
+                true => self.begin_deletion(document_key, deletion, now),
+                // Nobody has joined it, nothing was in it, and the one before has let it go.
+                false => self.refuse_deletion(&deletion, &Refusal::DocumentNotFound),
+            }
         }
     }
 

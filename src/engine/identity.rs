@@ -117,6 +117,11 @@ impl Identity {
         }
     }
 
+    /// Whether its grant has ended.
+    pub fn has_expired(&self, now: Instant) -> bool {
+        self.expires_at.is_some_and(|at| now >= at)
+    }
+
     /// The tenant whose documents it sees.
     pub fn tenant(&self) -> &str {
         self.grant.as_ref().map_or("", |grant| &grant.tenant)

@@ -30,7 +30,7 @@ impl Shard {
         }
         if session.has_expired(now) {
             // Its alarm may not have rung.
-            return self.refuse_connection(key, &EXPIRED, now);
+            return self.end_grant(key, &EXPIRED, now);
         }
         let Some(socket) = session.socket_mut() else {
             return;

@@ -33,6 +33,12 @@ impl Shard {
         self.farewell(key, refusal.close_code(), &refusal.to_string(), now);
     }
 
+    /// What a client was granted is over: it is told nothing more, whatever it was to be answered.
+    pub(super) fn end_grant(&mut self, key: SessionKey, refusal: &Refusal, now: Instant) {
+        self.sessions[key].replies = Vec::new();
+        self.refuse_connection(key, refusal, now);
+    }
+
     /// Ends the connection when what it was answered is sent; `code` and `reason` are for a WebSocket.
     pub(super) fn farewell(&mut self, key: SessionKey, code: u16, reason: &str, now: Instant) {
         self.release(key, now);
@@ -101,7 +107,7 @@ impl Shard {
             grants.any(|grant| self.settings.authority.revokes(grant))
         });
         for key in &revoked {
-            self.refuse_connection(*key, &REVOKED, now);
+            self.end_grant(*key, &REVOKED, now);
         }
         revoked.len()
     }
@@ -168,11 +174,11 @@ impl Shard {
                 }
             }
             Phase::Ready(identity) => {
-                let has_expired = identity.expires_at.is_some_and(|at| now >= at);
+                let has_expired = identity.has_expired(now);
                 let is_stuck =
                     socket.is_full && now >= socket.blocked_since + connection.write_timeout;
                 if has_expired {
-                    self.refuse_connection(key, &EXPIRED, now);
+                    self.end_grant(key, &EXPIRED, now);
                 } else if is_stuck {
                     let seconds = connection.write_timeout.as_secs();
                     self.metrics.backpressure_closes += 1;

@@ -373,8 +373,8 @@ impl Session {
 
     /// Whether what its client was granted has ended.
     pub fn has_expired(&self, now: Instant) -> bool {
-        let expires_at = self.identity().and_then(|identity| identity.expires_at);
-        expires_at.is_some_and(|at| now >= at)
+        let identity = self.identity();
+        identity.is_some_and(|identity| identity.has_expired(now))
     }
 
     pub fn is_closing(&self) -> bool {

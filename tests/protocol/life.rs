@@ -239,6 +239,30 @@ fn nobody_goes_on_from_an_earlier_life_without_being_told() {
 }
 
 #[test]
+fn deletions_wait_for_a_document_that_nobody_gets_to_make() {
+    let mut relay = Relay::new();
+    let ann = relay.greeted("ann");
+    relay.hold_store();
+    relay.send(
+        ann,
+        open_with("notes", |open| {
+            open.kind = "log".to_owned();
+            open.create = true;
+            open.resume_token = "none".into();
+        }),
+    );
+    for _ in 0..3 {
+        relay.send(ann, delete("notes", false));
+    }
+    relay.release_store();
+    let mut expected = vec![ErrorCode::ResumeTokenInvalid];
+    expected.extend([ErrorCode::DocumentNotFound; 3]);
+    for code in expected {
+        assert_eq!(expect!(relay, ann, Error).code(), code);
+    }
+}
+
+#[test]
 fn deleting_needs_its_permission_and_a_document() {
     let mut relay = tokens::relay(1);
     let writer = tokens::admitted(&mut relay, "writer", &json!({}));

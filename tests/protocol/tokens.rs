@@ -199,6 +199,18 @@ fn a_connection_ends_with_its_token_unless_a_fresh_one_comes() {
 }
 
 #[test]
+fn nothing_is_answered_after_a_token_s_end_though_its_alarm_has_not_rung() {
+    let mut relay = relay(2);
+    let client = admitted(&mut relay, "client", &json!({}));
+    relay.oversleep(Duration::from_secs(LIFETIME_S));
+    relay.send(client, open("notes", "log", true));
+    let error = expect!(relay, client, Error);
+    assert_eq!(error.code(), ErrorCode::Unauthorized);
+    expect!(relay, client, Close);
+    assert!(relay.is_closed(client));
+}
+
+#[test]
 fn a_fresh_token_is_the_same_client_s_and_may_take_away() {
     // On both shards: what a connection may do elsewhere changes with it.
     let mut relay = relay(2);

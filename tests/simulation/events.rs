@@ -72,7 +72,9 @@ impl Client {
                 }
             }
             event::Body::SyncResponse(page) => {
-                session.syncing.remove(reply_to);
+                if let Some((index, _)) = session.syncing.remove(reply_to) {
+                    session.asked_to_sync.remove(&index);
+                }
                 if let Some(replica) = self.replica(page.document) {
                     replica.arrived(page.snapshot.as_ref().map(|chunk| chunk.revision));
                     let before = replica.resume.as_ref().map(|resume| resume.next_revision);

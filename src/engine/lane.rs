@@ -10,6 +10,7 @@ use super::edge::{EdgeMessage, Returned};
 use super::identity::Identity;
 use super::key::{ConnectionId, DocumentKey, SessionKey};
 use super::session::Manner;
+use super::time::Instant;
 
 /// The two lanes from each shard to each other, so that bulk in one direction never waits for bulk in the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,7 @@ pub enum MeshMessage {
         manner: Manner,
         /// The document that its URL names.
         document: Option<Arc<str>>,
+        connected_at: Instant,
     },
     /// Home to other: a request of it.
     Request {

@@ -122,7 +122,7 @@ impl Shard {
             return;
         };
         let at = match &session.phase {
-            Phase::Greeting => socket.connected_at + connection.handshake_timeout,
+            Phase::Greeting => session.connected_at + connection.handshake_timeout,
             Phase::Closing { until } => *until,
             Phase::Ready(identity) => {
                 let silence = match socket.pinged_at {
@@ -158,7 +158,7 @@ impl Shard {
         match &session.phase {
             Phase::Greeting => {
                 let timeout = connection.handshake_timeout;
-                if now >= socket.connected_at + timeout {
+                if now >= session.connected_at + timeout {
                     let refusal = match socket.unjudged {
                         Some(_) => TokenError::Unjudged.into(),
                         None => Refusal::HandshakeTimeout {

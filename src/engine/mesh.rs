@@ -28,6 +28,7 @@ impl Shard {
         let session = &mut self.sessions[key];
         let identity = session.identity().cloned();
         let (manner, document) = (session.manner, session.document.clone());
+        let connected_at = session.connected_at;
         let Some((identity, socket)) = identity.zip(session.socket_mut()) else {
             return;
         };
@@ -39,6 +40,7 @@ impl Shard {
                 identity,
                 manner,
                 document,
+                connected_at,
             });
             socket.forwards.push(Forward::new(shard));
         }
@@ -65,6 +67,7 @@ impl Shard {
                 identity: Arc::clone(identity),
                 manner: session.manner,
                 document: session.document.clone(),
+                connected_at: session.connected_at,
             });
         }
     }
@@ -89,6 +92,7 @@ impl Shard {
                 identity,
                 manner,
                 document,
+                connected_at,
             } => {
                 if let Some(key) = self.links.get(&(from, connection)).copied() {
                     self.sessions[key].manner = manner;
@@ -107,6 +111,7 @@ impl Shard {
                     Phase::Ready(identity),
                     manner,
                     document,
+                    connected_at,
                 );
                 let key = self.sessions.insert(Box::new(session));
                 self.links.insert((from, connection), key);

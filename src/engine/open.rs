@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::auth::{Permissions, global_id};
 use crate::codec::wire::{self, ResyncReason, SyncMode, event};
 
-use super::document::{Joiner, State};
+use super::document::{Joiner, Open, State};
 use super::key::DocumentKey;
 use super::key::SessionKey;
 use super::kind;
@@ -169,8 +169,11 @@ impl Shard {
                 asked: joiner.kind.clone(),
             });
         }
-        let start = self.start(key, document_key, &joiner.wants)?;
         let client_id = self.sessions[key].client_id();
+        if joiner.wants.is_subscribing && self.is_seated_later(client_id, key, open) {
+            return Err(Refusal::Replaced);
+        }
+        let start = self.start(key, document_key, &joiner.wants)?;
         let document = &mut self.documents[document_key];
         let handle = document.handle;
         let open = document.open_mut().expect("as before");
@@ -290,6 +293,15 @@ impl Shard {
         if let Some(older) = older.filter(|older| *older != key) {
             self.replace(older, document_key, now);
         }
+    }
+
+    /// Whether the client is in the document on a connection that is newer than this one: on its way from another shard,
+    /// what came over a connection that was given up can be late.
+    fn is_seated_later(&self, client_id: u64, key: SessionKey, open: &Open) -> bool {
+        let seated = open.members.get(&client_id);
+        seated.is_some_and(|seated| {
+            self.sessions[*seated].connected_at > self.sessions[key].connected_at
+        })
     }
 
     /// Whether another version of the document's state may be held.

@@ -33,6 +33,7 @@ pub struct Session {
     pub manner: Manner,
     /// The document that the connection's URL names.
     pub document: Option<Arc<str>>,
+    pub connected_at: Instant,
     /// What is being handled of it.
     pub asked: Asked,
     /// It wants to be told of documents that come and go.
@@ -138,10 +139,6 @@ pub enum Phase {
 }
 
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are sockets, and sessions are in boxes"
-)]
 pub enum Carrier {
     Socket(Socket),
     Link(Link),
@@ -172,7 +169,6 @@ pub struct Socket {
     pub is_full: bool,
     /// When the socket last took something while it was full.
     pub blocked_since: Instant,
-    pub connected_at: Instant,
     pub heard_at: Instant,
     pub pinged_at: Option<Instant>,
     /// Requests that count.
@@ -321,8 +317,15 @@ pub enum Ticket {
 }
 
 impl Session {
-    pub fn new(carrier: Carrier, phase: Phase, manner: Manner, document: Option<Arc<str>>) -> Self {
+    pub fn new(
+        carrier: Carrier,
+        phase: Phase,
+        manner: Manner,
+        document: Option<Arc<str>>,
+        connected_at: Instant,
+    ) -> Self {
         Self {
+            connected_at,
             carrier,
             phase,
             manner,
@@ -430,7 +433,6 @@ impl Socket {
             unsent: Vec::new(),
             is_full: false,
             blocked_since: now,
-            connected_at: now,
             heard_at: now,
             pinged_at: None,
             requests: Bucket::default(),

@@ -228,7 +228,7 @@ impl Shard {
         self.ledger.input_bytes += arrival.token.as_ref().map_or(0, String::capacity);
         socket.token = arrival.token;
         let carrier = Carrier::Socket(socket);
-        let session = Session::new(carrier, Phase::Greeting, manner, arrival.document);
+        let session = Session::new(carrier, Phase::Greeting, manner, arrival.document, now);
         let key = self.sessions.insert(Box::new(session));
         self.set_session_alarm(key);
         if let Some(hello) = arrival.hello

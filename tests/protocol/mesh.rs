@@ -236,3 +236,20 @@ fn the_same_client_on_two_shards_is_replaced_all_the_same() {
     relay.send(second, log_batch(far, 0, ["x"]));
     expect!(relay, second, Ack);
 }
+
+#[test]
+fn what_an_older_connection_asked_late_replaces_nobody() {
+    let mut relay = Relay::with(2, |_| ());
+    let name = name_on(1);
+    let first = joined_to(&mut relay, "ann", 0, Transport::Tcp);
+    relay.is_mesh_held = true;
+    relay.send(first, open(&name, "log", true));
+    relay.pass(Duration::from_millis(2));
+    let second = joined_to(&mut relay, "ann", 1, Transport::Tcp);
+    let document = relay.open(second, &name, "log").document;
+    relay.release_mesh();
+    assert_eq!(expect!(relay, first, Error).code(), ErrorCode::Replaced);
+    relay.assert_quiet(second);
+    relay.send(second, log_batch(document, 0, ["x"]));
+    expect!(relay, second, Ack);
+}

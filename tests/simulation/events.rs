@@ -95,7 +95,11 @@ impl Client {
                 }
             }
             event::Body::Resync(resync) => {
-                let wants = session.syncing.remove(reply_to).map(|(_, wants)| wants);
+                let asked = session.syncing.remove(reply_to);
+                if let Some((index, _)) = &asked {
+                    session.asked_to_sync.remove(index);
+                }
+                let wants = asked.map(|(_, wants)| wants);
                 if let Some(replica) = self.replica(resync.document) {
                     replica.resync(&resync, wants, around.judge);
                     let index = self.index(resync.document);

@@ -123,7 +123,11 @@ impl Shard {
         let reference = document.reference(document_key);
         let open = document.open_mut().expect("its caller knows");
         if open.is_deleting {
-            return self.refuse_deletion(&deletion, &Refusal::DocumentDeleted);
+            let refusal = match deletion.undo {
+                true => Refusal::Unavailable("the document is being deleted".to_owned()),
+                false => Refusal::DocumentDeleted,
+            };
+            return self.refuse_deletion(&deletion, &refusal);
         }
         if open.is_unwritten() {
             self.refuse_deletion(&deletion, &Refusal::DocumentNotFound);

@@ -239,6 +239,25 @@ fn nobody_goes_on_from_an_earlier_life_without_being_told() {
 }
 
 #[test]
+fn who_takes_a_deletion_back_too_early_may_try_again() {
+    let mut relay = Relay::new();
+    let (ann, notes) = relay.joined("ann", "notes", "log");
+    relay.send(ann, log_batch(notes, 0, ["kept"]));
+    expect!(relay, ann, Ack);
+    relay.hold_store();
+    relay.send(ann, delete("notes", false));
+    relay.send(ann, delete("notes", true));
+    let error = expect!(relay, ann, Error);
+    assert_eq!(error.code(), ErrorCode::ServiceUnavailable);
+    assert!(error.retryable);
+    relay.release_store();
+    expect!(relay, ann, Close);
+    assert!(!expect!(relay, ann, Deleted).undone);
+    relay.send(ann, delete("notes", true));
+    assert!(expect!(relay, ann, Deleted).undone);
+}
+
+#[test]
 fn deletions_wait_for_a_document_that_nobody_gets_to_make() {
     let mut relay = Relay::new();
     let ann = relay.greeted("ann");

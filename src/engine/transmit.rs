@@ -114,6 +114,9 @@ impl Shard {
         let first = session.served_first;
         session.served_first = first.wrapping_add(1);
         let subscriptions = session.subscriptions.len();
+        let is_tied = session
+            .socket()
+            .is_some_and(|socket| !socket.forwards.is_empty());
 
         let (mut lapped, mut done) = (Vec::new(), Vec::new());
         if self.sessions[key].watch.is_some()
@@ -123,8 +126,11 @@ impl Shard {
             let voice = Voice::new(session, None, &self.settings, self.now);
             voice.append(&Asked::default(), update, out);
         }
-        let mut has_more = self.gather_forwarded(key, out, end);
-        has_more |= self.gather_edges(key, first, was_blocked, out, end);
+        let mut has_more = false;
+        if is_tied {
+            has_more |= self.gather_forwarded(key, out, end);
+            has_more |= self.gather_edges(key, first, was_blocked, out, end);
+        }
         for offset in 0..subscriptions {
             let index = first.wrapping_add(offset) % subscriptions;
             let document = self.sessions[key].subscriptions[index].document;

@@ -48,14 +48,11 @@ fn run(serve: &Serve, config: Config) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if serve.check {
-        let cores = match config.shards.cores.choose(&preflight::allowed_cores()) {
-            Ok(cores) => cores,
-            Err(error) => {
-                eprintln!("shards.cores does not fit this machine: {error}");
-                return ExitCode::FAILURE;
-            }
-        };
-        let budget = Budget::new(&config, cores.len());
+        if let Err(error) = server::check(&config) {
+            eprintln!("{error}");
+            return ExitCode::from(USAGE_ERROR);
+        }
+        let budget = Budget::new(&config, preflight::shard_count(&config.shards.cores));
         print!("{}", config.to_toml());
         budget
             .to_string()
@@ -69,7 +66,10 @@ fn run(serve: &Serve, config: Config) -> ExitCode {
         check.log();
     }
     if report.is_fatal() {
-        return ExitCode::FAILURE;
+        return match server::check(&config) {
+            Ok(()) => ExitCode::FAILURE,
+            Err(_reported) => ExitCode::from(USAGE_ERROR),
+        };
     }
     match server::run(config) {
         Ok(()) => ExitCode::SUCCESS,

@@ -325,3 +325,40 @@ fn a_core_that_is_not_there_is_fatal() {
         "{text}"
     );
 }
+
+#[test]
+fn a_key_that_cannot_be_read_is_named_before_anybody_serves() {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let store = format!("store.path={}", directory.path().display());
+    let nowhere = "auth.jwt_secret_file=/nowhere/secret";
+    let said =
+        "tokens cannot be checked with auth.jwt_secret_file = \"/nowhere/secret\": No such file";
+    let settings = ["--set", &store, "--set", "auth.mode=jwt", "--set", nowhere];
+    let off = ["listen.websocket=off", "listen.admin=off"];
+    let settings = settings
+        .into_iter()
+        .chain(["--set", off[0], "--set", off[1]]);
+    let settings: Vec<_> = settings
+        .chain(["--set", "listen.tcp=127.0.0.1:0"])
+        .collect();
+
+    let output = finish(corelay(&["doctor"]).args(&settings));
+    assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+    assert!(stdout(&output).contains(said), "{}", stdout(&output));
+
+    for arguments in [vec!["serve", "--check"], vec!["serve"]] {
+        let output = finish(corelay(&arguments).args(&settings));
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(stderr(&output).contains(said), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn cores_that_are_not_there_are_a_wrong_configuration() {
+    for arguments in [vec!["serve", "--check"], vec!["serve"]] {
+        let output = finish(corelay(&arguments).args(["--set", "shards.cores=1023-1023"]));
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let said = "the process may not run on core 1023";
+        assert!(stderr(&output).contains(said), "{}", stderr(&output));
+    }
+}

@@ -32,6 +32,12 @@ fn revoke(server: &Server, what: Value) -> u64 {
     let (status, body) = post(server, "application/json", &what.to_string());
     assert_eq!(status, 200, "{body}");
     let answer: Value = serde_json::from_str(&body).expect("JSON");
+    let revoked = answer["revoked"].as_str().expect("whose");
+    assert!(
+        server.log().contains(&format!("revoked: {revoked}")),
+        "{}",
+        server.log()
+    );
     answer["closed"].as_u64().expect("a number")
 }
 

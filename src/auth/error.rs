@@ -39,7 +39,7 @@ pub enum TokenError {
     #[error("the operator's backend, which is asked about tokens, does not answer")]
     Unjudged,
     /// The token is genuine, and whoever made it has put something into it that the relay does not take.
-    #[error("the token is not acceptable: {0}")]
+    #[error("{0}")]
     ClaimInvalid(&'static str),
 }
 

@@ -7,6 +7,7 @@
 //! [`Rules::lifetime_max_ms`]: super::Rules
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,21 @@ pub enum Revocation {
     Token { token_id: String },
     /// Every token of this user that was issued until now.
     User { tenant: String, user_id: String },
+}
+
+/// For the operator's log and answers.
+impl fmt::Display for Revocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Token { token_id } => write!(f, "the token {token_id:?}"),
+            Self::User { tenant, user_id } if tenant.is_empty() => {
+                write!(f, "the tokens of user {user_id:?} that have no tenant")
+            }
+            Self::User { tenant, user_id } => {
+                write!(f, "the tokens of user {user_id:?} of tenant {tenant:?}")
+            }
+        }
+    }
 }
 
 /// The revocations that still mean something. How many there are is bounded by whoever adds to them.

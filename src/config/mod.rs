@@ -30,7 +30,7 @@ pub use table::{
     Auth, Config, Connection, Document, Fanout, KEYS, Listen, Log, Memory, Presence, Quota, Rate,
     Shards, Store, TABLES,
 };
-pub(crate) use unit::bytes_text;
+pub(crate) use unit::{bytes_text, mebibytes_text, time};
 pub use word::{AuthMode, Durability, LogFormat};
 
 impl Config {

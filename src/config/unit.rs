@@ -72,6 +72,16 @@ pub(crate) fn bytes_text(bytes: u64) -> String {
     quantity_text(bytes, &BYTE_UNITS)
 }
 
+/// Whole mebibytes, for numbers that are to be compared with each other.
+pub(crate) fn mebibytes_text(bytes: u64) -> String {
+    format!("{} MiB", bytes / MIB)
+}
+
+/// A time and its unit, as configuration has them.
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
+    quantity(text.trim(), &TIME_UNITS, None).map(Duration::from_millis)
+}
+
 fn quantity_text(quantity: u64, units: &[(&str, u64)]) -> String {
     let (unit, size) = units
         .iter()

@@ -74,8 +74,8 @@ pub enum Refusal {
     BatchInvalid(String),
     #[error("the operation is not acceptable: {0}")]
     OperationInvalid(String),
-    #[error("the operation reaches past the end of the document: {0}")]
-    OutOfBounds(String),
+    #[error("the operation reaches past the end of the document")]
+    OutOfBounds,
     #[error("the operation cuts a character in two: {0}")]
     SurrogateSplit(String),
     #[error("the next clock of this client is {next_clock}")]
@@ -159,7 +159,7 @@ impl Refusal {
             Self::QuotaExceeded { .. } => ErrorCode::TenantQuotaExceeded,
             Self::BatchInvalid(_) => ErrorCode::BatchInvalid,
             Self::OperationInvalid(_) => ErrorCode::OperationInvalid,
-            Self::OutOfBounds(_) => ErrorCode::OperationOutOfBounds,
+            Self::OutOfBounds => ErrorCode::OperationOutOfBounds,
             Self::SurrogateSplit(_) => ErrorCode::SurrogateSplit,
             Self::ClockGap { .. } => ErrorCode::ClockGap,
             Self::DocumentTooLarge { .. } => ErrorCode::DocumentTooLarge,
@@ -209,7 +209,7 @@ impl Refusal {
             | Self::Replaced
             | Self::BatchInvalid(_)
             | Self::OperationInvalid(_)
-            | Self::OutOfBounds(_)
+            | Self::OutOfBounds
             | Self::SurrogateSplit(_)
             | Self::DocumentTooLarge { .. }
             | Self::TooManyClients { .. }

@@ -62,27 +62,68 @@ const PLAN: [&str; 9] = [
     "joiners",
 ];
 
+/// Which way a figure gets better.
+#[derive(Debug, Clone, Copy)]
+enum Better {
+    Higher,
+    Lower,
+    /// It follows from the others, or from the plan.
+    Neither,
+}
+
 /// Figures by their path in a report.
-const FIGURES: [(&str, &str); 19] = [
-    ("delivered/s", "/per_second/delivered"),
-    ("acknowledged/s", "/per_second/acknowledged"),
-    ("ack p50, µs", "/latency_us/ack/p50"),
-    ("ack p99, µs", "/latency_us/ack/p99"),
-    ("ack p99.9, µs", "/latency_us/ack/p99.9"),
-    ("delivery p50, µs", "/latency_us/delivery_healthy/p50"),
-    ("delivery p99, µs", "/latency_us/delivery_healthy/p99"),
-    ("delivery p99.9, µs", "/latency_us/delivery_healthy/p99.9"),
-    ("presence p50, µs", "/latency_us/presence/p50"),
-    ("presence p99, µs", "/latency_us/presence/p99"),
-    ("join p50, µs", "/latency_us/join/p50"),
-    ("join p99, µs", "/latency_us/join/p99"),
-    ("relay CPU, s", "/server/cpu_s"),
-    ("relay CPU/delivery, µs", "/server/cpu_us_per_delivery"),
-    ("relay resident, bytes", "/server/rss_bytes"),
-    ("load CPU/delivery, µs", "/load/cpu_us_per_delivery"),
-    ("load busy, %", "/load/busy_percent"),
-    ("bytes received/s", "/per_second/bytes_received"),
-    ("resyncs", "/resyncs"),
+const FIGURES: [(&str, &str, Better); 19] = [
+    ("delivered/s", "/per_second/delivered", Better::Higher),
+    ("acknowledged/s", "/per_second/acknowledged", Better::Higher),
+    ("ack p50, µs", "/latency_us/ack/p50", Better::Lower),
+    ("ack p99, µs", "/latency_us/ack/p99", Better::Lower),
+    ("ack p99.9, µs", "/latency_us/ack/p99.9", Better::Lower),
+    (
+        "delivery p50, µs",
+        "/latency_us/delivery_healthy/p50",
+        Better::Lower,
+    ),
+    (
+        "delivery p99, µs",
+        "/latency_us/delivery_healthy/p99",
+        Better::Lower,
+    ),
+    (
+        "delivery p99.9, µs",
+        "/latency_us/delivery_healthy/p99.9",
+        Better::Lower,
+    ),
+    (
+        "presence p50, µs",
+        "/latency_us/presence/p50",
+        Better::Lower,
+    ),
+    (
+        "presence p99, µs",
+        "/latency_us/presence/p99",
+        Better::Lower,
+    ),
+    ("join p50, µs", "/latency_us/join/p50", Better::Lower),
+    ("join p99, µs", "/latency_us/join/p99", Better::Lower),
+    ("relay CPU, s", "/server/cpu_s", Better::Lower),
+    (
+        "relay CPU/delivery, µs",
+        "/server/cpu_us_per_delivery",
+        Better::Lower,
+    ),
+    ("relay resident, bytes", "/server/rss_bytes", Better::Lower),
+    (
+        "load CPU/delivery, µs",
+        "/load/cpu_us_per_delivery",
+        Better::Lower,
+    ),
+    ("load busy, %", "/load/busy_percent", Better::Lower),
+    (
+        "bytes received/s",
+        "/per_second/bytes_received",
+        Better::Neither,
+    ),
+    ("resyncs", "/resyncs", Better::Lower),
 ];
 
 /// The reports of one side.
@@ -159,25 +200,34 @@ struct Comparison {
 
 impl fmt::Display for Comparison {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let runs = |side: &Side| match side.reports.len() {
-            1 => "one run".to_owned(),
-            count => format!("median of {count}"),
+        let runs = |side: &Side| match side.paths.as_slice() {
+            [path] => path.file_name().map_or_else(
+                || path.display().to_string(),
+                |name| name.to_string_lossy().into_owned(),
+            ),
+            several => format!("median of {}", several.len()),
         };
         writeln!(
             out,
-            "{:26} {:>14} {:>14} {:>8}",
+            "{:26} {:>14} {:>14} {:>8}  better",
             "",
             runs(&self.base),
             runs(&self.new),
             "ratio"
         )?;
-        for (name, path) in FIGURES {
+        for (name, path, better) in FIGURES {
             if let Some((base, new)) = self.base.median(path).zip(self.new.median(path)) {
                 write!(out, "{name:26} {base:>14.2} {new:>14.2}")?;
-                if base != 0.0 {
+                if base == 0.0 {
+                    write!(out, " {:>8}", "")?;
+                } else {
                     write!(out, " {:>8.3}", new / base)?;
                 }
-                writeln!(out)?;
+                match better {
+                    Better::Higher => writeln!(out, "  higher")?,
+                    Better::Lower => writeln!(out, "  lower")?,
+                    Better::Neither => writeln!(out)?,
+                }
             }
         }
         Ok(())

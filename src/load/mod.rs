@@ -31,6 +31,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::client::Endpoint;
+use crate::config::time;
 
 use scenario::Scenario;
 
@@ -54,7 +55,7 @@ pub struct Arguments {
     pub document_prefix: Option<String>,
     #[arg(long, value_enum, default_value_t = Kind::Log)]
     pub kind: Kind,
-    /// Clients of each document.
+    /// Clients of each document: of all there are as many times --documents.
     #[arg(long, default_value_t = 10)]
     pub clients: usize,
     /// How many of each document's clients write.
@@ -89,14 +90,14 @@ pub struct Arguments {
     /// those that do not write.
     #[arg(long, default_value_t = 0.0, value_name = "PERCENT")]
     pub joiners_percent: f64,
-    /// Seconds that are measured, as 10 or 10s.
-    #[arg(long, default_value_t = 10.0, value_name = "SECONDS", value_parser = seconds)]
+    /// How long it is measured: seconds, as 10 or 0.5, or with a unit (ms, s, min, h), as 2min.
+    #[arg(long, default_value_t = 10.0, value_name = "TIME", value_parser = seconds)]
     pub duration: f64,
-    /// Seconds of the same load before that.
-    #[arg(long, default_value_t = 2.0, value_name = "SECONDS", value_parser = seconds)]
+    /// How long the same load runs before that.
+    #[arg(long, default_value_t = 2.0, value_name = "TIME", value_parser = seconds)]
     pub warm_up: f64,
-    /// Seconds that everything may take to arrive after the last operation.
-    #[arg(long, default_value_t = 10.0, value_name = "SECONDS", value_parser = seconds)]
+    /// How long everything may take to arrive after the last operation.
+    #[arg(long, default_value_t = 10.0, value_name = "TIME", value_parser = seconds)]
     pub drain: f64,
     /// Cores to run on, one thread each, as 1 or 1,3. By default one thread, wherever it is put.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
@@ -132,12 +133,16 @@ pub struct Arguments {
     pub seed: u64,
 }
 
-/// Seconds, with or without their unit. Whether so many make sense is the plan's to say.
+/// A time as configuration has it, or seconds, which may have a fraction and no unit. Whether so many make sense is the
+/// plan's to say.
 fn seconds(text: &str) -> Result<f64, String> {
+    if let Ok(time) = time(text) {
+        return Ok(time.as_secs_f64());
+    }
     let number = text.trim().trim_end_matches('s').trim_end();
     number
         .parse()
-        .map_err(|_| "give seconds, as 10 or 0.5s".to_owned())
+        .map_err(|_| "give a time as in 10s, \"2 min\", 500ms, 1h, or seconds as in 0.5".to_owned())
 }
 
 /// What the documents are.
@@ -166,6 +171,29 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Err(error) => {
             eprintln!("corelay load: {error}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seconds;
+
+    #[test]
+    fn times_are_written_as_in_the_configuration_or_as_seconds() {
+        for (text, expected) in [
+            ("10", 10.0),
+            ("10s", 10.0),
+            ("0.5", 0.5),
+            ("0.5 s", 0.5),
+            ("500ms", 0.5),
+            ("2 min", 120.0),
+            ("1h", 3600.0),
+        ] {
+            assert_eq!(seconds(text), Ok(expected), "{text}");
+        }
+        for text in ["", "2m", "soon"] {
+            assert!(seconds(text).is_err(), "{text}");
         }
     }
 }

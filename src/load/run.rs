@@ -312,8 +312,10 @@ impl Line {
         let seconds = now.since(self.printed_at).as_secs_f64().max(1e-3);
         let totals = Totals::of(&stage.progress);
         let rate = |now: u64, before: u64| (now - before) as f64 / seconds;
+        let trouble = stage.progress.iter().find_map(|one| one.trouble.get());
+        let trouble = trouble.map_or_else(String::new, |what| format!(" ({what})"));
         eprintln!(
-            "{:>4.0} s  {:<10}  {}/{} connected  sent {:.0}/s  acknowledged {:.0}/s  delivered {:.0}/s  errors {}",
+            "{:>4.0} s  {:<10}  {}/{} connected  sent {:.0}/s  acknowledged {:.0}/s  delivered {:.0}/s  errors {}{trouble}",
             Duration::from_micros(now.as_micros()).as_secs_f64(),
             format!("{:?}", stage.phase()).to_lowercase(),
             totals.connected,

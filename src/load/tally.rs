@@ -1,6 +1,7 @@
 //! What one thread of the run has counted and timed.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hdrhistogram::Histogram;
@@ -126,6 +127,8 @@ pub(super) struct Progress {
     pub delivered: AtomicU64,
     pub connected: AtomicU64,
     pub errors: AtomicU64,
+    /// One of them: the first that this thread has met.
+    pub trouble: OnceLock<String>,
 }
 
 impl Progress {

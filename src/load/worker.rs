@@ -492,6 +492,9 @@ impl<'a> Worker<'a> {
         store(&progress.acknowledged, self.totals.acknowledged);
         store(&progress.delivered, self.totals.delivered);
         store(&progress.errors, self.totals.errors);
+        if let Some(what) = self.tally.errors.keys().next() {
+            progress.trouble.get_or_init(|| what.clone());
+        }
         let remaining = if self.phase == Phase::Running {
             self.dues.len()
         } else {

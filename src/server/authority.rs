@@ -32,7 +32,7 @@ impl Sources {
     ///
     /// # Errors
     ///
-    /// [`ServerError::Keys`], [`ServerError::Webhook`].
+    /// [`ServerError::Keys`], [`ServerError::KeySet`], [`ServerError::Webhook`].
     pub fn open(
         config: &Auth,
         control: &Control,

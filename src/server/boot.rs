@@ -20,9 +20,9 @@ use super::listener::Listeners;
 use super::mailbox::{Mailbox, mailbox};
 use super::mesh::Mesh;
 use super::metrics::{Gauge, Observed};
-use super::preflight::allowed_cores;
+use super::preflight::{allowed_cores, token_source};
 use super::{ServerError, signal, supervisor};
-use crate::config::{AuthMode, Budget, Config, Durability, bytes_text};
+use crate::config::{AuthMode, Budget, Config, Durability, mebibytes_text};
 use crate::engine::Census;
 use crate::engine::shard::Settings;
 use crate::store::{self, CommitterHandle, Reader, ReplySink, TenantUsage, committer};
@@ -206,11 +206,13 @@ fn announce(config: &Config, cores: &[usize], addresses: &Addresses) {
          shards      {} on cores {cores:?}\n  \
          store       {}\n  \
          durability  {durability}\n  \
+         tokens      {}\n  \
          memory      at most {}, see serve --check",
         env!("CARGO_PKG_VERSION"),
         cores.len(),
         config.store.path.display(),
-        bytes_text(Budget::new(config, cores.len()).bytes()),
+        token_source(&config.auth),
+        mebibytes_text(Budget::new(config, cores.len()).bytes()),
     );
     if config.auth.mode == AuthMode::None {
         tracing::warn!(

@@ -38,7 +38,7 @@ pub struct KeySet {
 impl KeySet {
     /// # Errors
     ///
-    /// [`ServerError::Keys`] if the system trusts no certificates.
+    /// [`ServerError::KeySet`] if the system trusts no certificates.
     pub fn new(
         config: &Auth,
         url: &Uri,
@@ -64,7 +64,7 @@ impl KeySet {
     ///
     /// # Errors
     ///
-    /// [`ServerError::Keys`] if they cannot be had after a few tries.
+    /// [`ServerError::KeySet`] if they cannot be had after a few tries.
     pub async fn first(&mut self) -> Result<Verifier, ServerError> {
         let mut reason = match self.fetch().await {
             Ok(verifier) => return Ok(verifier),
@@ -127,7 +127,7 @@ impl KeySet {
 }
 
 fn refusal(url: &Uri, reason: String) -> ServerError {
-    ServerError::Keys {
+    ServerError::KeySet {
         source_name: keys::name(&KeySource::JwksUrl(url)),
         reason,
     }

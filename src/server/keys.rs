@@ -23,7 +23,8 @@ pub struct Keys {
 ///
 /// # Errors
 ///
-/// [`ServerError::Keys`] if the keys cannot be read, or tokens cannot be checked with them.
+/// [`ServerError::Keys`] if the keys cannot be read, or tokens cannot be checked with them; [`ServerError::KeySet`] if
+/// they cannot be had from elsewhere.
 pub fn read(
     config: &Auth,
     control: &Control,
@@ -34,32 +35,50 @@ pub fn read(
     let Some(source) = config.key_sources().next() else {
         return Ok(None);
     };
-    let material = match source {
+    if let KeySource::JwksUrl(url) = source {
+        let mut key_set = KeySet::new(config, url, clock, Arc::clone(wanted))?;
+        return Ok(Some(Keys {
+            verifier: control.wait_for(key_set.first())?,
+            key_set: Some(key_set),
+        }));
+    }
+    let verifier = read_here(config, &source)?;
+    Ok(verifier.map(|verifier| Keys {
+        verifier,
+        key_set: None,
+    }))
+}
+
+/// Whether the keys can be read, where they are on this machine.
+///
+/// # Errors
+///
+/// [`ServerError::Keys`], as [`read`] has it.
+pub fn check(config: &Auth) -> Result<(), ServerError> {
+    config
+        .key_sources()
+        .try_for_each(|source| read_here(config, &source).map(drop))
+}
+
+/// `Ok(None)`: they are elsewhere.
+fn read_here(config: &Auth, source: &KeySource<'_>) -> Result<Option<Verifier>, ServerError> {
+    let material = match *source {
         KeySource::KeyFile(path) => std::fs::read(path).map(KeyMaterial::Pem),
         KeySource::JwksFile(path) => std::fs::read(path).map(KeyMaterial::Jwks),
         KeySource::SecretFile(path) => std::fs::read(path).map(without_line_end),
         KeySource::SecretEnv(variable) => std::env::var_os(variable)
             .map(|secret| KeyMaterial::Secret(secret.into_encoded_bytes()))
             .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it is not set")),
-        KeySource::JwksUrl(url) => {
-            let mut key_set = KeySet::new(config, url, clock, Arc::clone(wanted))?;
-            return Ok(Some(Keys {
-                verifier: control.wait_for(key_set.first())?,
-                key_set: Some(key_set),
-            }));
-        }
+        KeySource::JwksUrl(_) => return Ok(None),
     };
     let refuse = |reason: String| ServerError::Keys {
-        source_name: name(&source),
+        source_name: name(source),
         reason,
     };
     let material = material.map_err(|error| refuse(error.to_string()))?;
     let verifier =
         Verifier::new(&material, rules(config)).map_err(|error| refuse(error.to_string()))?;
-    Ok(Some(Keys {
-        verifier,
-        key_set: None,
-    }))
+    Ok(Some(verifier))
 }
 
 /// What must hold for a token beyond its signature.

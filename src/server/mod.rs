@@ -44,6 +44,8 @@ mod webhook;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::config::{Auth, Config};
+
 pub use boot::run;
 
 /// Why a relay did not start, or ended other than by a planned stop.
@@ -73,6 +75,8 @@ pub enum ServerError {
     },
     #[error("tokens cannot be checked with {source_name}: {reason}")]
     Keys { source_name: String, reason: String },
+    #[error("tokens cannot be checked with {source_name}: {reason}")]
+    KeySet { source_name: String, reason: String },
     #[error(
         "what was revoked cannot be read from {}: {reason}. Tokens in it must not be let in: put the file back, or remove \
          it when they have expired", path.display()
@@ -87,6 +91,23 @@ pub enum ServerError {
          disk and start again"
     )]
     StoreFailed { reason: String },
+}
+
+/// What is wrong with a configuration on this machine, though its values are in their ranges and fit each other: cores
+/// and keys that are not there. Trying again does not make it better.
+///
+/// # Errors
+///
+/// [`ServerError::Cores`], [`ServerError::Keys`], [`ServerError::Webhook`].
+pub fn check(config: &Config) -> Result<(), ServerError> {
+    config.shards.cores.choose(&preflight::allowed_cores())?;
+    check_auth(&config.auth)
+}
+
+/// What tokens are checked with can be read, as far as it is on this machine.
+fn check_auth(config: &Auth) -> Result<(), ServerError> {
+    keys::check(config)?;
+    webhook::authorization(config).map(drop)
 }
 
 fn listen_advice(error: &std::io::Error) -> &'static str {

@@ -10,6 +10,7 @@
 mod limits;
 mod machine;
 mod places;
+mod tokens;
 
 use std::fmt;
 
@@ -61,6 +62,7 @@ pub fn run(config: &Config) -> Report {
         limits::open_files(shards, config.connection.count_max),
         places::directory(&config.store.path),
     ];
+    checks.extend(tokens::keys(&config.auth));
     let listeners = [
         ("listen.websocket", config.listen.websocket),
         ("listen.tcp", config.listen.tcp),
@@ -78,6 +80,8 @@ pub fn shard_count(cores: &Cores) -> usize {
         .choose(&machine::allowed_cores())
         .map_or(1, |chosen| chosen.len())
 }
+
+pub(super) use tokens::source as token_source;
 
 /// The cores that this process may run on, in rising order.
 pub use machine::allowed_cores;

@@ -52,15 +52,16 @@ pub async fn revoke(
         Ok(revocation) => revocation,
         Err(problem) => return refusal(StatusCode::BAD_REQUEST, &problem),
     };
+    let revoked = revocation.to_string();
     match keeper.lock().await.revoke(revocation).await {
         Ok(closed) => {
-            tracing::info!(closed, "tokens were revoked");
+            tracing::info!(closed, "revoked: {revoked}");
             let content = (header::CONTENT_TYPE, "application/json");
-            let body = json!({ "closed": closed });
+            let body = json!({ "closed": closed, "revoked": revoked });
             ([content], format!("{body}\n")).into_response()
         }
         Err(error) => {
-            tracing::error!("nothing was revoked: {error}");
+            tracing::error!("not revoked: {revoked}: {error}");
             let status = match error {
                 RevokeError::Full { .. } => StatusCode::SERVICE_UNAVAILABLE,
                 RevokeError::NotWritten(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -96,7 +97,8 @@ fn read(body: &[u8]) -> Result<Revocation, String> {
             tenant: None,
         } => Err("no token can have this id".to_owned()),
         Asked { .. } => Err(
-            "write {\"token_id\": \"…\"}, or {\"user\": \"…\", \"tenant\": \"…\"}, where the tenant may be left out"
+            "write {\"token_id\": \"…\"}, or {\"user\": \"…\", \"tenant\": \"…\"}; without a tenant, the user's tokens \
+             that have none are meant"
                 .to_owned(),
         ),
     }

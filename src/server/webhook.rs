@@ -46,28 +46,10 @@ impl Webhook {
         };
         let outbound = Outbound::new(url, config.webhook_timeout, ANSWER_BYTES_MAX)
             .map_err(|error| refuse(error.to_string()))?;
-        let authorization = config.webhook_secret_file.as_deref().map(|path| {
-            let unusable = |reason: String| {
-                refuse(format!(
-                    "auth.webhook_secret_file = {:?}: {reason}",
-                    path.display().to_string()
-                ))
-            };
-            let secret =
-                std::fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
-            let secret = secret.trim();
-            if secret.is_empty() {
-                return Err(unusable("it is empty".to_owned()));
-            }
-            let mut value = HeaderValue::from_str(&format!("Bearer {secret}"))
-                .map_err(|_| unusable("it has more than one line".to_owned()))?;
-            value.set_sensitive(true);
-            Ok(value)
-        });
         Ok(Self {
             url: url.clone(),
             outbound,
-            authorization: authorization.transpose()?,
+            authorization: authorization(config)?,
             leeway_ms: keys::rules(config).leeway_ms,
             clock,
             cache: Mutex::new(VerdictCache::new(config.webhook_cache)),
@@ -139,6 +121,33 @@ impl Webhook {
     fn lock(&self) -> std::sync::MutexGuard<'_, VerdictCache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What the backend is shown.
+///
+/// # Errors
+///
+/// [`ServerError::Webhook`] if the secret cannot be read or sent.
+pub fn authorization(config: &Auth) -> Result<Option<HeaderValue>, ServerError> {
+    let (Some(url), Some(path)) = (&config.webhook_url, &config.webhook_secret_file) else {
+        return Ok(None);
+    };
+    let unusable = |reason: String| ServerError::Webhook {
+        url: url.to_string(),
+        reason: format!(
+            "auth.webhook_secret_file = {:?}: {reason}",
+            path.display().to_string()
+        ),
+    };
+    let secret = std::fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
+    let secret = secret.trim();
+    if secret.is_empty() {
+        return Err(unusable("it is empty".to_owned()));
+    }
+    let mut value = HeaderValue::from_str(&format!("Bearer {secret}"))
+        .map_err(|_| unusable("it has more than one line".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(Some(value))
 }
 
 fn cache_key(inquiry: &Inquiry) -> CacheKey {

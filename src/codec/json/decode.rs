@@ -30,6 +30,7 @@ pub fn decode(text: &[u8], limits: &Limits) -> Result<Message, JsonError> {
         .map_err(|error| JsonError::Malformed(format!("no UTF-8: {error}")))?;
     let envelope: Envelope<'_> = object(text)?;
     let payload = envelope.payload.map_or("{}", RawValue::get);
+    // `TYPES` lists these.
     let (document_id, body) = match &*envelope.kind {
         "connect" => hello(object(payload)?),
         "disconnect" => (None, request::Body::Close(wire::Close::default()).into()),
@@ -63,7 +64,11 @@ pub fn decode(text: &[u8], limits: &Limits) -> Result<Message, JsonError> {
         "snapshot_offer" => snapshot_offer(object(payload)?)?,
         "delete" => delete(object(payload)?),
         "list" => list(object(payload)?),
-        unknown => return Err(JsonError::TypeUnknown(shortened(unknown.to_owned()))),
+        unknown => {
+            return Err(JsonError::TypeUnknown {
+                name: shortened(unknown.to_owned()),
+            });
+        }
     };
     Ok(Message {
         id: envelope.id.unwrap_or_default(),
@@ -90,6 +95,23 @@ pub fn client_uuid(text: &str) -> Option<[u8; 16]> {
     }
     digits.next().is_none().then_some(uuid)
 }
+
+/// The types of requests.
+pub(super) const TYPES: [&str; 13] = [
+    "connect",
+    "disconnect",
+    "open",
+    "operations",
+    "sync_request",
+    "presence",
+    "heartbeat",
+    "ping",
+    "pong",
+    "close",
+    "snapshot_offer",
+    "delete",
+    "list",
+];
 
 /// The document that a request is about, and the request.
 type Decoded = (Option<String>, Body);

@@ -79,8 +79,8 @@ pub struct Context<'a> {
 pub enum JsonError {
     #[error("{0}")]
     Malformed(String),
-    #[error("there is no request of the type {0:?}")]
-    TypeUnknown(String),
+    #[error("there is no request of the type {name:?}; the types are {}", decode::TYPES.join(", "))]
+    TypeUnknown { name: String },
     #[error("it has more than {operations_max} operations")]
     TooManyOperations { operations_max: usize },
     #[error("a state vector has more than {entries_max} entries")]

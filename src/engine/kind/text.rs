@@ -231,7 +231,7 @@ fn transform_steps<'a>(
 
 fn refusal(error: TextError) -> Refusal {
     match error {
-        TextError::OutOfBounds => Refusal::OutOfBounds(error.to_string()),
+        TextError::OutOfBounds => Refusal::OutOfBounds,
         TextError::SurrogateSplit { .. } => Refusal::SurrogateSplit(error.to_string()),
         TextError::TooLarge { length_max, .. } => Refusal::DocumentTooLarge {
             bytes_max: length_max,

@@ -34,7 +34,7 @@ impl Introduction {
         let version = either("X-Protocol-Version", "version")
             .map(|version| version.parse::<u32>())
             .transpose()
-            .map_err(|_| "X-Protocol-Version must be a number.")?;
+            .map_err(|_| "X-Protocol-Version, or ?version=, must be a number.")?;
         let is_json = match percent::parameter(query, "dialect").as_deref() {
             None => false,
             Some("json") => true,
@@ -42,7 +42,8 @@ impl Introduction {
         };
         let hello = client
             .map(|client| -> Result<Hello, &'static str> {
-                let client_uuid = client_uuid(&client).ok_or("X-Client-ID must be a UUID.")?;
+                let client_uuid =
+                    client_uuid(&client).ok_or("X-Client-ID, or ?client=, must be a UUID.")?;
                 Ok(Hello {
                     protocol_version: version.unwrap_or(1),
                     client_uuid: Bytes::from_owner(client_uuid),

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use super::{Check, Finding};
-use crate::config::{Cores, CoresError, bytes_text};
+use crate::config::{Cores, CoresError, mebibytes_text};
 
 /// The oldest kernel whose io_uring has what the executors use.
 const KERNEL_MIN: (u32, u32) = (5, 8);
@@ -174,14 +174,14 @@ fn group_limit(cgroup: &str) -> Option<u64> {
 }
 
 fn judge_memory(budget_bytes: u64, available_bytes: Option<u64>) -> Check {
-    let budget = bytes_text(budget_bytes);
+    let budget = mebibytes_text(budget_bytes);
     match available_bytes {
         Some(available) if available < budget_bytes => Check::warning(
             MEMORY,
             Finding {
                 what: format!(
-                    "the memory budget is {budget}, and the relay may use {} MiB",
-                    available >> 20
+                    "the memory budget is {budget}, and the relay may use {}",
+                    mebibytes_text(available)
                 ),
                 why: "with clients at every limit the system would end the relay".to_owned(),
                 remedy: "Lower the keys of [memory] (memory.document_bytes_max first), or run fewer shards; \
@@ -189,7 +189,7 @@ fn judge_memory(budget_bytes: u64, available_bytes: Option<u64>) -> Check {
                     .to_owned(),
             },
         ),
-        Some(available) => Check::good(MEMORY, format!("a budget of {budget} in {} MiB", available >> 20)),
+        Some(available) => Check::good(MEMORY, format!("a budget of {budget} in {}", mebibytes_text(available))),
         None => Check::good(MEMORY, format!("a budget of {budget}")),
     }
 }

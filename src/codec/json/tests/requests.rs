@@ -6,6 +6,7 @@ use crate::codec::wire::request::Body as Request;
 use crate::codec::wire::{Cursor, Hello, Ping, Selection};
 
 use super::*;
+use crate::codec::json::decode::TYPES;
 
 fn decoded(text: &str) -> Result<Message, JsonError> {
     decode(text.as_bytes(), &LIMITS)
@@ -295,8 +296,17 @@ fn what_is_no_message_is_refused() {
     ));
     assert_eq!(
         decoded(r#"{"type":"connected"}"#).err(),
-        Some(JsonError::TypeUnknown("connected".to_owned()))
+        Some(JsonError::TypeUnknown {
+            name: "connected".to_owned()
+        })
     );
+    for name in TYPES {
+        let decoded = decoded(&format!(r#"{{"type":"{name}"}}"#));
+        assert!(
+            !matches!(decoded, Err(JsonError::TypeUnknown { .. })),
+            "{name}"
+        );
+    }
     for id in [
         "",
         "0011",

@@ -143,7 +143,11 @@ fn two_runs_are_compared_and_nonsense_is_refused() {
         .unwrap_or_else(|| panic!("{table}"))
         .split_whitespace()
         .collect();
-    assert_eq!(words[3..], ["200.00", "300.00", "1.500"], "{table}");
+    assert_eq!(
+        words[3..],
+        ["200.00", "300.00", "1.500", "lower"],
+        "{table}"
+    );
     assert!(std::fs::read_to_string(html).is_ok_and(|page| page.contains("</html>")));
 
     let nonsense = directory.path().join("nonsense");

@@ -147,7 +147,7 @@ fn cores_that_are_not_there_are_named() {
     let refused = Server::try_spawn(&["shards.cores=1023-1023"])
         .err()
         .expect("no such core");
-    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
     assert!(refused.log.contains("1023"), "{refused:?}");
 }
 

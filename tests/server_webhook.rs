@@ -201,7 +201,13 @@ fn a_revoked_user_is_asked_about_again() {
              Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
         ),
     );
-    assert_eq!(answer, (200, "{\"closed\":2}\n".to_owned()));
+    let (status, answer) = answer;
+    let answer: serde_json::Value = serde_json::from_str(&answer).expect("the answer is JSON");
+    assert_eq!((status, &answer["closed"]), (200, &json!(2)));
+    assert_eq!(
+        answer["revoked"],
+        "the tokens of user \"ada\" of tenant \"acme\""
+    );
     for client in &mut clients {
         assert_eq!(last_word(client).code, 4001);
     }

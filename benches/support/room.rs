@@ -126,7 +126,8 @@ impl Room {
                 StoreRequest::Delete { .. }
                 | StoreRequest::Restore { .. }
                 | StoreRequest::Sweep { .. }
-                | StoreRequest::List { .. } => unreachable!("nobody asks for it"),
+                | StoreRequest::List { .. }
+                | StoreRequest::History { .. } => unreachable!("nobody asks for it"),
             };
             self.shard.handle_store(reply, NOW);
         }

@@ -178,7 +178,8 @@ impl Stored {
             StoreRequest::Delete { .. }
             | StoreRequest::Restore { .. }
             | StoreRequest::Sweep { .. }
-            | StoreRequest::List { .. } => unreachable!("nobody asks for it"),
+            | StoreRequest::List { .. }
+            | StoreRequest::History { .. } => unreachable!("nobody asks for it"),
         }
     }
 

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use crate::codec::frame::FrameError;
 use crate::codec::wire::{
-    self, DocumentEntry, Durability, ErrorCode, Permissions, Position, ResyncReason, SyncMode,
-    UserPresence,
+    self, DocumentEntry, Durability, ErrorCode, HistoryPage, Permissions, Position, ResyncReason,
+    SyncMode, UserPresence,
 };
 use crate::engine::Instant;
 
@@ -164,7 +164,12 @@ pub enum Event {
         document_id: String,
         undone: bool,
     },
-    /// A list or a deletion was refused for ever. DOCUMENT_DELETED may mean that a deletion had been carried out before
+    /// A page of a document's history.
+    History {
+        request: RequestKey,
+        page: HistoryPage,
+    },
+    /// A list, a deletion or a page of history was refused for ever. DOCUMENT_DELETED may mean that a deletion had been carried out before
     /// a reconnect.
     RequestRefused {
         request: RequestKey,
@@ -184,6 +189,7 @@ impl Event {
             | Self::Directory { .. }
             | Self::DirectoryUpdate { .. }
             | Self::Deleted { .. }
+            | Self::History { .. }
             | Self::RequestRefused { .. } => None,
             Self::Error { document, .. } => *document,
             Self::Opened { document, .. }

@@ -1,4 +1,4 @@
-//! Questions about documents by their names: lists, deletions, and taking those back.
+//! Questions about documents by their names: lists, deletions, and taking those back; what has happened in them.
 //!
 //! One is on its way at a time, so that they take effect in their order; it is sent again on the next connection
 //! if its answer did not come.
@@ -28,9 +28,25 @@ pub struct ListOptions {
     pub watch: bool,
 }
 
+/// Which part of a document's history to tell, as in the protocol's `History`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HistoryOptions {
+    pub document_id: String,
+    /// False: from the oldest to the newest.
+    pub newest_first: bool,
+    /// Begin with the entry that has this revision. 0: where the direction begins.
+    pub from_revision: u64,
+    /// If it is not 0, begin with the oldest entry that is not earlier; newest first, with the newest that is not later.
+    pub from_time_ms: u64,
+    /// At most so many entries. 0: as many as the relay likes to send at once.
+    pub limit: u32,
+    pub with_operations: bool,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Question {
     List(ListOptions),
+    History(HistoryOptions),
     Delete { document_id: String, undo: bool },
 }
 
@@ -92,6 +108,15 @@ impl Requests {
                     watch: options.watch,
                 })
             }
+            Question::History(options) => Body::History(wire::History {
+                request_id,
+                document_id: options.document_id,
+                newest_first: options.newest_first,
+                from_revision: options.from_revision,
+                from_time_ms: options.from_time_ms,
+                limit: options.limit,
+                with_operations: options.with_operations,
+            }),
             Question::Delete { document_id, undo } => Body::Delete(wire::Delete {
                 request_id,
                 document_id,

@@ -170,6 +170,7 @@ impl TextDocument {
             | Event::Directory { .. }
             | Event::DirectoryUpdate { .. }
             | Event::Deleted { .. }
+            | Event::History { .. }
             | Event::RequestRefused { .. } => {}
         }
         match told {

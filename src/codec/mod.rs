@@ -45,7 +45,8 @@ pub mod wire {
                 | Self::Goaway(_)
                 | Self::Deleted(_)
                 | Self::Directory(_)
-                | Self::DirectoryUpdate(_) => 0,
+                | Self::DirectoryUpdate(_)
+                | Self::HistoryPage(_) => 0,
             }
         }
     }

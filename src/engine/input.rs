@@ -285,6 +285,7 @@ impl Shard {
             Body::SnapshotOffer(offer) => self.take_piece(key, offer, now),
             Body::Delete(deletion) => self.delete(key, &deletion, now),
             Body::List(list) => self.list(key, list),
+            Body::History(history) => self.tell_history(key, history),
             Body::Hello(_) | Body::Ping(_) | Body::Pong(_) => {
                 unreachable!("these are about the connection, not a document")
             }
@@ -321,6 +322,7 @@ fn counts(body: &json::Body) -> bool {
             | Body::SnapshotOffer(_)
             | Body::Delete(_)
             | Body::List(_)
+            | Body::History(_)
             | Body::Ping(_) => true,
             Body::Operations(_)
             | Body::Presence(_)

@@ -16,6 +16,7 @@ mod edge;
 mod flush;
 mod gather;
 mod greeting;
+mod history;
 mod identity;
 mod input;
 mod inquiry;

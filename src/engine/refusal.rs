@@ -296,12 +296,17 @@ pub fn http_status(code: ErrorCode) -> u16 {
         | ErrorCode::HelloInvalid
         | ErrorCode::DocumentIdInvalid
         | ErrorCode::KindUnknown
+        | ErrorCode::VersionNameInvalid
         | ErrorCode::BatchInvalid
         | ErrorCode::ResumeTokenInvalid => 400,
         ErrorCode::Unauthorized => 401,
         ErrorCode::Forbidden | ErrorCode::TooManyClients => 403,
-        ErrorCode::DocumentNotFound => 404,
+        ErrorCode::DocumentNotFound | ErrorCode::VersionNotFound | ErrorCode::RevisionUnknown => {
+            404
+        }
         ErrorCode::KindMismatch
+        | ErrorCode::VersionExists
+        | ErrorCode::TooManyVersions
         | ErrorCode::Replaced
         | ErrorCode::ClockGap
         | ErrorCode::SyncConflict => 409,

@@ -145,6 +145,7 @@ fn read(
             | Event::Directory { .. }
             | Event::DirectoryUpdate { .. }
             | Event::Deleted { .. }
+            | Event::History { .. }
             | Event::RequestRefused { .. } => {}
         }
     }

@@ -378,6 +378,7 @@ impl LoadClient {
             | Event::Directory { .. }
             | Event::DirectoryUpdate { .. }
             | Event::Deleted { .. }
+            | Event::History { .. }
             | Event::RequestRefused { .. } => {}
         }
         for what in errors {

@@ -349,6 +349,7 @@ impl<'a> Stage<'a> {
                 | Event::Directory { .. }
                 | Event::DirectoryUpdate { .. }
                 | Event::Deleted { .. }
+                | Event::History { .. }
                 | Event::RequestRefused { .. } => {}
             }
         }

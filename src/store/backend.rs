@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{DocumentList, Loaded, Page, ReadError, StoreError};
+use super::{
+    DocumentList, History, HistoryError, HistoryRange, Loaded, Page, ReadError, StoreError,
+};
 
 /// The most documents that one sweep lets go.
 pub const SWEEP_DOCUMENTS_MAX: usize = 64;
@@ -71,6 +73,9 @@ pub trait Reader: Send {
         to_revision: u64,
         bytes_max: usize,
     ) -> Result<Page, ReadError>;
+
+    /// As `StoreRequest::History`.
+    fn history(&self, document: &str, range: &HistoryRange) -> Result<History, HistoryError>;
 
     /// As `StoreRequest::List`.
     fn list(

@@ -26,7 +26,9 @@ use super::operations::OpenRows;
 use super::reader::FjallReader;
 use super::removals::Removals;
 use super::snapshots::{Incoming, Snapshots};
-use super::{DocumentList, Loaded, Page, ReadError, StoreError};
+use super::{
+    DocumentList, History, HistoryError, HistoryRange, Loaded, Page, ReadError, StoreError,
+};
 
 /// While so many documents are being removed, a sweep finds no others.
 const REMOVALS_MAX: usize = 1024;
@@ -344,6 +346,10 @@ impl Reader for FjallStore {
     ) -> Result<Page, ReadError> {
         self.reader
             .read(document, from_revision, to_revision, bytes_max)
+    }
+
+    fn history(&self, document: &str, range: &HistoryRange) -> Result<History, HistoryError> {
+        self.reader.history(document, range)
     }
 
     fn list(

@@ -11,9 +11,10 @@ use bytes::Bytes;
 use super::backend::{Backend, Committed, Reader, SWEEP_DOCUMENTS_MAX, Swept, Write};
 use super::layout::{self, Life};
 use super::{
-    DocumentList, ListedDocument, Loaded, LoadedDocument, Page, ReadError, StoreError, StoreReply,
-    StoreRequest,
+    DocumentList, History, HistoryError, HistoryRange, ListedDocument, Loaded, LoadedDocument,
+    Page, ReadError, StoreError, StoreReply, StoreRequest,
 };
+use crate::codec::record;
 use crate::config::Durability;
 
 /// What is written, what of it is durable, and the commits in between.
@@ -69,6 +70,14 @@ impl MemoryStore {
                 token: document.token,
                 ticket,
                 result: self.read(&document.name, from_revision, to_revision, bytes_max),
+            },
+            StoreRequest::History {
+                document,
+                ticket,
+                range,
+            } => StoreReply::History {
+                ticket,
+                result: self.history(&document, &range),
             },
             StoreRequest::List {
                 ticket,
@@ -255,6 +264,58 @@ impl Reader for MemoryStore {
             }
         }
         Ok(Page::Records(records))
+    }
+
+    fn history(&self, name: &str, range: &HistoryRange) -> Result<History, HistoryError> {
+        let document = self.written.get(name).ok_or(HistoryError::Unknown)?;
+        match document.life {
+            Life::Live => {}
+            Life::Deleted { .. } => return Err(HistoryError::Deleted),
+            Life::Gone => return Err(HistoryError::Unknown),
+        }
+        let newest = (document.next_revision - 1).min(range.until_revision);
+        let oldest = document.history_from_revision;
+        let time_ms_at = |revision| {
+            let (_, record) = document
+                .records
+                .range(..=revision)
+                .next_back()
+                .expect("kept");
+            record::operations_time_ms(record).map_err(|error| ReadError {
+                reason: error.to_string(),
+            })
+        };
+        let mut records = Vec::new();
+        if let Some(begin) = range.begin(oldest, newest, time_ms_at)? {
+            let mut in_order: Vec<Bytes> = match range.newest_first {
+                true => {
+                    let records = document.records.range(..=begin).rev();
+                    records.map(|(_, record)| record.clone()).collect()
+                }
+                false => {
+                    let records = document.records_from(begin);
+                    let records = records.take_while(|(first, _)| *first <= newest);
+                    records.map(|(_, record)| record).collect()
+                }
+            };
+            let mut bytes = 0;
+            in_order.truncate(range.records_max);
+            let kept = in_order.iter().take_while(|record| {
+                let has_room = bytes < range.bytes_max;
+                bytes += record.len();
+                has_room
+            });
+            let kept = kept.count();
+            in_order.truncate(kept);
+            records = in_order;
+        }
+        Ok(History {
+            kind: Arc::clone(&document.kind),
+            first_revision: document.first_revision,
+            history_from_revision: oldest,
+            newest_revision: newest,
+            records,
+        })
     }
 
     fn list(

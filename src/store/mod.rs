@@ -19,6 +19,7 @@ mod disk;
 mod documents;
 mod error;
 mod fjall;
+mod history;
 mod journal;
 mod layout;
 mod mark;
@@ -39,6 +40,7 @@ pub use directory::open;
 pub use disk::Disk;
 pub use error::StoreError;
 pub use fjall::FjallStore;
+pub use history::{History, HistoryError, HistoryRange, HistoryStart};
 pub use memory::MemoryStore;
 pub use reader::FjallReader;
 
@@ -100,6 +102,15 @@ pub enum StoreRequest {
         from_revision: u64,
         to_revision: u64,
         bytes_max: usize,
+    },
+    /// A part of a live document's history, in either direction. It may see appends that are not confirmed yet. Answered
+    /// by [`StoreReply::History`].
+    History {
+        /// The document's global id.
+        document: Arc<str>,
+        /// Chosen by the asker, given back in the reply.
+        ticket: u64,
+        range: HistoryRange,
     },
     /// Replace a live document's snapshot, and then remove what it makes unneeded. Answered by
     /// [`StoreReply::SnapshotStored`].
@@ -164,6 +175,10 @@ pub enum StoreReply {
         token: u64,
         ticket: u64,
         result: Result<Page, ReadError>,
+    },
+    History {
+        ticket: u64,
+        result: Result<History, HistoryError>,
     },
     /// The snapshot is in place, and what it makes unneeded counts no more.
     SnapshotStored {

@@ -26,7 +26,8 @@ fn snapshots(relay: &Relay) -> Vec<u64> {
         | StoreRequest::Delete { .. }
         | StoreRequest::Restore { .. }
         | StoreRequest::Sweep { .. }
-        | StoreRequest::List { .. } => None,
+        | StoreRequest::List { .. }
+        | StoreRequest::History { .. } => None,
     };
     relay.served.iter().filter_map(revision).collect()
 }

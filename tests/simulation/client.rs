@@ -329,6 +329,12 @@ impl Client {
         {
             directory.ask(&mut session.connection, around.random);
         }
+        if session.past.may_ask(around.now_us) && around.random.happens(around.rates.past) {
+            let index = around.random.below(self.documents.len());
+            let document = &self.documents[index];
+            let connection = &mut session.connection;
+            (session.past).ask(index, document, connection, around.judge, around.random);
+        }
         for index in 0..self.replicas.len() {
             self.act_on(index, around);
             self.trespass(index, around);

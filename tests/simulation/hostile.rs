@@ -224,7 +224,8 @@ impl Hostile {
             | event::Body::SnapshotAccepted(_)
             | event::Body::Deleted(_)
             | event::Body::Directory(_)
-            | event::Body::DirectoryUpdate(_) => {
+            | event::Body::DirectoryUpdate(_)
+            | event::Body::HistoryPage(_) => {
                 broken!("S8", "a hostile client gets {body:?}")
             }
             event::Body::RemoteOps(remote) => remote.document,

@@ -6,6 +6,7 @@
 mod history;
 mod isolation;
 mod life;
+mod past;
 mod quota;
 
 use std::collections::BTreeMap;
@@ -143,12 +144,14 @@ impl Judge {
         if is_born {
             self.may_be_born(document);
         }
+        let stamp = self.stamp(document, &record);
         let history = self.histories.entry(key).or_default();
         for (clock, operation) in (record.first_clock..).zip(record.operations) {
             let placed = Placed {
                 origin: record.origin,
                 clock,
                 operation,
+                stamp,
                 written_at_us: self.now_us,
             };
             let sent = self.sent.entry(document.clone()).or_default();

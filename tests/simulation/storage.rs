@@ -276,6 +276,14 @@ impl Storage {
                     self.unsynced
                         .push((shard, StoreReply::Swept { ticket, swept }));
                 }
+                StoreRequest::History {
+                    document,
+                    ticket,
+                    range,
+                } => {
+                    let result = self.read(rates, random, |store| store.history(&document, &range));
+                    self.reply(shard, StoreReply::History { ticket, result });
+                }
                 StoreRequest::List {
                     ticket,
                     tenant,
@@ -318,16 +326,15 @@ impl Storage {
             .expect("the engine writes in order")
     }
 
-    fn read<T>(
+    fn read<T, E: From<ReadError>>(
         &self,
         rates: &StorageRates,
         random: &mut Random,
-        read: impl FnOnce(&MemoryStore) -> Result<T, ReadError>,
-    ) -> Result<T, ReadError> {
+        read: impl FnOnce(&MemoryStore) -> Result<T, E>,
+    ) -> Result<T, E> {
         if random.happens(rates.read_failure) {
-            return Err(ReadError {
-                reason: "a simulated fault".to_owned(),
-            });
+            let reason = "a simulated fault".to_owned();
+            return Err(ReadError { reason }.into());
         }
         read(&self.store)
     }

@@ -102,6 +102,11 @@ impl Session {
                     });
                 }
             }
+            Told::HistoryPage(page) => {
+                if let Some(request) = self.requests.answered(page.request_id) {
+                    self.events.push_back(Event::History { request, page });
+                }
+            }
             Told::DirectoryUpdate(update) => {
                 if let Some(request) = self.requests.watched() {
                     self.events.push_back(Event::DirectoryUpdate {

@@ -115,6 +115,7 @@ impl Witness {
             | Event::Directory { .. }
             | Event::DirectoryUpdate { .. }
             | Event::Deleted { .. }
+            | Event::History { .. }
             | Event::RequestRefused { .. } => {}
         }
     }

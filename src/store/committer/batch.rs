@@ -164,6 +164,19 @@ impl Batch {
                 };
                 self.read(shard, read, waits)
             }
+            StoreRequest::History {
+                document,
+                ticket,
+                range,
+            } => {
+                let waits = self.documents.contains(&document);
+                let read = ReadRequest::History {
+                    document,
+                    ticket,
+                    range,
+                };
+                self.read(shard, read, waits)
+            }
             StoreRequest::List {
                 ticket,
                 tenant,

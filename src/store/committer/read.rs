@@ -13,7 +13,7 @@ use rustc_hash::FxBuildHasher;
 use super::ReplySink;
 use crate::store::backend::Reader;
 use crate::store::counters::Counters;
-use crate::store::{DocumentRef, StoreError, StoreReply};
+use crate::store::{DocumentRef, HistoryRange, StoreError, StoreReply};
 
 /// The requests that change nothing.
 pub enum ReadRequest {
@@ -26,6 +26,11 @@ pub enum ReadRequest {
         from_revision: u64,
         to_revision: u64,
         bytes_max: usize,
+    },
+    History {
+        document: Arc<str>,
+        ticket: u64,
+        range: HistoryRange,
     },
     List {
         ticket: u64,
@@ -42,6 +47,7 @@ impl ReadRequest {
     fn about(&self) -> &str {
         match self {
             Self::Load { document } | Self::Read { document, .. } => &document.name,
+            Self::History { document, .. } => document,
             Self::List { tenant, .. } => tenant,
         }
     }
@@ -62,6 +68,14 @@ impl ReadRequest {
                 token: document.token,
                 ticket,
                 result: reader.read(&document.name, from_revision, to_revision, bytes_max),
+            },
+            Self::History {
+                document,
+                ticket,
+                range,
+            } => StoreReply::History {
+                ticket,
+                result: reader.history(&document, &range),
             },
             Self::List {
                 ticket,

@@ -187,6 +187,7 @@ impl Names {
                     .collect::<Option<_>>()?,
                 is_incomplete: is("isIncomplete")?,
             }),
+            "history_page" => event::Body::HistoryPage(history(payload)?),
             _unknown => return None,
         })
     }
@@ -250,6 +251,36 @@ impl Names {
         });
         operations.collect()
     }
+}
+
+fn history(payload: &Value) -> Option<wire::HistoryPage> {
+    let is_text = payload["kind"] == "text";
+    let entries = payload["entries"].as_array()?.iter().map(|entry| {
+        let operations = entry["operations"].as_array().into_iter().flatten();
+        let operations = operations.map(|operation| match is_text {
+            true => to_components(operation),
+            false => to_bytes(operation),
+        });
+        Some(wire::HistoryEntry {
+            revision: entry["revision"].as_u64()?,
+            count: u32::try_from(entry["count"].as_u64()?).ok()?,
+            origin: entry["origin"].as_u64()?,
+            author: entry["author"].as_str()?.to_owned(),
+            time_ms: entry["time"].as_u64()?,
+            bytes: entry["bytes"].as_u64()?,
+            operations: operations.collect::<Option<_>>()?,
+        })
+    });
+    Some(wire::HistoryPage {
+        request_id: payload["requestId"].as_u64()?,
+        document_id: payload["documentId"].as_str()?.to_owned(),
+        kind: payload["kind"].as_str()?.to_owned(),
+        entries: entries.collect::<Option<_>>()?,
+        next_revision: payload["nextRevision"].as_u64()?,
+        position: Some(position(&payload["position"])?),
+        first_revision: payload["firstRevision"].as_u64()?,
+        oldest_revision: payload["oldestRevision"].as_u64()?,
+    })
 }
 
 /// What every refusal says.

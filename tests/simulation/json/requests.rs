@@ -117,6 +117,18 @@ impl Names {
                     "undo": delete.undo,
                 }),
             ),
+            Body::History(history) => (
+                "history",
+                json!({
+                    "requestId": history.request_id,
+                    "documentId": history.document_id,
+                    "newestFirst": history.newest_first,
+                    "fromRevision": history.from_revision,
+                    "fromTime": history.from_time_ms,
+                    "limit": history.limit,
+                    "withOperations": history.with_operations,
+                }),
+            ),
             Body::List(list) => (
                 "list",
                 json!({

@@ -127,7 +127,10 @@ impl Room {
                 | StoreRequest::Restore { .. }
                 | StoreRequest::Sweep { .. }
                 | StoreRequest::List { .. }
-                | StoreRequest::History { .. } => unreachable!("nobody asks for it"),
+                | StoreRequest::History { .. }
+                | StoreRequest::SaveVersion { .. }
+                | StoreRequest::DeleteVersion { .. }
+                | StoreRequest::ListVersions { .. } => unreachable!("nobody asks for it"),
             };
             self.shard.handle_store(reply, NOW);
         }

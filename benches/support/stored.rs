@@ -179,7 +179,10 @@ impl Stored {
             | StoreRequest::Restore { .. }
             | StoreRequest::Sweep { .. }
             | StoreRequest::List { .. }
-            | StoreRequest::History { .. } => unreachable!("nobody asks for it"),
+            | StoreRequest::History { .. }
+            | StoreRequest::SaveVersion { .. }
+            | StoreRequest::DeleteVersion { .. }
+            | StoreRequest::ListVersions { .. } => unreachable!("nobody asks for it"),
         }
     }
 

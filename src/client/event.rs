@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::codec::frame::FrameError;
 use crate::codec::wire::{
     self, DocumentEntry, Durability, ErrorCode, HistoryPage, Permissions, Position, ResyncReason,
-    SyncMode, UserPresence,
+    SyncMode, UserPresence, Version,
 };
 use crate::engine::Instant;
 
@@ -169,8 +169,20 @@ pub enum Event {
         request: RequestKey,
         page: HistoryPage,
     },
-    /// A list, a deletion or a page of history was refused for ever. DOCUMENT_DELETED may mean that a deletion had been carried out before
-    /// a reconnect.
+    /// The version is saved.
+    VersionSaved {
+        request: RequestKey,
+        version: Version,
+    },
+    /// All versions of a document, in the order of their revisions.
+    Versions {
+        request: RequestKey,
+        versions: Vec<Version>,
+    },
+    /// The version of that name is deleted.
+    VersionDeleted { request: RequestKey, name: String },
+    /// One of these requests was refused for ever. DOCUMENT_DELETED, VERSION_EXISTS and VERSION_NOT_FOUND may mean that it
+    /// had been carried out before a reconnect.
     RequestRefused {
         request: RequestKey,
         refusal: Refusal,
@@ -190,6 +202,9 @@ impl Event {
             | Self::DirectoryUpdate { .. }
             | Self::Deleted { .. }
             | Self::History { .. }
+            | Self::VersionSaved { .. }
+            | Self::Versions { .. }
+            | Self::VersionDeleted { .. }
             | Self::RequestRefused { .. } => None,
             Self::Error { document, .. } => *document,
             Self::Opened { document, .. }

@@ -1,4 +1,5 @@
-//! Questions about documents by their names: lists, deletions, and taking those back; what has happened in them.
+//! Questions about documents by their names: lists, deletions, and taking those back; what has
+//! happened in them, and their versions.
 //!
 //! One is on its way at a time, so that they take effect in their order; it is sent again on the next connection
 //! if its answer did not come.
@@ -47,7 +48,22 @@ pub struct HistoryOptions {
 pub(super) enum Question {
     List(ListOptions),
     History(HistoryOptions),
-    Delete { document_id: String, undo: bool },
+    SaveVersion {
+        document_id: String,
+        name: String,
+        revision: u64,
+    },
+    ListVersions {
+        document_id: String,
+    },
+    DeleteVersion {
+        document_id: String,
+        name: String,
+    },
+    Delete {
+        document_id: String,
+        undo: bool,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -117,6 +133,27 @@ impl Requests {
                 limit: options.limit,
                 with_operations: options.with_operations,
             }),
+            Question::SaveVersion {
+                document_id,
+                name,
+                revision,
+            } => Body::SaveVersion(wire::SaveVersion {
+                request_id,
+                document_id,
+                name,
+                revision,
+            }),
+            Question::ListVersions { document_id } => Body::ListVersions(wire::ListVersions {
+                request_id,
+                document_id,
+            }),
+            Question::DeleteVersion { document_id, name } => {
+                Body::DeleteVersion(wire::DeleteVersion {
+                    request_id,
+                    document_id,
+                    name,
+                })
+            }
             Question::Delete { document_id, undo } => Body::Delete(wire::Delete {
                 request_id,
                 document_id,

@@ -349,16 +349,57 @@ impl Session {
         self.request(Question::History(options))
     }
 
+    /// Gives a revision a name, 0 the newest. Answered by `Event::VersionSaved` or `Event::RequestRefused`.
+    pub fn save_version(
+        &mut self,
+        document_id: &str,
+        name: &str,
+        revision: u64,
+    ) -> Result<RequestKey, RequestError> {
+        self.request_about(document_id, |document_id| Question::SaveVersion {
+            document_id,
+            name: name.to_owned(),
+            revision,
+        })
+    }
+
+    /// Lists a document's versions. Answered by `Event::Versions` or `Event::RequestRefused`.
+    pub fn list_versions(&mut self, document_id: &str) -> Result<RequestKey, RequestError> {
+        self.request_about(document_id, |document_id| Question::ListVersions {
+            document_id,
+        })
+    }
+
+    /// Takes a name from its revision. Answered by `Event::VersionDeleted` or `Event::RequestRefused`.
+    pub fn delete_version(
+        &mut self,
+        document_id: &str,
+        name: &str,
+    ) -> Result<RequestKey, RequestError> {
+        self.request_about(document_id, |document_id| Question::DeleteVersion {
+            document_id,
+            name: name.to_owned(),
+        })
+    }
+
+    fn request_about(
+        &mut self,
+        document_id: &str,
+        question: impl FnOnce(String) -> Question,
+    ) -> Result<RequestKey, RequestError> {
+        if !is_document_id(document_id) {
+            return Err(RequestError::IdInvalid);
+        }
+        self.request(question(document_id.to_owned()))
+    }
+
     fn request_deletion(
         &mut self,
         document_id: &str,
         undo: bool,
     ) -> Result<RequestKey, RequestError> {
-        if !is_document_id(document_id) {
-            return Err(RequestError::IdInvalid);
-        }
-        self.request(Question::Delete {
-            document_id: document_id.to_owned(),
+        self.request_about(document_id, |document_id| Question::Delete {
+            document_id,
             undo,
         })
     }

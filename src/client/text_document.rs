@@ -171,6 +171,9 @@ impl TextDocument {
             | Event::DirectoryUpdate { .. }
             | Event::Deleted { .. }
             | Event::History { .. }
+            | Event::VersionSaved { .. }
+            | Event::Versions { .. }
+            | Event::VersionDeleted { .. }
             | Event::RequestRefused { .. } => {}
         }
         match told {

@@ -46,7 +46,10 @@ pub mod wire {
                 | Self::Deleted(_)
                 | Self::Directory(_)
                 | Self::DirectoryUpdate(_)
-                | Self::HistoryPage(_) => 0,
+                | Self::HistoryPage(_)
+                | Self::VersionSaved(_)
+                | Self::Versions(_)
+                | Self::VersionDeleted(_) => 0,
             }
         }
     }

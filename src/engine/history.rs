@@ -8,9 +8,12 @@ use std::sync::Arc;
 use crate::auth::split_global_id;
 use crate::codec::record::{self, OperationsRecord, RecordError};
 use crate::codec::wire::{self, event};
-use crate::store::{History, HistoryError, HistoryRange, HistoryStart, StoreRequest};
+use crate::store::{
+    History, HistoryError, HistoryRange, HistoryStart, StoreRequest, StoredVersion,
+};
 
 use super::document::Open;
+use super::identity::Identity;
 use super::key::SessionKey;
 use super::refusal::Refusal;
 use super::request::Asked;
@@ -26,39 +29,83 @@ const QUESTIONS_MAX: u32 = 4;
 pub struct Question {
     session: SessionKey,
     asked: Asked,
+    pub request_id: u64,
     /// The document's global id.
-    name: Arc<str>,
-    request: wire::History,
+    pub name: Arc<str>,
+    pub topic: Topic,
+}
+
+/// What it is about.
+#[derive(Debug)]
+pub enum Topic {
+    History(wire::History),
+    Versions,
+    Save(StoredVersion),
+    /// The version of that name.
+    Delete(Arc<str>),
+}
+
+/// What a question asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Right {
+    Read,
+    Write,
 }
 
 impl Shard {
     /// A client asks what has happened in a document of this shard.
     pub(super) fn tell_history(&mut self, key: SessionKey, request: wire::History) {
-        let name = match self.may_ask(key, &request.document_id) {
+        let request_id = request.request_id;
+        let document_id = request.document_id.clone();
+        let topic = Topic::History(request);
+        if let Some(question) =
+            self.begin_question(key, request_id, &document_id, Right::Read, topic)
+        {
+            self.ask(question);
+        }
+    }
+
+    /// Takes a question, or refuses it.
+    pub(super) fn begin_question(
+        &mut self,
+        key: SessionKey,
+        request_id: u64,
+        document_id: &str,
+        right: Right,
+        topic: Topic,
+    ) -> Option<Question> {
+        let name = match self.may_ask(key, document_id, right) {
             Ok(name) => name,
-            Err(refusal) => return self.reply(key, refusal.error(request.request_id, 0)),
+            Err(refusal) => {
+                self.reply(key, refusal.error(request_id, 0));
+                return None;
+            }
         };
         let session = &mut self.sessions[key];
         session.questions += 1;
-        let question = Question {
+        Some(Question {
             session: key,
             asked: session.asked.clone(),
+            request_id,
             name,
-            request,
-        };
-        self.ask_for_history(question);
+            topic,
+        })
     }
 
-    fn may_ask(&self, key: SessionKey, document_id: &str) -> Result<Arc<str>, Refusal> {
+    /// What can be known without the store.
+    fn may_ask(
+        &self,
+        key: SessionKey,
+        document_id: &str,
+        right: Right,
+    ) -> Result<Arc<str>, Refusal> {
         let name = self.document_name(key, document_id)?;
         if self.is_stopping || self.is_failed {
             return Err(Refusal::Unavailable("the relay is stopping".to_owned()));
         }
         let identity = self.sessions[key].identity();
         let identity = identity.ok_or(Refusal::HelloRequired)?;
-        if !identity.permissions_for(&name).read {
-            return Err(Refusal::Forbidden("reading the document"));
-        }
+        right.check(identity, &name)?;
         if self.sessions[key].questions >= QUESTIONS_MAX {
             let reason = format!("{QUESTIONS_MAX} questions of this connection are not answered");
             return Err(Refusal::Unavailable(reason));
@@ -66,37 +113,65 @@ impl Shard {
         Ok(name)
     }
 
+    /// A fresh token may have taken away what the one granted with which it asked.
+    pub(super) fn recheck(&self, question: &Question) -> Result<(), Refusal> {
+        let session = self.sessions.get(question.session);
+        match session.and_then(|session| session.identity()) {
+            Some(identity) => Right::Read.check(identity, &question.name),
+            // Nobody is told.
+            None => Ok(()),
+        }
+    }
+
+    /// Answers it, unless who has asked is gone, or about to be.
+    pub(super) fn end_question(&mut self, question: &Question, told: Result<event::Body, Refusal>) {
+        let now = self.now;
+        let Some(session) = self.sessions.get_mut(question.session) else {
+            return;
+        };
+        session.questions -= 1;
+        if session.is_closing() || session.has_expired(now) {
+            return;
+        }
+        let body = told.unwrap_or_else(|refusal| refusal.error(question.request_id, 0));
+        self.answer(question.session, &question.asked, body);
+    }
+
     /// Asks the store; if too many read, it waits for its turn.
-    fn ask_for_history(&mut self, question: Question) {
+    pub(super) fn ask(&mut self, question: Question) {
         if self.is_reading_full() {
             return self.queued_questions.push_back(question);
         }
         self.tickets += 1;
-        let request = &question.request;
-        let range = HistoryRange {
-            start: match request.from_time_ms {
-                0 => HistoryStart::Revision(request.from_revision),
-                time_ms => HistoryStart::TimeMs(time_ms),
+        let ticket = self.tickets;
+        let document = Arc::clone(&question.name);
+        self.store.push_back(match &question.topic {
+            Topic::History(request) => StoreRequest::History {
+                document,
+                ticket,
+                range: HistoryRange {
+                    start: match request.from_time_ms {
+                        0 => HistoryStart::Revision(request.from_revision),
+                        time_ms => HistoryStart::TimeMs(time_ms),
+                    },
+                    newest_first: request.newest_first,
+                    until_revision: self.durable_revision(&question.name).unwrap_or(u64::MAX),
+                    records_max: match request.limit {
+                        0 => ENTRIES_MAX as usize,
+                        limit => limit.min(ENTRIES_MAX) as usize,
+                    },
+                    bytes_max: self.settings.memory.catch_up_page_bytes,
+                },
             },
-            newest_first: request.newest_first,
-            until_revision: self.durable_revision(&question.name).unwrap_or(u64::MAX),
-            records_max: match request.limit {
-                0 => ENTRIES_MAX as usize,
-                limit => limit.min(ENTRIES_MAX) as usize,
-            },
-            bytes_max: self.settings.memory.catch_up_page_bytes,
-        };
-        self.store.push_back(StoreRequest::History {
-            document: Arc::clone(&question.name),
-            ticket: self.tickets,
-            range,
+            Topic::Versions => StoreRequest::ListVersions { document, ticket },
+            Topic::Save(_) | Topic::Delete(_) => unreachable!("these do not wait to be read"),
         });
-        self.questions.insert(self.tickets, question);
+        self.questions.insert(ticket, question);
     }
 
     /// The newest revision of a document that anybody may be told of. `None`: the document is not in memory, so that
     /// whatever the store has of it is durable.
-    fn durable_revision(&self, name: &str) -> Option<u64> {
+    pub(super) fn durable_revision(&self, name: &str) -> Option<u64> {
         Some(self.open_by_name(name)?.durable_revision)
     }
 
@@ -106,8 +181,13 @@ impl Shard {
 
     pub(super) fn receive_history(&mut self, ticket: u64, result: Result<History, HistoryError>) {
         if let Some(question) = self.questions.remove(&ticket) {
-            self.answer_question(question, result);
+            self.answer_history(question, result);
         }
+        self.end_read();
+    }
+
+    /// The store has answered one of the questions: others have their turn.
+    pub(super) fn end_read(&mut self) {
         self.admit_readers();
         self.admit_questions();
     }
@@ -118,45 +198,39 @@ impl Shard {
             && let Some(question) = self.queued_questions.pop_front()
         {
             if self.sessions.contains_key(question.session) {
-                self.ask_for_history(question);
+                self.ask(question);
             }
         }
     }
 
-    fn answer_question(&mut self, question: Question, result: Result<History, HistoryError>) {
-        let key = question.session;
-        // Who has no right to it any more is about to be told so.
-        let now = self.now;
-        let session = self.sessions.get(key);
-        let session = session.filter(|it| !it.is_closing() && !it.has_expired(now));
-        let Some(identity) = session.and_then(|session| session.identity()) else {
-            return;
-        };
-        // A fresh token may have taken away what the one granted with which it asked.
-        let may_read = identity.permissions_for(&question.name).read;
+    fn answer_history(&mut self, question: Question, result: Result<History, HistoryError>) {
         let durable_revision = self.durable_revision(&question.name).unwrap_or(u64::MAX);
-        let told = match result {
-            _ if !may_read => Err(Refusal::Forbidden("reading the document")),
+        let told = match (self.recheck(&question), result) {
+            (Err(refusal), _) => Err(refusal),
             // It has come into memory since the store was asked, and been written to.
-            Ok(history) if history.newest_revision > durable_revision => {
-                return self.ask_for_history(question);
+            (_, Ok(history)) if history.newest_revision > durable_revision => {
+                return self.ask(question);
             }
-            Ok(history) if history.newest_revision < history.first_revision => {
+            (_, Ok(history)) if history.newest_revision < history.first_revision => {
                 Err(Refusal::DocumentNotFound)
             }
-            Ok(history) => page(&question, &history, self.settings.epoch)
+            (_, Ok(history)) => page(&question, &history, self.settings.epoch)
+                .map(event::Body::HistoryPage)
                 .map_err(|error| Refusal::Unavailable(error.to_string())),
-            Err(HistoryError::Unknown) => Err(Refusal::DocumentNotFound),
-            Err(HistoryError::Deleted) => Err(Refusal::DocumentDeleted),
-            Err(HistoryError::Failed(error)) => Err(Refusal::Unavailable(error.to_string())),
+            (_, Err(error)) => Err(error.into()),
         };
-        let request_id = question.request.request_id;
-        let body = match told {
-            Ok(page) => event::Body::HistoryPage(page),
-            Err(refusal) => refusal.error(request_id, 0),
-        };
-        self.sessions[key].questions -= 1;
-        self.answer(key, &question.asked, body);
+        self.end_question(&question, told);
+    }
+}
+
+impl Right {
+    fn check(self, identity: &Identity, name: &str) -> Result<(), Refusal> {
+        let permissions = identity.permissions_for(name);
+        match self {
+            Self::Read if !permissions.read => Err(Refusal::Forbidden("reading the document")),
+            Self::Write if !permissions.write => Err(Refusal::Forbidden("writing to the document")),
+            Self::Read | Self::Write => Ok(()),
+        }
     }
 }
 
@@ -166,7 +240,9 @@ fn page(
     history: &History,
     epoch: u64,
 ) -> Result<wire::HistoryPage, RecordError> {
-    let request = &question.request;
+    let Topic::History(request) = &question.topic else {
+        unreachable!("it is what was asked for");
+    };
     let records: Result<Vec<_>, _> = history
         .records
         .iter()
@@ -186,7 +262,7 @@ fn page(
         .into_iter()
         .map(|record| entry(record, with_operations));
     Ok(wire::HistoryPage {
-        request_id: request.request_id,
+        request_id: question.request_id,
         document_id: split_global_id(&question.name).1.to_owned(),
         kind: history.kind.as_ref().to_owned(),
         entries: entries.collect(),

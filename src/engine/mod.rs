@@ -52,6 +52,7 @@ mod timer;
 mod transmit;
 mod users;
 mod version;
+mod versions;
 mod voice;
 mod waiting;
 mod wants;

@@ -89,6 +89,8 @@ pub struct Shard {
     pub(super) questions: BTreeMap<u64, Question>,
     /// Those that are asked when a read is answered.
     pub(super) queued_questions: VecDeque<Question>,
+    /// Versions to be saved or deleted that the store has not answered, by ticket.
+    pub(super) changes: BTreeMap<u64, Question>,
     pub(super) announcements: Announcements,
     pub(super) sweep_alarm: Alarm,
     pub(super) rates: Rates,
@@ -140,6 +142,7 @@ impl Shard {
             queued_listings: VecDeque::new(),
             questions: BTreeMap::new(),
             queued_questions: VecDeque::new(),
+            changes: BTreeMap::new(),
             announcements: Announcements::default(),
             sweep_alarm: Alarm::default(),
             users: Users::default(),
@@ -305,6 +308,10 @@ impl Shard {
             StoreReply::Swept { swept, .. } => self.continue_sweep(swept, now),
             StoreReply::Listed { ticket, result } => self.receive_list(ticket, result),
             StoreReply::History { ticket, result } => self.receive_history(ticket, result),
+            StoreReply::Versions { ticket, result } => self.receive_versions(ticket, result),
+            StoreReply::VersionChanged { ticket, result } => {
+                self.receive_version_change(ticket, result);
+            }
             StoreReply::Failed { .. } => self.is_failed = true,
         }
         self.resume_paused();

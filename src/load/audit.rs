@@ -146,6 +146,9 @@ fn read(
             | Event::DirectoryUpdate { .. }
             | Event::Deleted { .. }
             | Event::History { .. }
+            | Event::VersionSaved { .. }
+            | Event::Versions { .. }
+            | Event::VersionDeleted { .. }
             | Event::RequestRefused { .. } => {}
         }
     }

@@ -379,6 +379,9 @@ impl LoadClient {
             | Event::DirectoryUpdate { .. }
             | Event::Deleted { .. }
             | Event::History { .. }
+            | Event::VersionSaved { .. }
+            | Event::Versions { .. }
+            | Event::VersionDeleted { .. }
             | Event::RequestRefused { .. } => {}
         }
         for what in errors {

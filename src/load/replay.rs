@@ -350,6 +350,9 @@ impl<'a> Stage<'a> {
                 | Event::DirectoryUpdate { .. }
                 | Event::Deleted { .. }
                 | Event::History { .. }
+                | Event::VersionSaved { .. }
+                | Event::Versions { .. }
+                | Event::VersionDeleted { .. }
                 | Event::RequestRefused { .. } => {}
             }
         }

@@ -12,7 +12,7 @@ use super::backend::{Backend, Committed, Reader, SWEEP_DOCUMENTS_MAX, Swept, Wri
 use super::layout::{self, Life};
 use super::{
     DocumentList, History, HistoryError, HistoryRange, ListedDocument, Loaded, LoadedDocument,
-    Page, ReadError, StoreError, StoreReply, StoreRequest,
+    Page, ReadError, StoreError, StoreReply, StoreRequest, StoredVersion, VersionError,
 };
 use crate::codec::record;
 use crate::config::Durability;
@@ -78,6 +78,35 @@ impl MemoryStore {
             } => StoreReply::History {
                 ticket,
                 result: self.history(&document, &range),
+            },
+            StoreRequest::ListVersions { document, ticket } => StoreReply::Versions {
+                ticket,
+                result: self.versions(&document),
+            },
+            StoreRequest::SaveVersion {
+                document,
+                ticket,
+                version,
+                versions_max,
+            } => StoreReply::VersionChanged {
+                ticket,
+                result: self
+                    .commit(&[Write::SaveVersion {
+                        document,
+                        version,
+                        versions_max,
+                    }])?
+                    .versions[0],
+            },
+            StoreRequest::DeleteVersion {
+                document,
+                ticket,
+                name,
+            } => StoreReply::VersionChanged {
+                ticket,
+                result: self
+                    .commit(&[Write::DeleteVersion { document, name }])?
+                    .versions[0],
             },
             StoreRequest::List {
                 ticket,
@@ -169,6 +198,15 @@ impl MemoryStore {
         match self.durability {
             Durability::Always => {}
             Durability::Interval | Durability::Never => self.epoch += 1,
+        }
+    }
+
+    fn live(&self, name: &str) -> Result<&Document, HistoryError> {
+        let document = self.written.get(name).ok_or(HistoryError::Unknown)?;
+        match document.life {
+            Life::Live => Ok(document),
+            Life::Deleted { .. } => Err(HistoryError::Deleted),
+            Life::Gone => Err(HistoryError::Unknown),
         }
     }
 
@@ -267,12 +305,7 @@ impl Reader for MemoryStore {
     }
 
     fn history(&self, name: &str, range: &HistoryRange) -> Result<History, HistoryError> {
-        let document = self.written.get(name).ok_or(HistoryError::Unknown)?;
-        match document.life {
-            Life::Live => {}
-            Life::Deleted { .. } => return Err(HistoryError::Deleted),
-            Life::Gone => return Err(HistoryError::Unknown),
-        }
+        let document = self.live(name)?;
         let newest = (document.next_revision - 1).min(range.until_revision);
         let oldest = document.history_from_revision;
         let time_ms_at = |revision| {
@@ -316,6 +349,10 @@ impl Reader for MemoryStore {
             newest_revision: newest,
             records,
         })
+    }
+
+    fn versions(&self, name: &str) -> Result<Vec<StoredVersion>, HistoryError> {
+        Ok(self.live(name)?.versions.values().cloned().collect())
     }
 
     fn list(
@@ -365,6 +402,8 @@ struct Document {
     snapshot: Option<(u64, Bytes)>,
     /// By first revision.
     records: BTreeMap<u64, Bytes>,
+    /// By name.
+    versions: BTreeMap<Arc<str>, StoredVersion>,
 }
 
 impl Document {
@@ -378,6 +417,7 @@ impl Document {
             next_revision: first_revision,
             snapshot: None,
             records: BTreeMap::new(),
+            versions: BTreeMap::new(),
         }
     }
 
@@ -397,6 +437,29 @@ impl Document {
         let snapshot_bytes = self.snapshot.as_ref().map_or(0, |(_, bytes)| bytes.len());
         let record_bytes: usize = self.records.values().map(Bytes::len).sum();
         (record_bytes + snapshot_bytes) as u64
+    }
+
+    fn save_version(
+        &mut self,
+        mut version: StoredVersion,
+        versions_max: usize,
+    ) -> Result<u64, VersionError> {
+        let newest = self.next_revision - 1;
+        if version.revision == 0 {
+            version.revision = newest;
+        }
+        let revision = version.revision;
+        if !(self.first_revision..=newest).contains(&revision) {
+            return Err(VersionError::RevisionUnknown);
+        }
+        if self.versions.contains_key(&version.name) {
+            return Err(VersionError::Exists);
+        }
+        if self.versions.len() >= versions_max {
+            return Err(VersionError::TooMany);
+        }
+        self.versions.insert(Arc::clone(&version.name), version);
+        Ok(revision)
     }
 
     /// Removes the records that end before `revision`.
@@ -419,6 +482,15 @@ impl Documents {
 
     fn get_mut(&mut self, name: &str) -> Option<&mut Document> {
         self.documents.get_mut(&layout::document_key(name))
+    }
+
+    fn live_mut(&mut self, name: &str) -> Result<&mut Document, VersionError> {
+        let document = self.get_mut(name).ok_or(VersionError::Unknown)?;
+        match document.life {
+            Life::Live => Ok(document),
+            Life::Deleted { .. } => Err(VersionError::Deleted),
+            Life::Gone => Err(VersionError::Unknown),
+        }
     }
 
     fn apply(&mut self, write: &Write, committed: &mut Committed) -> Result<(), StoreError> {
@@ -466,6 +538,25 @@ impl Documents {
                     document.compact(*compact_to + 1);
                 }
                 committed.snapshots.push(document.stored_bytes());
+            }
+            Write::SaveVersion {
+                document: name,
+                version,
+                versions_max,
+            } => {
+                let saved = (self.live_mut(name))
+                    .and_then(|document| document.save_version(version.clone(), *versions_max));
+                committed.versions.push(saved);
+            }
+            Write::DeleteVersion {
+                document: name,
+                name: version,
+            } => {
+                let deleted = self.live_mut(name).and_then(|document| {
+                    let deleted = document.versions.remove(version);
+                    Ok(deleted.ok_or(VersionError::NotFound)?.revision)
+                });
+                committed.versions.push(deleted);
             }
             Write::Delete {
                 document: name,

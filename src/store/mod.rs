@@ -28,6 +28,7 @@ mod operations;
 mod reader;
 mod removals;
 mod snapshots;
+mod versions;
 
 use std::sync::Arc;
 
@@ -43,6 +44,7 @@ pub use fjall::FjallStore;
 pub use history::{History, HistoryError, HistoryRange, HistoryStart};
 pub use memory::MemoryStore;
 pub use reader::FjallReader;
+pub use versions::{StoredVersion, VersionError};
 
 /// A store that is ready, and what it knows about itself.
 pub struct OpenStore {
@@ -112,6 +114,35 @@ pub enum StoreRequest {
         ticket: u64,
         range: HistoryRange,
     },
+    /// Save a version of a live document. Answered by [`StoreReply::VersionChanged`] when it is as safe as the durability
+    /// mode says.
+    SaveVersion {
+        /// The document's global id.
+        document: Arc<str>,
+        /// Chosen by the asker, given back in the reply.
+        ticket: u64,
+        /// Revision 0: the newest that is written when it is saved.
+        version: StoredVersion,
+        /// How many the document may have with it.
+        versions_max: usize,
+    },
+    /// Delete a version of a live document. Answered by [`StoreReply::VersionChanged`] when it is as safe as the
+    /// durability mode says.
+    DeleteVersion {
+        /// The document's global id.
+        document: Arc<str>,
+        /// Chosen by the asker, given back in the reply.
+        ticket: u64,
+        name: Arc<str>,
+    },
+    /// All versions of a live document, in the order of their names. It sees every write that the same asker made before
+    /// it, and maybe others' that are not confirmed yet. Answered by [`StoreReply::Versions`].
+    ListVersions {
+        /// The document's global id.
+        document: Arc<str>,
+        /// Chosen by the asker, given back in the reply.
+        ticket: u64,
+    },
     /// Replace a live document's snapshot, and then remove what it makes unneeded. Answered by
     /// [`StoreReply::SnapshotStored`].
     PutSnapshot {
@@ -179,6 +210,15 @@ pub enum StoreReply {
     History {
         ticket: u64,
         result: Result<History, HistoryError>,
+    },
+    /// A version is saved or deleted: the revision that it names.
+    VersionChanged {
+        ticket: u64,
+        result: Result<u64, VersionError>,
+    },
+    Versions {
+        ticket: u64,
+        result: Result<Vec<StoredVersion>, HistoryError>,
     },
     /// The snapshot is in place, and what it makes unneeded counts no more.
     SnapshotStored {

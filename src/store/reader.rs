@@ -15,7 +15,7 @@ use super::layout::{
 use super::operations::{Frame, ROW_BYTES_MAX, RowHead, RowPlace, frames};
 use super::{
     DocumentList, History, HistoryError, HistoryRange, ListedDocument, Loaded, LoadedDocument,
-    Page, ReadError, TenantUsage,
+    Page, ReadError, StoredVersion, TenantUsage,
 };
 
 /// The most rows that one part of a list looks at, with those of documents that are not live.
@@ -192,6 +192,10 @@ impl Reader for FjallReader {
 
     fn history(&self, name: &str, range: &HistoryRange) -> Result<History, HistoryError> {
         self.read_history(name, range)
+    }
+
+    fn versions(&self, name: &str) -> Result<Vec<StoredVersion>, HistoryError> {
+        self.read_versions(name)
     }
 
     fn list(

@@ -27,7 +27,10 @@ fn snapshots(relay: &Relay) -> Vec<u64> {
         | StoreRequest::Restore { .. }
         | StoreRequest::Sweep { .. }
         | StoreRequest::List { .. }
-        | StoreRequest::History { .. } => None,
+        | StoreRequest::History { .. }
+        | StoreRequest::SaveVersion { .. }
+        | StoreRequest::DeleteVersion { .. }
+        | StoreRequest::ListVersions { .. } => None,
     };
     relay.served.iter().filter_map(revision).collect()
 }

@@ -8,6 +8,7 @@ mod isolation;
 mod life;
 mod past;
 mod quota;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -21,6 +22,7 @@ use corelay::text::{Operation, Text};
 use history::{History, Placed, Sent, inserted};
 use isolation::Isolation;
 pub use isolation::Reader;
+use versions::Named;
 
 use super::summary::Summary;
 use super::wants::{Vector, Wants};
@@ -63,6 +65,7 @@ pub struct Judge {
     histories: BTreeMap<(Arc<str>, u64), History>,
     sent: BTreeMap<Arc<str>, Sent>,
     isolation: Isolation,
+    versions: BTreeMap<Arc<str>, Named>,
     asks_for_tokens: bool,
     now_us: u64,
     pub quota: Quota,
@@ -79,6 +82,7 @@ impl Judge {
             histories: BTreeMap::new(),
             sent: BTreeMap::new(),
             isolation: Isolation::default(),
+            versions: BTreeMap::new(),
             asks_for_tokens,
             now_us: 0,
             quota: Quota::default(),

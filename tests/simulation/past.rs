@@ -1,4 +1,4 @@
-//! What a client asks about the past of its documents.
+//! What a client asks about the past of its documents, and the names that it gives to revisions.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +15,17 @@ const ASKED_MAX: usize = 5;
 #[derive(Debug, Default)]
 pub struct Past {
     /// By request id, with the document that it is about.
-    asked: BTreeMap<u64, (usize, wire::History)>,
+    asked: BTreeMap<u64, (usize, Asked)>,
     retry_at_us: u64,
+}
+
+#[derive(Debug, Clone)]
+pub enum Asked {
+    History(wire::History),
+    Versions,
+    /// A version of that name.
+    Save(String),
+    Delete(String),
 }
 
 impl Past {
@@ -49,6 +58,57 @@ impl Past {
         self.send(index, request, connection, random);
     }
 
+    /// Asks for a list of versions, or for one to be saved or deleted.
+    pub fn name(
+        &mut self,
+        index: usize,
+        document: &Document,
+        may_write: bool,
+        connection: &mut Connection,
+        judge: &mut Judge,
+        random: &mut Random,
+    ) {
+        let document_id = document.id.as_ref().to_owned();
+        let request_id = 1 + random.number() / 2;
+        let newest = judge.revision(&document.name);
+        let revision = 1 + random.up_to(newest as usize) as u64;
+        let mut name = random
+            .pick(&["first", "draft", "final", "final 2"])
+            .to_owned();
+        let (body, asked) = match random.below(4) {
+            0 => {
+                let list = wire::ListVersions {
+                    request_id,
+                    document_id,
+                };
+                (Body::ListVersions(list), Asked::Versions)
+            }
+            1 if may_write => {
+                let delete = wire::DeleteVersion {
+                    request_id,
+                    document_id,
+                    name: name.clone(),
+                };
+                (Body::DeleteVersion(delete), Asked::Delete(name))
+            }
+            _saves => {
+                if !may_write {
+                    name = format!("trespass {request_id}");
+                    judge.trespassed(&document.name, &name);
+                }
+                let save = wire::SaveVersion {
+                    request_id,
+                    document_id,
+                    name: name.clone(),
+                    revision: random.pick(&[0, 0, revision]),
+                };
+                (Body::SaveVersion(save), Asked::Save(name))
+            }
+        };
+        connection.send(body);
+        self.asked.insert(request_id, (index, asked));
+    }
+
     fn send(
         &mut self,
         index: usize,
@@ -56,20 +116,23 @@ impl Past {
         connection: &mut Connection,
         random: &mut Random,
     ) {
-        request.request_id = 1 + random.number() / 2;
+        let request_id = 1 + random.number() / 2;
+        request.request_id = request_id;
         connection.send(Body::History(request.clone()));
-        self.asked.insert(request.request_id, (index, request));
+        self.asked
+            .insert(request_id, (index, Asked::History(request)));
     }
 
     /// What was asked. `None`: nothing was.
-    pub fn answered(&mut self, request_id: u64) -> Option<(usize, wire::History)> {
+    pub fn answered(&mut self, request_id: u64) -> Option<(usize, Asked)> {
         self.asked.remove(&request_id)
     }
 
     /// Asks for what follows a page.
     pub fn go_on(
         &mut self,
-        (index, request): (usize, wire::History),
+        index: usize,
+        request: wire::History,
         page: &wire::HistoryPage,
         connection: &mut Connection,
         random: &mut Random,
@@ -84,10 +147,10 @@ impl Past {
         }
     }
 
-    /// A request was refused, which may have been one of these: which document it was about.
-    pub fn refused(&mut self, request_id: u64, retry_at_us: u64) -> Option<usize> {
-        let (index, _) = self.asked.remove(&request_id)?;
+    /// A request was refused, which may have been one of these.
+    pub fn refused(&mut self, request_id: u64, retry_at_us: u64) -> Option<(usize, Asked)> {
+        let asked = self.asked.remove(&request_id)?;
         self.retry_at_us = retry_at_us;
-        Some(index)
+        Some(asked)
     }
 }

@@ -338,6 +338,7 @@ fn with_past(rates: Rates, seed: u64) -> Rates {
 fn with_edges(mut settings: Settings, seed: u64) -> Settings {
     let mut random = Random::new(seed ^ 0xed9e);
     settings.fanout.edge_subscribers_min = random.pick(&[None, Some(1), Some(2), Some(3)]);
+    settings.document.versions_max = random.pick(&[1, 3]);
     settings
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use corelay::config::Durability;
 use corelay::store::{
     Backend, Committed, Loaded, LoadedDocument, MemoryStore, ReadError, Reader, StoreReply,
-    StoreRequest, TenantUsage, Write,
+    StoreRequest, StoredVersion, TenantUsage, Write,
 };
 
 use super::judge::{Fate, Judge};
@@ -135,6 +135,11 @@ impl Storage {
             first + u64::from(count) - 1
         });
         Fate::Live { revision }
+    }
+
+    /// The versions of a document, if it is live.
+    pub fn versions(&self, document: &str) -> Option<Vec<StoredVersion>> {
+        self.store.versions(document).ok()
     }
 
     /// What each tenant has.
@@ -283,6 +288,48 @@ impl Storage {
                 } => {
                     let result = self.read(rates, random, |store| store.history(&document, &range));
                     self.reply(shard, StoreReply::History { ticket, result });
+                }
+                StoreRequest::ListVersions { document, ticket } => {
+                    let result = self.read(rates, random, |store| store.versions(&document));
+                    self.reply(shard, StoreReply::Versions { ticket, result });
+                }
+                StoreRequest::SaveVersion {
+                    document,
+                    ticket,
+                    version,
+                    versions_max,
+                } => {
+                    let committed = self.write(Write::SaveVersion {
+                        document: document.clone(),
+                        version: version.clone(),
+                        versions_max,
+                    });
+                    let result = committed.versions[0];
+                    if let Ok(revision) = result {
+                        judge.version_saved(
+                            &document,
+                            &StoredVersion {
+                                revision,
+                                ..version
+                            },
+                        );
+                    }
+                    (self.unsynced).push((shard, StoreReply::VersionChanged { ticket, result }));
+                }
+                StoreRequest::DeleteVersion {
+                    document,
+                    ticket,
+                    name,
+                } => {
+                    let committed = self.write(Write::DeleteVersion {
+                        document: document.clone(),
+                        name: name.clone(),
+                    });
+                    let result = committed.versions[0];
+                    if result.is_ok() {
+                        judge.version_deleted(&document, &name);
+                    }
+                    (self.unsynced).push((shard, StoreReply::VersionChanged { ticket, result }));
                 }
                 StoreRequest::List {
                     ticket,

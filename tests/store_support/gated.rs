@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use corelay::store::{
     Backend, Committed, CommitterHandle, DocumentList, FjallStore, History, HistoryError,
-    HistoryRange, Loaded, Page, ReadError, Reader, StoreError, StoreReply, Write, committer,
+    HistoryRange, Loaded, Page, ReadError, Reader, StoreError, StoreReply, StoredVersion, Write,
+    committer,
 };
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
@@ -39,6 +40,10 @@ impl Reader for Gated {
 
     fn history(&self, document: &str, range: &HistoryRange) -> Result<History, HistoryError> {
         self.inner.history(document, range)
+    }
+
+    fn versions(&self, document: &str) -> Result<Vec<StoredVersion>, HistoryError> {
+        self.inner.versions(document)
     }
 
     fn list(

@@ -65,6 +65,9 @@ pub fn decode(text: &[u8], limits: &Limits) -> Result<Message, JsonError> {
         "delete" => delete(object(payload)?),
         "list" => list(object(payload)?),
         "history" => history(object(payload)?),
+        "save_version" => save_version(object(payload)?),
+        "list_versions" => list_versions(object(payload)?),
+        "delete_version" => delete_version(object(payload)?),
         unknown => {
             return Err(JsonError::TypeUnknown {
                 name: shortened(unknown.to_owned()),
@@ -98,7 +101,7 @@ pub fn client_uuid(text: &str) -> Option<[u8; 16]> {
 }
 
 /// The types of requests.
-pub(super) const TYPES: [&str; 14] = [
+pub(super) const TYPES: [&str; 17] = [
     "connect",
     "disconnect",
     "open",
@@ -113,6 +116,9 @@ pub(super) const TYPES: [&str; 14] = [
     "delete",
     "list",
     "history",
+    "save_version",
+    "list_versions",
+    "delete_version",
 ];
 
 /// The document that a request is about, and the request.
@@ -430,4 +436,44 @@ fn history(history: History) -> Decoded {
     };
     let body = request::Body::History(message);
     (history.document_id, body.into())
+}
+
+/// What every request about versions may have.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Version {
+    request_id: Option<u64>,
+    document_id: Option<String>,
+    name: Option<String>,
+    revision: Option<u64>,
+}
+
+fn save_version(version: Version) -> Decoded {
+    let message = wire::SaveVersion {
+        request_id: version.request_id.unwrap_or_default(),
+        document_id: version.document_id.clone().unwrap_or_default(),
+        name: version.name.unwrap_or_default(),
+        revision: version.revision.unwrap_or_default(),
+    };
+    let body = request::Body::SaveVersion(message);
+    (version.document_id, body.into())
+}
+
+fn list_versions(version: Version) -> Decoded {
+    let message = wire::ListVersions {
+        request_id: version.request_id.unwrap_or_default(),
+        document_id: version.document_id.clone().unwrap_or_default(),
+    };
+    let body = request::Body::ListVersions(message);
+    (version.document_id, body.into())
+}
+
+fn delete_version(version: Version) -> Decoded {
+    let message = wire::DeleteVersion {
+        request_id: version.request_id.unwrap_or_default(),
+        document_id: version.document_id.clone().unwrap_or_default(),
+        name: version.name.unwrap_or_default(),
+    };
+    let body = request::Body::DeleteVersion(message);
+    (version.document_id, body.into())
 }

@@ -116,6 +116,9 @@ impl Witness {
             | Event::DirectoryUpdate { .. }
             | Event::Deleted { .. }
             | Event::History { .. }
+            | Event::VersionSaved { .. }
+            | Event::Versions { .. }
+            | Event::VersionDeleted { .. }
             | Event::RequestRefused { .. } => {}
         }
     }

@@ -31,7 +31,9 @@ pub struct Batch {
     documents: FxHashSet<Arc<str>>,
     changes: Vec<ChangeTicket>,
     pub snapshots: Vec<SnapshotTicket>,
-    sweeps: Vec<SweepTicket>,
+    sweeps: Vec<Ticket>,
+    /// Versions that are saved or deleted.
+    versions: Vec<Ticket>,
     /// Reads of what this batch writes.
     reads: Vec<(usize, ReadRequest)>,
 }
@@ -49,7 +51,8 @@ struct ChangeTicket {
     is_deletion: bool,
 }
 
-struct SweepTicket {
+/// What the asker has chosen.
+struct Ticket {
     shard: usize,
     ticket: u64,
 }
@@ -139,7 +142,7 @@ impl Batch {
                 ticket,
                 deleted_before_ms,
             } => {
-                self.sweeps.push(SweepTicket { shard, ticket });
+                self.sweeps.push(Ticket { shard, ticket });
                 self.writes.push(Write::Sweep { deleted_before_ms });
                 None
             }
@@ -176,6 +179,35 @@ impl Batch {
                     range,
                 };
                 self.read(shard, read, waits)
+            }
+            StoreRequest::ListVersions { document, ticket } => {
+                let waits = self.documents.contains(&document);
+                self.read(shard, ReadRequest::ListVersions { document, ticket }, waits)
+            }
+            StoreRequest::SaveVersion {
+                document,
+                ticket,
+                version,
+                versions_max,
+            } => {
+                self.documents.insert(Arc::clone(&document));
+                self.versions.push(Ticket { shard, ticket });
+                self.writes.push(Write::SaveVersion {
+                    document,
+                    version,
+                    versions_max,
+                });
+                None
+            }
+            StoreRequest::DeleteVersion {
+                document,
+                ticket,
+                name,
+            } => {
+                self.documents.insert(Arc::clone(&document));
+                self.versions.push(Ticket { shard, ticket });
+                self.writes.push(Write::DeleteVersion { document, name });
+                None
             }
             StoreRequest::List {
                 ticket,
@@ -271,6 +303,7 @@ impl Batch {
             changes,
             snapshots,
             sweeps,
+            versions,
             reads,
         } = self;
         (*bytes, *arriving) = (0, 0);
@@ -287,6 +320,7 @@ impl Batch {
         changes.clear();
         snapshots.clear();
         sweeps.clear();
+        versions.clear();
         reads.clear();
     }
 
@@ -342,6 +376,10 @@ impl Batch {
         for (sweep, &swept) in self.sweeps.drain(..).zip(&committed.sweeps) {
             let ticket = sweep.ticket;
             replies[sweep.shard].push(StoreReply::Swept { ticket, swept });
+        }
+        for (version, &result) in self.versions.drain(..).zip(&committed.versions) {
+            let ticket = version.ticket;
+            replies[version.shard].push(StoreReply::VersionChanged { ticket, result });
         }
         for (shard, replies) in replies.into_iter().enumerate() {
             if !replies.is_empty() {

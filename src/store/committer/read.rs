@@ -32,6 +32,10 @@ pub enum ReadRequest {
         ticket: u64,
         range: HistoryRange,
     },
+    ListVersions {
+        document: Arc<str>,
+        ticket: u64,
+    },
     List {
         ticket: u64,
         tenant: Arc<str>,
@@ -47,7 +51,7 @@ impl ReadRequest {
     fn about(&self) -> &str {
         match self {
             Self::Load { document } | Self::Read { document, .. } => &document.name,
-            Self::History { document, .. } => document,
+            Self::History { document, .. } | Self::ListVersions { document, .. } => document,
             Self::List { tenant, .. } => tenant,
         }
     }
@@ -76,6 +80,10 @@ impl ReadRequest {
             } => StoreReply::History {
                 ticket,
                 result: reader.history(&document, &range),
+            },
+            Self::ListVersions { document, ticket } => StoreReply::Versions {
+                ticket,
+                result: reader.versions(&document),
             },
             Self::List {
                 ticket,

@@ -187,6 +187,25 @@ impl Names {
                     .collect::<Option<_>>()?,
                 is_incomplete: is("isIncomplete")?,
             }),
+            "version_saved" => event::Body::VersionSaved(wire::VersionSaved {
+                request_id: number("requestId")?,
+                document_id: word("documentId")?,
+                version: Some(version(&payload["version"])?),
+            }),
+            "versions" => event::Body::Versions(wire::Versions {
+                request_id: number("requestId")?,
+                document_id: word("documentId")?,
+                versions: payload["versions"]
+                    .as_array()?
+                    .iter()
+                    .map(version)
+                    .collect::<Option<_>>()?,
+            }),
+            "version_deleted" => event::Body::VersionDeleted(wire::VersionDeleted {
+                request_id: number("requestId")?,
+                document_id: word("documentId")?,
+                name: word("name")?,
+            }),
             "history_page" => event::Body::HistoryPage(history(payload)?),
             _unknown => return None,
         })
@@ -251,6 +270,15 @@ impl Names {
         });
         operations.collect()
     }
+}
+
+fn version(version: &Value) -> Option<wire::Version> {
+    Some(wire::Version {
+        name: version["name"].as_str()?.to_owned(),
+        revision: version["revision"].as_u64()?,
+        author: version["author"].as_str()?.to_owned(),
+        time_ms: version["time"].as_u64()?,
+    })
 }
 
 fn history(payload: &Value) -> Option<wire::HistoryPage> {

@@ -42,7 +42,11 @@ function decorations(state: EditorState, peers: readonly PeerCursor[]): Decorati
   const { length } = state.doc;
   return Decoration.set(
     peers.flatMap(({ name, color, anchor, head }) => {
-      const [from, to, at] = [Math.min(anchor, head, length), Math.min(Math.max(anchor, head), length), Math.min(head, length)];
+      const [from, to, at] = [
+        Math.min(anchor, head, length),
+        Math.min(Math.max(anchor, head), length),
+        Math.min(head, length),
+      ];
       const cursor = Decoration.widget({ widget: new CursorWidget(name, color), side: 1 }).range(at);
       if (from === to) return [cursor];
       const attributes = { style: `--corelay-color: ${color}`, title: name };

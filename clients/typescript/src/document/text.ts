@@ -235,8 +235,8 @@ export class Text extends BaseDocument<TextEvents> implements TextDocument {
 
   pollTimeout(): number | undefined {
     const { session } = this.host;
-    if (this.place === undefined || !session.isReady(this.place)) return undefined;
-    return this.#pace.due(session.settings);
+    if (this.place === undefined || this.#isOutOfStep || !session.isReady(this.place)) return undefined;
+    return this.pendingCount === 0 ? undefined : this.#pace.due(session.settings);
   }
 }
 

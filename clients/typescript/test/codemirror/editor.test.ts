@@ -219,6 +219,8 @@ test("others' cursors and selections have names, and move with the text", async 
   const selection = view.dom.querySelector(".cm-corelay-selection");
   expect(selection?.textContent).toBe("world");
   expect(selection?.getAttribute("title")).toBe("Somebody");
+  expect(selection?.hasAttribute("style"), "a content security policy would not have it").toBe(false);
+  expect(selection?.classList.contains("cm-corelay-3366cc")).toBe(true);
   paper.receive(Operation.splice(0, 0, "oh, "));
   expect(view.dom.querySelector(".cm-corelay-selection")?.textContent).toBe("world");
   view.dispatch({ changes: { from: 0, to: view.state.doc.length } });

@@ -1,4 +1,5 @@
-import { expect, test } from "vitest";
+import { EventSource } from "eventsource";
+import { expect, onTestFinished, test, vi } from "vitest";
 
 import { QueueFullError } from "../../src/index.js";
 import { clientOf, relayOf } from "../support/clients.js";
@@ -37,6 +38,25 @@ test("where WebSocket is blocked the same goes over events and posts", async () 
   await poem.whenSaved();
   await until(() => same.text === poem.text);
   expect(await blocked.list()).toEqual({ documents: [{ id: "poem", kind: "text" }], hasMore: false });
+});
+
+test("in a browser the events come by EventSource", async () => {
+  vi.stubGlobal("EventSource", EventSource);
+  onTestFinished(() => {
+    vi.unstubAllGlobals();
+  });
+  const relay = await relayOf();
+  const client = clientOf(relay, { transports: ["events"] });
+  const poem = client.text("poem");
+  await poem.loaded;
+  poem.insert(0, "one 👋");
+  await poem.whenSaved();
+  await relay.kill();
+  await until(() => client.status.state === "reconnecting");
+  poem.insert(0, "two ");
+  await relay.restart();
+  await poem.whenSaved();
+  expect([poem.text, poem.revision]).toEqual(["two one 👋", 2]);
 });
 
 test("a WebSocket that opens and is dead is passed by", async () => {

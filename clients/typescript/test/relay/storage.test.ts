@@ -124,12 +124,12 @@ test("where there are locks, the second page has an identity of its own", async 
   const held = new Set<string>();
   const request = async (
     name: string,
-    _options: object,
-    callback: (lock: object | null) => Promise<void> | undefined,
+    { signal }: { signal: AbortSignal },
+    callback: (lock: object) => Promise<void>,
   ): Promise<void> => {
-    if (held.has(name)) {
-      await callback(null);
-      return;
+    while (held.has(name)) {
+      signal.throwIfAborted();
+      await pause(5);
     }
     held.add(name);
     await callback({ name });

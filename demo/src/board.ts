@@ -1,7 +1,7 @@
 // The whiteboard's part of the page: drawing with a pointer or the keyboard, and what is drawn in words.
 
-import { paint } from "./people";
 import { element, make, makeSvg, say } from "./page";
+import { paint } from "./people";
 import { BOARD, INKS, type Line, NIBS, pathOf } from "./strokes";
 import type { Whiteboard } from "./whiteboard";
 
@@ -44,7 +44,12 @@ export class Board {
   ) {
     this.picture.setAttribute("viewBox", `0 0 ${BOARD.width} ${BOARD.height}`);
     offer("inks", "ink", INKS, (index) => make("span", `dot ink-${index}`));
-    offer("nibs", "nib", NIBS.map((nib) => nib.name), (index) => make("span", `dot ${["fine", "medium", "broad"][index]}`));
+    offer(
+      "nibs",
+      "nib",
+      NIBS.map((nib) => nib.name),
+      (index) => make("span", `dot ${["fine", "medium", "broad"][index]}`),
+    );
     this.pen.hidden = true;
     this.frame.append(this.pen);
     this.listenToPointer();
@@ -100,7 +105,8 @@ export class Board {
       if (arrow) this.movePen(arrow[0] * step, arrow[1] * step);
       else if (event.key === " " || event.key === "Enter") this.toggle();
       else if (event.key === "Escape") this.lift();
-      else if (event.key === "z" || event.key === "Z") this.names.speak(this.board.undo() ? "Taken back" : "Nothing to take back");
+      else if (event.key === "z" || event.key === "Z")
+        this.names.speak(this.board.undo() ? "Taken back" : "Nothing to take back");
       else return;
       event.preventDefault();
     });
@@ -116,13 +122,21 @@ export class Board {
     this.pen.hidden = false;
     this.names.tell(this.penAt);
     if (this.isPenDown) this.board.extend(...this.penAt);
-    const [left, top] = [this.penAt[0] / BOARD.width, this.penAt[1] / BOARD.height].map((part) => Math.round(part * 100));
+    const [left, top] = [this.penAt[0] / BOARD.width, this.penAt[1] / BOARD.height].map((part) =>
+      Math.round(part * 100),
+    );
     this.names.announce(`Pen ${left} percent from the left, ${top} from the top`);
   }
 
   private toggle(): void {
-    if (this.isPenDown) return this.lift();
-    if (!this.board.canDraw) return this.names.speak("The whiteboard cannot be drawn on now");
+    if (this.isPenDown) {
+      this.lift();
+      return;
+    }
+    if (!this.board.canDraw) {
+      this.names.speak("The whiteboard cannot be drawn on now");
+      return;
+    }
     this.isPenDown = true;
     this.pen.dataset.down = "";
     this.board.begin(...this.penAt, chosen("ink"), this.nib());
@@ -194,7 +208,11 @@ export class Board {
   }
 
   private addPath(line: Line): { path: SVGPathElement; line: Line } {
-    const path = makeSvg("path", { class: `stroke ink-${line.ink}`, d: pathOf(line.points), "stroke-width": line.width });
+    const path = makeSvg("path", {
+      class: `stroke ink-${line.ink}`,
+      d: pathOf(line.points),
+      "stroke-width": line.width,
+    });
     const added = { path, line };
     this.paths.set(line.id, added);
     return added;

@@ -45,7 +45,10 @@ export class Figures {
     this.set("Saved means", reading.durability && (DURABILITIES[reading.durability] ?? reading.durability));
     this.set("Revision", reading.revision.toLocaleString("en"));
     this.set("Shard (core)", reading.shard?.toString());
-    this.set("Connected by", reading.transport ? (TRANSPORTS[reading.transport] ?? reading.transport) : "not connected");
+    this.set(
+      "Connected by",
+      reading.transport ? (TRANSPORTS[reading.transport] ?? reading.transport) : "not connected",
+    );
     this.draw(this.meter.history(now_ms, BARS, BAR_MS));
   }
 

@@ -1,8 +1,12 @@
 // Counts what happens and how long it takes, over the last while. The clock is the caller's.
 
+import type { Document } from "@corelay/client";
+
 const RATE_WINDOW_MS = 5_000;
 const LATENCY_WINDOW_MS = 60_000;
 const SAMPLES_MAX = 1_000;
+/** So many edits are timed at once. */
+const TIMINGS_MAX = 50;
 
 interface Sample {
   at_ms: number;
@@ -49,4 +53,30 @@ export class Meter {
     }
     return spans;
   }
+}
+
+/** Takes the time of own edits. Those that saw another `epoch`, a lost connection, do not count. */
+export function timeEdits(
+  document: Pick<Document, "state" | "whenSaved">,
+  onEdit: (listener: () => void) => void,
+  meter: Meter,
+  epoch: () => number,
+): void {
+  let timing = 0;
+  onEdit(() => {
+    if (timing >= TIMINGS_MAX || document.state.state !== "open") return;
+    const begun_ms = performance.now();
+    const begun = epoch();
+    timing += 1;
+    document
+      .whenSaved()
+      .then(() => {
+        const now_ms = performance.now();
+        if (epoch() === begun) meter.addLatency(now_ms, now_ms - begun_ms);
+      })
+      .catch(() => {}) // Refused: told elsewhere.
+      .finally(() => {
+        timing -= 1;
+      });
+  });
 }

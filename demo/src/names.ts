@@ -1,8 +1,17 @@
 // Pleasant random names, of documents and of people.
 
-const MOODS = "amber bold bright calm clear curious early gentle golden happy kind lively lucky merry patient quick quiet silver sunny warm".split(" ");
-const PLACES = "bay brook coast garden harbour hill island lake lantern meadow orchard pine river shore summit valley willow window wood".split(" ");
-const ANIMALS = "Badger Beaver Crane Dolphin Falcon Finch Fox Hare Hedgehog Heron Ibis Kestrel Lark Lynx Marten Otter Owl Puffin Robin Swan Tern Wren".split(" ");
+const MOODS =
+  "amber bold bright calm clear curious early gentle golden happy kind lively lucky merry patient quick quiet silver sunny warm".split(
+    " ",
+  );
+const PLACES =
+  "bay brook coast garden harbour hill island lake lantern meadow orchard pine river shore summit valley willow window wood".split(
+    " ",
+  );
+const ANIMALS =
+  "Badger Beaver Crane Dolphin Falcon Finch Fox Hare Hedgehog Heron Ibis Kestrel Lark Lynx Marten Otter Owl Puffin Robin Swan Tern Wren".split(
+    " ",
+  );
 
 /** Four hexadecimal digits keep two strangers with the same two words apart. */
 export function documentName(): string {
@@ -16,9 +25,17 @@ export function personName(): string {
 
 /** One or two letters for a small round picture. */
 export function initials(name: string): string {
-  const words = name.trim().split(/\s+/).filter((word) => word !== "");
+  const words = name
+    .trim()
+    .split(/\s+/)
+    .filter((word) => word !== "");
   const letters = words.length > 1 ? [words[0], words[words.length - 1]] : words;
-  return letters.map((word) => [...(word ?? "")][0] ?? "").join("").toUpperCase() || "?";
+  return (
+    letters
+      .map((word) => [...(word ?? "")][0] ?? "")
+      .join("")
+      .toUpperCase() || "?"
+  );
 }
 
 function pick(words: string[]): string {

@@ -1,7 +1,7 @@
 // Who is here.
 
-import { element, make, say } from "./page";
 import { initials } from "./names";
+import { element, make, say } from "./page";
 
 export interface Person {
   clientId: number;

@@ -1,12 +1,12 @@
 // The state of the connection and of what the user did, in words.
 
-import type { Refusal, SavedState, Status } from "@corelay/client";
+import type { Durability, Refusal, SavedState, Status } from "@corelay/client";
 
 export interface Situation {
   status: Status;
   /** Of the text: whether it is open, and why not. */
   document: { state: string; refusal?: Refusal };
-  saved: Pick<SavedState, "state" | "pending" | "durability">;
+  saved: { state: SavedState["state"]; pending: number; durability: Durability | undefined };
   now_ms: number;
 }
 

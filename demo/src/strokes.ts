@@ -1,5 +1,7 @@
 // What a whiteboard's operations mean. The document is a log: every page applies the same marks in the same order.
 
+import type { Codec } from "@corelay/client";
+
 export const BOARD = { width: 1600, height: 1200 } as const;
 export const INKS = ["Black", "Blue", "Green", "Orange", "Pink", "Violet"] as const;
 export const NIBS = [
@@ -39,6 +41,16 @@ export function readMark(value: unknown): Mark | null {
   if (!points.every((at, index) => isWhole(at, index % 2 === 0 ? BOARD.width : BOARD.height))) return null;
   return { draw, ink, width, points };
 }
+
+/** Marks as the log's bytes. What is none throws, and is left out. */
+export const markCodec: Codec<Mark> = {
+  encode: (mark) => new TextEncoder().encode(JSON.stringify(mark)),
+  decode: (bytes) => {
+    const mark = readMark(JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes)));
+    if (!mark) throw new TypeError("not a mark of this whiteboard");
+    return mark;
+  },
+};
 
 export class Picture {
   private lines = new Map<string, Line>();

@@ -13,9 +13,12 @@ export class Whiteboard {
   onChange = () => {};
   /** Called with what could not be added. */
   onProblem = (_problem: unknown) => {};
+  /** Called after each own mark. */
+  onMark = () => {};
   private confirmed = new Picture();
-  /** The clients that this page has been: its own id is known when it is connected. */
-  private open: { id: string; ink: number; width: number; points: number[]; sent: number; length: number } | null = null;
+  /** The line that is being drawn. */
+  private open: { id: string; ink: number; width: number; points: number[]; sent: number; length: number } | null =
+    null;
   private timer = 0;
   private count = 0;
   /** What can be taken back: own lines and clearings of this visit, the last one last. */
@@ -121,6 +124,7 @@ export class Whiteboard {
   private append(mark: Mark): boolean {
     try {
       this.log.append(mark);
+      this.onMark();
       return true;
     } catch (problem) {
       this.onProblem(problem);

@@ -93,6 +93,8 @@ export class Picture {
     const picture = new Picture();
     try {
       for (const { id, author, ink, width, points } of JSON.parse(new TextDecoder().decode(data))) {
+        const mark = readMark({ draw: id, ink, width, points: [0, 0] });
+        if (!mark || !Array.isArray(points) || !points.every(Number.isFinite)) continue;
         picture.lines.set(id, { id, author, ink, width, points });
       }
     } catch {

@@ -20,6 +20,14 @@ const looks = EditorView.theme({
   "&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground": {
     background: "var(--accent-wash)",
   },
+  ".cm-corelay-cursor": {
+    borderLeftColor: "light-dark(var(--corelay-color), color-mix(in oklab, var(--corelay-color), white 40%))",
+  },
+  ".cm-corelay-selection": {
+    backgroundColor: "color-mix(in srgb, var(--corelay-color) 22%, transparent)",
+    borderRadius: "2px",
+  },
+  ".cm-corelay-name": { fontFamily: "var(--sans)", fontWeight: "550", padding: "0 6px", borderRadius: "6px 6px 6px 0" },
 });
 
 export function openEditor(text: TextDocument, parent: HTMLElement): EditorView {

@@ -36,7 +36,7 @@ addEventListener("beforeunload", (event) => {
 
 const crowd = new Crowd(session);
 const editor = openEditor(
-  named(session.text, (peer) => crowd.nameOf(peer)),
+  named(session.text, session.log, (peer) => crowd.nameOf(peer)),
   element("editor"),
 );
 element("skip").addEventListener("click", () => editor.focus());

@@ -1,6 +1,6 @@
 // The text's editor. It lives in a shadow root: there CodeMirror's styles need no permission of the page's policy.
 
-import { defaultKeymap, history, historyKeymap } from "@codemirror/commands";
+import { history, historyKeymap, standardKeymap } from "@codemirror/commands";
 import { EditorState } from "@codemirror/state";
 import { drawSelection, EditorView, keymap, placeholder } from "@codemirror/view";
 import type { TextDocument } from "@corelay/client";
@@ -42,7 +42,7 @@ export function openEditor(text: TextDocument, parent: HTMLElement): EditorView 
       extensions: [
         history(),
         drawSelection(),
-        keymap.of([...defaultKeymap, ...historyKeymap]),
+        keymap.of([...standardKeymap, ...historyKeymap]),
         EditorView.lineWrapping,
         EditorView.contentAttributes.of({ "aria-label": "Text of the document", spellcheck: "true" }),
         placeholder("Write something. Whoever opens this link sees it at once, and you see them."),

@@ -12,9 +12,9 @@ export interface Reading {
 
 const TRANSPORTS: Record<string, string> = { websocket: "WebSocket", events: "Event stream" };
 const DURABILITIES: Record<string, string> = {
-  always: "on disk, synced",
-  interval: "written, synced soon",
-  never: "written, not synced",
+  always: "Saved means: on the relay’s disk, and synced.",
+  interval: "Received means: written, and synced a little later.",
+  never: "Received means: written, and synced when the system likes.",
 };
 const BARS = 60;
 const BAR_MS = 1000;
@@ -22,7 +22,7 @@ const BAR_MS = 1000;
 export class Figures {
   private readonly list = element("figures");
   private readonly spark = element<SVGSVGElement>("spark");
-  private readonly values = new Map<string, { term: HTMLElement; value: HTMLElement }>();
+  private readonly shown = new Map<string, HTMLElement>();
   private readonly bars: SVGRectElement[] = [];
 
   constructor(private readonly meter: Meter) {
@@ -32,36 +32,33 @@ export class Figures {
       this.bars.push(bar);
       this.spark.append(bar);
     }
-    say(element("figures-note"), "last minute");
   }
 
   show(reading: Reading): void {
     const now_ms = performance.now();
     const rate = this.meter.operationsPerSecond(now_ms);
     const latency = this.meter.latency(now_ms);
-    this.set("Operations per second", rate === 0 ? "0" : rate.toFixed(1));
-    this.set("Edit to saved, median", latency ? milliseconds(latency.median_ms) : "–");
-    this.set("Edit to saved, 99 of 100", latency ? milliseconds(latency.p99_ms) : "–");
-    this.set("Saved means", reading.durability && (DURABILITIES[reading.durability] ?? reading.durability));
-    this.set("Revision", reading.revision.toLocaleString("en"));
-    this.set("Shard (core)", reading.shard?.toString());
-    this.set(
-      "Connected by",
-      reading.transport ? (TRANSPORTS[reading.transport] ?? reading.transport) : "not connected",
-    );
+    this.set("operations/s", rate === 0 ? "0" : rate.toFixed(1));
+    this.set("revision", reading.revision.toLocaleString("en"));
+    this.set("edit to saved", latency ? milliseconds(latency.median_ms) : "–");
+    this.set("its p99", latency ? milliseconds(latency.p99_ms) : "–");
+    this.set("connected by", reading.transport ? (TRANSPORTS[reading.transport] ?? reading.transport) : "–");
+    this.set("shard", reading.shard?.toString());
+    say(element("figures-note"), DURABILITIES[reading.durability ?? ""] ?? "");
     this.draw(this.meter.history(now_ms, BARS, BAR_MS));
   }
 
-  /** What is not known has no line. */
+  /** What is not known is not shown. */
   private set(name: string, text: string | undefined): void {
-    let row = this.values.get(name);
-    if (!row) {
-      row = { term: make("dt", "", name), value: make("dd") };
-      this.list.append(row.term, row.value);
-      this.values.set(name, row);
+    let figure = this.shown.get(name);
+    if (!figure) {
+      figure = make("div", "figure");
+      figure.append(make("dt", "", name), make("dd"));
+      this.list.append(figure);
+      this.shown.set(name, figure);
     }
-    row.term.hidden = row.value.hidden = !text;
-    say(row.value, text ?? "");
+    figure.hidden = !text;
+    say(figure.lastElementChild as Element, text ?? "");
   }
 
   private draw(spans: number[]): void {

@@ -45,7 +45,7 @@ export class Demo {
   }
 
   figure(name: string): Locator {
-    return this.page.locator("#figures dt", { hasText: name }).locator("xpath=following-sibling::dd[1]");
+    return this.page.locator("#figures .figure", { hasText: name }).locator("dd");
   }
 
   async open(relay: Relay, path: string): Promise<this> {

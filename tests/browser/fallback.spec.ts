@@ -21,8 +21,8 @@ test("a page whose WebSocket is blocked goes over an event stream by itself", as
   });
   await ada.open(relay, "#blocked");
   const ben = await (await visitor()).open(relay, "#blocked");
-  await expect(ada.figure("Connected by")).toHaveText("Event stream");
-  await expect(ben.figure("Connected by")).toHaveText("WebSocket");
+  await expect(ada.figure("connected by")).toHaveText("Event stream");
+  await expect(ben.figure("connected by")).toHaveText("WebSocket");
   await Promise.all([ada.type("over events ", 5), ben.type("OVER A SOCKET ", 5)]);
   const text = await converge(ada, ben);
   expect(text).toHaveLength("over events OVER A SOCKET ".length);

@@ -1,0 +1,37 @@
+/** What a document is on. */
+
+import type { Problem, Refusal } from "../api.js";
+import type { Session } from "../session/session.js";
+import type { Document as Place } from "../session/document.js";
+import type { DocumentEvent } from "../session/event.js";
+
+/** A document as the client drives it. */
+export interface Guest {
+  readonly id: string;
+  readonly kind: "text" | "log";
+  /** Its place on the session, once the storage has been read. */
+  readonly at: Place | undefined;
+  /** The storage has been read, as far as there is one. */
+  start(stored: string | undefined): void;
+  /** What is to outlive the page. `undefined`: nothing. */
+  store(): string | undefined;
+  handleEvent(event: DocumentEvent): void;
+  /** The connection is gone, or there is one. */
+  connectionChanged(isConnected: boolean): void;
+  /** Sends what is due. */
+  poll(now: number): void;
+  pollTimeout(): number | undefined;
+}
+
+export interface Host {
+  readonly session: Session;
+  readonly isConnected: boolean;
+  /** Why there will be no connection any more. */
+  readonly stopped: Refusal | undefined;
+  /** The session's time. */
+  now(): number;
+  /** There is something to send. */
+  wake(): void;
+  problem(problem: Problem): void;
+  closed(document: Guest): void;
+}

@@ -90,7 +90,10 @@ export class Session {
     else location.reload();
   }
 
+  /** After the relay has closed the document. Over a newer connection, as an older one replaces nobody. */
   reopen(): void {
+    this.client.disconnect();
+    this.client.connect();
     this.text.reopen();
     this.log.reopen();
   }

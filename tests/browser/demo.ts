@@ -9,6 +9,14 @@ export class Demo {
   readonly faults: string[] = [];
 
   constructor(readonly page: Page) {
+    if (process.env.LOUD) {
+      page.on("console", (message) => console.log(message.text()));
+      page.on("websocket", (socket) => {
+        console.log("websocket", socket.url());
+        socket.on("socketerror", (error) => console.log("websocket error", error));
+        socket.on("close", () => console.log("websocket closed"));
+      });
+    }
     page.on("pageerror", (error) => this.faults.push(String(error)));
     page.on("console", (message) => {
       if (/Content Security Policy/.test(message.text())) this.faults.push(message.text());
@@ -59,6 +67,7 @@ export class Demo {
 
   /** Types at the end of the text. */
   async type(text: string, delay_ms = 0): Promise<void> {
+    await expect(this.editor).not.toHaveAttribute("aria-readonly");
     await this.editor.press("Control+End");
     await this.editor.pressSequentially(text, { delay: delay_ms });
   }
@@ -82,6 +91,7 @@ export class Demo {
   }
 
   async draw(...points: [number, number][]): Promise<void> {
+    await expect(this.board).toHaveAttribute("aria-disabled", "false");
     const box = await this.board.boundingBox();
     if (!box) throw new Error("the board is not to be seen");
     const [first, ...rest] = points.map(([x, y]) => [box.x + x * box.width, box.y + y * box.height] as const);

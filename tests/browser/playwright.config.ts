@@ -23,6 +23,7 @@ export default defineConfig({
         "--disable-background-networking",
         "--disable-component-update",
         "--disable-sync",
+        "--disable-features=LocalNetworkAccessChecks",
       ],
     },
   },

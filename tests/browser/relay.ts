@@ -34,7 +34,11 @@ export class Relay {
   static async guarded(): Promise<Relay> {
     const directory = await mkdtemp(join(tmpdir(), "corelay-browser-"));
     await writeFile(join(directory, "secret"), SECRET);
-    const relay = new Relay(directory, ["auth.mode=jwt", `auth.jwt_secret_file=${join(directory, "secret")}`]);
+    const relay = new Relay(directory, [
+      "auth.mode=jwt",
+      "auth.leeway=1s",
+      `auth.jwt_secret_file=${join(directory, "secret")}`,
+    ]);
     await relay.up();
     return relay;
   }

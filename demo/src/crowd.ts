@@ -65,7 +65,7 @@ export class Crowd {
   }
 
   private show(): void {
-    const { text, log, clientId, userName } = this.session;
+    const { client, text, log, clientId, userName } = this.session;
     const others = new Map([...log.peers, ...text.peers]);
     others.delete(clientId);
     this.people.show(
@@ -78,6 +78,7 @@ export class Crowd {
           doing: peer.isTyping ? "typing…" : log.peers.get(peer.clientId)?.fields.at ? "at the whiteboard" : "",
         }))
         .sort((one, other) => one.clientId - other.clientId),
+      client.status.state === "connected",
     );
   }
 }

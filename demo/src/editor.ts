@@ -27,7 +27,16 @@ const looks = EditorView.theme({
     backgroundColor: "color-mix(in srgb, var(--corelay-color) 22%, transparent)",
     borderRadius: "2px",
   },
-  ".cm-corelay-name": { fontFamily: "var(--sans)", fontWeight: "550", padding: "0 6px", borderRadius: "6px 6px 6px 0" },
+  // Low and small, so that it hides little of the line above.
+  ".cm-corelay-name": {
+    bottom: "calc(100% - 4px)",
+    padding: "0 5px",
+    borderRadius: "5px 5px 5px 0",
+    fontFamily: "var(--sans)",
+    fontSize: "11px",
+    fontWeight: "600",
+    lineHeight: "14px",
+  },
 });
 
 export function openEditor(text: TextDocument, parent: HTMLElement): EditorView {

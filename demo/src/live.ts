@@ -1,6 +1,6 @@
 // Feeds the panel with live figures.
 
-import type { Document } from "@corelay/client";
+import type { Document, Durability } from "@corelay/client";
 import { Figures } from "./figures";
 import { Meter, timeEdits } from "./meter";
 import type { Session } from "./session";
@@ -14,6 +14,7 @@ export function startFigures(session: Session, board: Whiteboard, everyPeriod: (
   const figures = new Figures(meter);
   let epoch = 0;
   let shard: number | undefined;
+  let durability: Durability | undefined;
   client.on("status", () => {
     epoch += 1;
   });
@@ -49,11 +50,12 @@ export function startFigures(session: Session, board: Whiteboard, everyPeriod: (
   const show = () => {
     count(text);
     count(log);
+    durability = text.saved.durability ?? log.saved.durability ?? durability;
     figures.show({
       transport: client.status.transport,
       revision: text.revision,
       shard,
-      durability: text.saved.durability ?? log.saved.durability,
+      durability,
     });
     everyPeriod();
   };

@@ -19,10 +19,11 @@ export class People {
   private readonly rows = new Map<number, HTMLLIElement>();
   private shownFaces = "";
 
-  /** `me` is the first of the faces. */
-  show(me: Person, others: Person[]): void {
-    say(element("people-count"), others.length === 0 ? "only you" : `${others.length + 1} people`);
-    element("alone").hidden = others.length > 0;
+  /** `me` is the first of the faces. Without a connection nobody knows who else is here. */
+  show(me: Person, others: Person[], isConnected: boolean): void {
+    const count = others.length === 0 ? "only you" : `${others.length + 1} people`;
+    say(element("people-count"), isConnected ? count : "not known now");
+    element("alone").hidden = others.length > 0 || !isConnected;
     paint(element("me-swatch"), me.color);
     const here = new Set(others.map((person) => person.clientId));
     for (const [clientId, row] of this.rows) {

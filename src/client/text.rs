@@ -225,7 +225,8 @@ impl TextClient {
         self.caught_up = false;
     }
 
-    /// The document has another epoch: what was seen of its history counts for nothing, and a snapshot follows.
+    /// The document has another epoch, or another history: what was seen of it counts for nothing. A snapshot follows, or
+    /// all of the history after an empty one.
     pub fn epoch_changed(&mut self) {
         self.revision = 0;
     }

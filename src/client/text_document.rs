@@ -110,16 +110,23 @@ impl TextDocument {
         let mut told = Ok(Vec::new());
         match event {
             Event::Opened { position, .. } => {
+                if self.epoch != position.epoch {
+                    client.epoch_changed();
+                }
                 self.epoch = position.epoch;
                 self.out_of_step = false;
             }
             Event::Disconnected { .. } => client.disconnected(),
             Event::Resync { from, .. } => {
+                if self.epoch != from.epoch {
+                    client.epoch_changed();
+                }
                 self.epoch = from.epoch;
                 self.out_of_step = false;
                 client.resyncing();
             }
             Event::Reset { next_clock, .. } => {
+                client.epoch_changed();
                 told = Ok(vec![client.snapshot(0, *next_clock, Text::default())]);
             }
             Event::Snapshot {

@@ -57,6 +57,6 @@ mod wants;
 
 pub use census::Census;
 pub use open::{DOCUMENT_ID_BYTES_MAX, is_document_id};
-pub use refusal::{PROTOCOL_VERSIONS, Refusal};
+pub use refusal::{PROTOCOL_VERSIONS, Refusal, http_status};
 pub use shard::Shard;
 pub use time::Instant;

@@ -157,6 +157,14 @@ impl Shard {
         {
             return Err(Refusal::VectorConflict);
         }
+        if let Some(expected) = batch.expected_revision
+            && expected != open.head_revision
+        {
+            return Err(Refusal::RevisionConflict {
+                expected,
+                is: open.head_revision,
+            });
+        }
         if open.tenant.is_none() {
             let (tenant, _) = split_global_id(&reference.name);
             open.tenant = self.settings.census.tenant(tenant);

@@ -96,6 +96,8 @@ pub enum Refusal {
 
     #[error("other clients have been faster: the document has operations that were not expected")]
     VectorConflict,
+    #[error("the document is at revision {is}, not at {expected} as expected")]
+    RevisionConflict { expected: u64, is: u64 },
     #[error(
         "the history that was asked for is gone, or too large for one message: start from a snapshot"
     )]
@@ -166,7 +168,9 @@ impl Refusal {
             Self::TooManyClients { .. } => ErrorCode::TooManyClients,
             Self::RateLimited { .. } => ErrorCode::RateLimited,
             Self::PresenceTooLarge { .. } => ErrorCode::PresenceTooLarge,
-            Self::SyncConflict { .. } | Self::VectorConflict => ErrorCode::SyncConflict,
+            Self::SyncConflict { .. } | Self::VectorConflict | Self::RevisionConflict { .. } => {
+                ErrorCode::SyncConflict
+            }
             Self::SnapshotRequired => ErrorCode::SnapshotRequired,
             Self::SnapshotInvalid(_) => ErrorCode::SnapshotInvalid,
             Self::ResumeTokenInvalid => ErrorCode::ResumeTokenInvalid,
@@ -188,6 +192,7 @@ impl Refusal {
             | Self::RateLimited { .. }
             | Self::SyncConflict { .. }
             | Self::VectorConflict
+            | Self::RevisionConflict { .. }
             | Self::TokenUndecided(_)
             | Self::Unavailable(_) => true,
             Self::MalformedFrame(_)
@@ -280,6 +285,47 @@ impl Refusal {
             retryable: self.is_retryable(),
             retry_after_ms: self.retry_after_ms(),
         })
+    }
+}
+
+/// The status of an HTTP answer that says it.
+pub fn http_status(code: ErrorCode) -> u16 {
+    match code {
+        ErrorCode::Ok => 200,
+        ErrorCode::MalformedFrame
+        | ErrorCode::HelloInvalid
+        | ErrorCode::DocumentIdInvalid
+        | ErrorCode::KindUnknown
+        | ErrorCode::BatchInvalid
+        | ErrorCode::ResumeTokenInvalid => 400,
+        ErrorCode::Unauthorized => 401,
+        ErrorCode::Forbidden | ErrorCode::TooManyClients => 403,
+        ErrorCode::DocumentNotFound => 404,
+        ErrorCode::KindMismatch
+        | ErrorCode::Replaced
+        | ErrorCode::ClockGap
+        | ErrorCode::SyncConflict => 409,
+        ErrorCode::DocumentDeleted | ErrorCode::SnapshotRequired => 410,
+        ErrorCode::MessageTooLarge | ErrorCode::DocumentTooLarge | ErrorCode::PresenceTooLarge => {
+            413
+        }
+        ErrorCode::OperationInvalid
+        | ErrorCode::OperationOutOfBounds
+        | ErrorCode::SurrogateSplit
+        | ErrorCode::SnapshotInvalid => 422,
+        ErrorCode::TooManyConnections | ErrorCode::RateLimited => 429,
+        ErrorCode::TenantQuotaExceeded => 507,
+        ErrorCode::HandshakeTimeout
+        | ErrorCode::PongTimeout
+        | ErrorCode::TooManyDocuments
+        | ErrorCode::Backpressure
+        | ErrorCode::ServiceUnavailable => 503,
+        // The relay itself speaks the protocol for who asks over HTTP: these would be its own faults.
+        ErrorCode::HelloRequired
+        | ErrorCode::DocumentNotOpen
+        | ErrorCode::VersionMismatch
+        | ErrorCode::DialectMixed
+        | ErrorCode::InternalError => 500,
     }
 }
 

@@ -203,6 +203,7 @@ impl Shard {
             base_revision: batch.base_revision,
             operations,
             expected_server_vector: batch.expected_server_vector.clone(),
+            expected_revision: batch.expected_revision,
         };
         Ok((batch, readable))
     }

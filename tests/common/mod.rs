@@ -1,9 +1,11 @@
 //! The real binary for tests: spawned with settings of its own, on free ports, in a directory that goes away.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod api;
 pub mod backend;
 pub mod client;
 pub mod events;
+pub mod readme;
 pub mod tokens;
 
 use std::fs::File;

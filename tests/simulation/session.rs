@@ -369,6 +369,7 @@ impl Session {
                 .clone()
                 .filter(|_| *around.flaw != Some(Flaw::OverlookedExpectation))
                 .unwrap_or_default(),
+            expected_revision: None,
         };
         let sent = SentBatch {
             first_clock: batch.first_clock,

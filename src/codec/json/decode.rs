@@ -190,6 +190,7 @@ struct Open<'a> {
     subscribe: Option<bool>,
     snapshots: Option<bool>,
     bidirectional: Option<bool>,
+    from_newest: Option<bool>,
 }
 
 fn open(open: Open<'_>, limits: &Limits) -> Result<Decoded, JsonError> {
@@ -204,6 +205,7 @@ fn open(open: Open<'_>, limits: &Limits) -> Result<Decoded, JsonError> {
         subscribe: open.subscribe,
         snapshots: open.snapshots,
         bidirectional: open.bidirectional.unwrap_or_default(),
+        from_newest: open.from_newest.unwrap_or_default(),
     };
     Ok((open.document_id, request::Body::Open(message).into()))
 }
@@ -265,6 +267,7 @@ struct Batch<'a> {
     operations: &'a RawValue,
     #[serde(borrow)]
     expected_server_vector: Option<&'a RawValue>,
+    expected_revision: Option<u64>,
 }
 
 fn operations(batch: Batch<'_>, limits: &Limits) -> Result<Decoded, JsonError> {
@@ -277,6 +280,7 @@ fn operations(batch: Batch<'_>, limits: &Limits) -> Result<Decoded, JsonError> {
         base_revision: batch.base_revision.unwrap_or_default(),
         operations,
         expected_server_vector: state_vector(batch.expected_server_vector, limits)?,
+        expected_revision: batch.expected_revision,
     };
     Ok((batch.document_id, Body::Operations(operations)))
 }

@@ -167,6 +167,8 @@ fn write_opened(opened: &wire::Opened, context: &Context<'_>, out: &mut Members<
     }
     write_presences(&opened.presences, out);
     out.value("color", &opened.color);
+    out.value("shard", opened.shard);
+    out.value("contentBytes", opened.content_bytes);
 }
 
 fn write_remote_ops(remote: &wire::RemoteOps, context: &Context<'_>, out: &mut Members<'_>) {

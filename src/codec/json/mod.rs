@@ -51,6 +51,7 @@ pub struct Operations {
     pub base_revision: u64,
     pub operations: Vec<Box<RawValue>>,
     pub expected_server_vector: BTreeMap<u64, u64>,
+    pub expected_revision: Option<u64>,
 }
 
 /// What one message may have.

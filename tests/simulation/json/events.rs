@@ -63,6 +63,8 @@ impl Names {
                 }),
                 presences: presences(payload)?,
                 color: word("color")?,
+                shard: short("shard")?,
+                content_bytes: number("contentBytes")?,
             }),
             "remote_ops" => event::Body::RemoteOps(wire::RemoteOps {
                 document: self.handle(payload)?,

@@ -76,6 +76,9 @@ impl Names {
                     let vector = from_vector(&batch.expected_server_vector);
                     payload.insert("expectedServerVector".to_owned(), vector);
                 }
+                if let Some(expected) = batch.expected_revision {
+                    payload.insert("expectedRevision".to_owned(), expected.into());
+                }
                 ("operations", payload.into())
             }
             Body::Presence(presence) => {

@@ -204,10 +204,12 @@ impl TextDocument {
         }
         self.resend = false;
         let batching = session.batching();
-        let batch = client.take_batch(batching.operations_max, batching.bytes_max)?;
-        if client.pending_operations() == batch.operations.len() {
+        let batch = client.take_batch(batching.operations_max, batching.bytes_max);
+        let taken = batch.as_ref().map_or(0, |batch| batch.operations.len());
+        if client.pending_operations() == taken {
             self.pace = Pace::default();
         }
+        let batch = batch?;
         let submitted = session.submit_batch(self.key, batch);
         submitted.err().map(|_| client.abandon())
     }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use crate::codec::frame::FrameError;
 use crate::codec::wire::{
-    self, DocumentEntry, Durability, ErrorCode, Permissions, Position, ResyncReason, SyncMode,
-    UserPresence,
+    self, DocumentEntry, Durability, ErrorCode, HistoryPage, Permissions, Position, ResyncReason,
+    SyncMode, UserPresence, Version,
 };
 use crate::engine::Instant;
 
@@ -166,8 +166,25 @@ pub enum Event {
         document_id: String,
         undone: bool,
     },
-    /// A list or a deletion was refused for ever. DOCUMENT_DELETED may mean that a deletion had been carried out before
-    /// a reconnect.
+    /// A page of a document's history.
+    History {
+        request: RequestKey,
+        page: HistoryPage,
+    },
+    /// The version is saved.
+    VersionSaved {
+        request: RequestKey,
+        version: Version,
+    },
+    /// All versions of a document, in the order of their revisions.
+    Versions {
+        request: RequestKey,
+        versions: Vec<Version>,
+    },
+    /// The version of that name is deleted.
+    VersionDeleted { request: RequestKey, name: String },
+    /// One of these requests was refused for ever. DOCUMENT_DELETED, VERSION_EXISTS and VERSION_NOT_FOUND may mean that it
+    /// had been carried out before a reconnect.
     RequestRefused {
         request: RequestKey,
         refusal: Refusal,
@@ -186,6 +203,10 @@ impl Event {
             | Self::Directory { .. }
             | Self::DirectoryUpdate { .. }
             | Self::Deleted { .. }
+            | Self::History { .. }
+            | Self::VersionSaved { .. }
+            | Self::Versions { .. }
+            | Self::VersionDeleted { .. }
             | Self::RequestRefused { .. } => None,
             Self::Error { document, .. } => *document,
             Self::Opened { document, .. }

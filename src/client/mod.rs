@@ -123,7 +123,7 @@ pub use driver::Client;
 pub use endpoint::{Endpoint, EndpointError, Transport};
 pub use event::{DocumentKey, Event, Refusal, Violation};
 pub use reconnect::Reconnect;
-pub use requests::{ListOptions, RequestKey};
+pub use requests::{HistoryOptions, ListOptions, RequestKey};
 pub use roster::{Roster, RosterChange};
 pub use session::{
     ConnectionRequest, OfferError, PROTOCOL_VERSION, RequestError, Session, SubmitError,

@@ -44,7 +44,7 @@
 //! # Documents by name
 //!
 //! ```
-//! # use corelay::client::{ListOptions, Session, Settings};
+//! # use corelay::client::{HistoryOptions, ListOptions, Session, Settings};
 //! # use corelay::engine::Instant;
 //! # let mut session = Session::new(Settings::default(), Instant::default());
 //! // Answered by Event::Directory, and Event::DirectoryUpdate from then on.
@@ -56,6 +56,12 @@
 //! // Answered by Event::Deleted.
 //! session.delete("invoices/2019")?;
 //! session.restore("invoices/2019")?;
+//! // Answered by Event::History: who has changed it, when, and how much, the newest change first.
+//! session.history(HistoryOptions {
+//!     document_id: "invoices/2019".to_owned(),
+//!     newest_first: true,
+//!     ..HistoryOptions::default()
+//! })?;
 //! # Ok::<(), corelay::client::RequestError>(())
 //! ```
 
@@ -74,7 +80,7 @@ use crate::engine::{DOCUMENT_ID_BYTES_MAX, Instant, is_document_id};
 use super::document::{Document, OpenOptions};
 use super::event::{DocumentKey, Event, Refusal, Violation};
 use super::reconnect::Backoff;
-use super::requests::{ListOptions, Question, RequestKey, Requests};
+use super::requests::{HistoryOptions, ListOptions, Question, RequestKey, Requests};
 use super::settings::{Batching, Settings};
 use super::text::TextBatch;
 
@@ -338,16 +344,66 @@ impl Session {
         self.request_deletion(document_id, true)
     }
 
+    /// A page of what has happened in a document, whether it is open or not. Answered by `Event::History` or
+    /// `Event::RequestRefused`.
+    pub fn history(&mut self, options: HistoryOptions) -> Result<RequestKey, RequestError> {
+        if !is_document_id(&options.document_id) {
+            return Err(RequestError::IdInvalid);
+        }
+        self.request(Question::History(options))
+    }
+
+    /// Gives a revision a name, 0 the newest. Answered by `Event::VersionSaved` or `Event::RequestRefused`.
+    pub fn save_version(
+        &mut self,
+        document_id: &str,
+        name: &str,
+        revision: u64,
+    ) -> Result<RequestKey, RequestError> {
+        self.request_about(document_id, |document_id| Question::SaveVersion {
+            document_id,
+            name: name.to_owned(),
+            revision,
+        })
+    }
+
+    /// Lists a document's versions. Answered by `Event::Versions` or `Event::RequestRefused`.
+    pub fn list_versions(&mut self, document_id: &str) -> Result<RequestKey, RequestError> {
+        self.request_about(document_id, |document_id| Question::ListVersions {
+            document_id,
+        })
+    }
+
+    /// Takes a name from its revision. Answered by `Event::VersionDeleted` or `Event::RequestRefused`.
+    pub fn delete_version(
+        &mut self,
+        document_id: &str,
+        name: &str,
+    ) -> Result<RequestKey, RequestError> {
+        self.request_about(document_id, |document_id| Question::DeleteVersion {
+            document_id,
+            name: name.to_owned(),
+        })
+    }
+
+    fn request_about(
+        &mut self,
+        document_id: &str,
+        question: impl FnOnce(String) -> Question,
+    ) -> Result<RequestKey, RequestError> {
+        if !is_document_id(document_id) {
+            return Err(RequestError::IdInvalid);
+        }
+        self.request(question(document_id.to_owned()))
+    }
+
     fn request_deletion(
         &mut self,
         document_id: &str,
         undo: bool,
     ) -> Result<RequestKey, RequestError> {
-        if !is_document_id(document_id) {
-            return Err(RequestError::IdInvalid);
-        }
-        self.request(Question::Delete {
-            document_id: document_id.to_owned(),
+        self.request_about(document_id, |document_id| Question::Delete {
+            document_id,
             undo,
         })
     }

@@ -181,6 +181,10 @@ impl TextDocument {
             | Event::Directory { .. }
             | Event::DirectoryUpdate { .. }
             | Event::Deleted { .. }
+            | Event::History { .. }
+            | Event::VersionSaved { .. }
+            | Event::Versions { .. }
+            | Event::VersionDeleted { .. }
             | Event::RequestRefused { .. } => {}
         }
         match told {

@@ -232,6 +232,8 @@ tables! {
         history_operations_max: usize = 8192, Count(16..=1_048_576);
         /// The bytes of these operations.
         history_bytes_max: usize = size(4 * MIB), Bytes(4 * KIB..=GIB);
+        /// Revisions that have names. One more is refused. They go with the document, and count towards no quota.
+        versions_max: usize = 1000, Count(1..=1000);
         /// Whether the operations of a "log" that a client's snapshot stands for are removed. Without it history is kept
         /// for ever, and joins get the snapshot all the same.
         log_compaction: bool = true, Word;

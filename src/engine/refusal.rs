@@ -6,6 +6,7 @@ use crate::auth::TokenError;
 use crate::codec::frame::{self, FrameError};
 use crate::codec::websocket::WebSocketError;
 use crate::codec::wire::{self, ErrorCode};
+use crate::store::{HistoryError, VersionError};
 
 use super::kind::StateError;
 
@@ -108,6 +109,17 @@ pub enum Refusal {
     #[error("the snapshot is not acceptable: {0}")]
     SnapshotInvalid(String),
 
+    #[error("a version's name has 1 to 128 bytes and no control characters")]
+    VersionNameInvalid,
+    #[error("the document has a version of that name")]
+    VersionExists,
+    #[error("the document has no version of that name")]
+    VersionNotFound,
+    #[error("the document has as many versions as it may")]
+    TooManyVersions,
+    #[error("the document has never had that revision")]
+    RevisionUnknown,
+
     // Nobody is at fault, or the relay.
     #[error("{0}")]
     DocumentBroken(StateError),
@@ -173,6 +185,11 @@ impl Refusal {
             }
             Self::SnapshotRequired => ErrorCode::SnapshotRequired,
             Self::SnapshotInvalid(_) => ErrorCode::SnapshotInvalid,
+            Self::VersionNameInvalid => ErrorCode::VersionNameInvalid,
+            Self::VersionExists => ErrorCode::VersionExists,
+            Self::VersionNotFound => ErrorCode::VersionNotFound,
+            Self::TooManyVersions => ErrorCode::TooManyVersions,
+            Self::RevisionUnknown => ErrorCode::RevisionUnknown,
             Self::ResumeTokenInvalid => ErrorCode::ResumeTokenInvalid,
             Self::DocumentBroken(_) => ErrorCode::InternalError,
             Self::TokenUndecided(_) | Self::Unavailable(_) => ErrorCode::ServiceUnavailable,
@@ -220,6 +237,11 @@ impl Refusal {
             | Self::TooManyClients { .. }
             | Self::SnapshotRequired
             | Self::SnapshotInvalid(_)
+            | Self::VersionNameInvalid
+            | Self::VersionExists
+            | Self::VersionNotFound
+            | Self::TooManyVersions
+            | Self::RevisionUnknown
             | Self::ResumeTokenInvalid
             | Self::PresenceTooLarge { .. } => false,
         }
@@ -296,12 +318,17 @@ pub fn http_status(code: ErrorCode) -> u16 {
         | ErrorCode::HelloInvalid
         | ErrorCode::DocumentIdInvalid
         | ErrorCode::KindUnknown
+        | ErrorCode::VersionNameInvalid
         | ErrorCode::BatchInvalid
         | ErrorCode::ResumeTokenInvalid => 400,
         ErrorCode::Unauthorized => 401,
         ErrorCode::Forbidden | ErrorCode::TooManyClients => 403,
-        ErrorCode::DocumentNotFound => 404,
+        ErrorCode::DocumentNotFound | ErrorCode::VersionNotFound | ErrorCode::RevisionUnknown => {
+            404
+        }
         ErrorCode::KindMismatch
+        | ErrorCode::VersionExists
+        | ErrorCode::TooManyVersions
         | ErrorCode::Replaced
         | ErrorCode::ClockGap
         | ErrorCode::SyncConflict => 409,
@@ -334,6 +361,29 @@ impl From<TokenError> for Refusal {
         match error.is_retryable() {
             true => Self::TokenUndecided(error),
             false => Self::Unauthorized(error),
+        }
+    }
+}
+
+impl From<HistoryError> for Refusal {
+    fn from(error: HistoryError) -> Self {
+        match error {
+            HistoryError::Unknown => Self::DocumentNotFound,
+            HistoryError::Deleted => Self::DocumentDeleted,
+            HistoryError::Failed(error) => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<VersionError> for Refusal {
+    fn from(error: VersionError) -> Self {
+        match error {
+            VersionError::Unknown => Self::DocumentNotFound,
+            VersionError::Deleted => Self::DocumentDeleted,
+            VersionError::RevisionUnknown => Self::RevisionUnknown,
+            VersionError::Exists => Self::VersionExists,
+            VersionError::TooMany => Self::TooManyVersions,
+            VersionError::NotFound => Self::VersionNotFound,
         }
     }
 }

@@ -23,6 +23,7 @@ mod mesh;
 mod offers;
 mod operations;
 mod order;
+mod past;
 mod presence;
 mod quotas;
 mod rates;

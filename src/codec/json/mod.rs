@@ -37,7 +37,7 @@ pub struct Message {
 #[derive(Debug, Clone)]
 pub enum Body {
     /// Everything but operations, with `document` 0: the document is the one that [`Message::document_id`] names. In
-    /// Open, SyncRequest and Delete the id stands also in the message. Close without an id ends the connection.
+    /// Open, SyncRequest, Delete, History and what is about versions the id stands also in the message. Close without an id ends the connection.
     Request(wire::request::Body),
     Operations(Operations),
 }

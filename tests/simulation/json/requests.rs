@@ -117,6 +117,39 @@ impl Names {
                     "undo": delete.undo,
                 }),
             ),
+            Body::History(history) => (
+                "history",
+                json!({
+                    "requestId": history.request_id,
+                    "documentId": history.document_id,
+                    "newestFirst": history.newest_first,
+                    "fromRevision": history.from_revision,
+                    "fromTime": history.from_time_ms,
+                    "limit": history.limit,
+                    "withOperations": history.with_operations,
+                }),
+            ),
+            Body::SaveVersion(save) => (
+                "save_version",
+                json!({
+                    "requestId": save.request_id,
+                    "documentId": save.document_id,
+                    "name": save.name,
+                    "revision": save.revision,
+                }),
+            ),
+            Body::ListVersions(list) => (
+                "list_versions",
+                json!({"requestId": list.request_id, "documentId": list.document_id}),
+            ),
+            Body::DeleteVersion(delete) => (
+                "delete_version",
+                json!({
+                    "requestId": delete.request_id,
+                    "documentId": delete.document_id,
+                    "name": delete.name,
+                }),
+            ),
             Body::List(list) => (
                 "list",
                 json!({

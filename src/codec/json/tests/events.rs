@@ -288,6 +288,43 @@ fn every_event_has_its_members() {
             }),
             r#"{"created":[{"documentId":"doc","kind":"log"}],"deleted":["a","b"],"isIncomplete":false}"#,
         ),
+        (
+            event::Body::HistoryPage(wire::HistoryPage {
+                request_id: 2,
+                document_id: "doc".to_owned(),
+                kind: "log".to_owned(),
+                entries: vec![
+                    wire::HistoryEntry {
+                        revision: 3,
+                        count: 2,
+                        origin: 42,
+                        author: "ada".to_owned(),
+                        time_ms: 1_700_000_000_000,
+                        bytes: 6,
+                        operations: vec![Bytes::from_static(b"[1]"), Bytes::from_static(b"[2]")],
+                    },
+                    wire::HistoryEntry {
+                        revision: 2,
+                        count: 1,
+                        origin: 42,
+                        ..wire::HistoryEntry::default()
+                    },
+                ],
+                next_revision: 1,
+                position: Some(wire::Position {
+                    epoch: 1,
+                    revision: 4,
+                }),
+                first_revision: 1,
+                oldest_revision: 1,
+            }),
+            concat!(
+                r#"{"requestId":2,"documentId":"doc","kind":"log","entries":["#,
+                r#"{"revision":3,"count":2,"origin":42,"author":"ada","time":1700000000000,"bytes":6,"operations":[[1],[2]]},"#,
+                r#"{"revision":2,"count":1,"origin":42,"author":"","time":0,"bytes":0}],"#,
+                r#""nextRevision":1,"position":{"epoch":1,"revision":4},"firstRevision":1,"oldestRevision":1}"#,
+            ),
+        ),
     ];
     for (body, text) in table {
         assert_eq!(payload_of(body), text);

@@ -54,9 +54,8 @@ fn a_document_is_made_looked_at_listed_deleted_and_brought_back() {
     );
     let same = api.request("GET", "/v1/documents/diary", "If-None-Match: \"1.1\"\n", "");
     assert_eq!((same.status, same.body.as_str()), (304, ""));
-    let head =
-        format!("HEAD /v1/documents/diary HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n");
-    let (status, body) = common::http(server.websocket, &head);
+    let head = "HEAD /v1/documents/diary HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n";
+    let (status, body) = common::http(server.websocket, head);
     assert_eq!((status, body.as_str()), (200, ""));
 
     assert_eq!(ids(&api.get("/v1/documents").ok()), ["diary"]);

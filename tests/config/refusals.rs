@@ -157,7 +157,7 @@ fn a_refused_argument_is_named() {
         (
             "shop.durability=never",
             "--set shop.durability=never: there is no table [shop]; the tables are listen, shards, store, \
-             connection, rate, auth, quota, document, fanout, presence, memory, log",
+             connection, http, rate, auth, quota, document, fanout, presence, memory, log",
         ),
         (
             "store.path=",

@@ -20,6 +20,7 @@ mod json_documents;
 mod json_refused;
 mod life;
 mod mesh;
+mod names;
 mod offers;
 mod operations;
 mod order;

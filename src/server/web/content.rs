@@ -7,17 +7,19 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::accept::{JSON, PLAIN, choose};
 use super::call::Call;
-use super::input::{DocumentId, Expected, InDocument, Known, Plain, Writer};
+use super::history::{Moment, text_at};
+use super::input::{DocumentId, Expected, InDocument, Known, Plain, Query, Writer};
 use super::memory::Held;
 use super::operations::{LIMIT_DEFAULT, OperationEntry, PAGE_BYTES_MAX, entries};
 use super::reading::{Limit, beside, once, position_of};
 use super::submission::{Accepted, Batch};
-use super::visitor::Visitor;
+use super::visitor::{Author, Visitor};
+use super::whole::Whole;
 use super::{Web, difference, tag};
 use crate::codec::wire::{ErrorCode, Position};
 use crate::server::http::problem::Problem;
@@ -64,13 +66,33 @@ struct LogSnapshot {
     base64: String,
 }
 
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct When {
+    /// Of a text: as it was at this revision.
+    #[param(value_type = Option<u64>, maximum = 9_007_199_254_740_991_i64)]
+    revision: Option<Whole>,
+    /// Of a text: as it was at this time, in milliseconds since 1970. With a `revision` it is not looked at.
+    #[param(value_type = Option<u64>, maximum = 9_007_199_254_740_991_i64)]
+    time: Option<Whole>,
+}
+
+impl When {
+    /// `None`: now.
+    fn moment(&self) -> Option<Moment> {
+        let time = self.time.map(|time| Moment::Time(time.0));
+        let revision = self.revision.map(|revision| Moment::Revision(revision.0));
+        revision.or(time)
+    }
+}
+
 /// Read what is in a document
 ///
 /// A text comes as JSON, or as it is (`Accept: text/plain`). A log comes as the snapshot that a client has offered, if
 /// one has, and the first page of the operations after it.
 #[utoipa::path(
     get, path = "/v1/documents/{id}/content", tag = "content", operation_id = "getContent",
-    params(InDocument, Known),
+    params(InDocument, When, Known),
     responses(
         (status = 200, description = "What is in it.",
             content((Content = "application/json"), (String = "text/plain")),
@@ -83,9 +105,15 @@ pub async fn get(
     visitor: Visitor,
     headers: HeaderMap,
     DocumentId(id): DocumentId,
+    Query(when): Query<When>,
 ) -> Result<Response, Problem> {
     let kind = choose(&headers, &[JSON, PLAIN])?;
     let mut call = Call::to_read(&web, &visitor, &id).await?;
+    if let Some(moment) = when.moment() {
+        let (text, held, revision) = text_at(&web, &mut call, &id, moment).await?;
+        let epoch = web.epoch;
+        return text_answer(text, held, Position { epoch, revision }, kind).await;
+    }
     let opened = call.open(once(&id)).await?;
     if tag::is_known(&headers, position_of(&opened)) {
         let tag = tag::header_of(position_of(&opened));
@@ -205,13 +233,13 @@ pub async fn read_text(
 )]
 pub async fn put(
     State(web): State<Arc<Web>>,
-    visitor: Visitor,
+    author: Author,
     headers: HeaderMap,
     DocumentId(id): DocumentId,
     Plain(target): Plain,
 ) -> Result<Accepted, Problem> {
     choose(&headers, &[JSON])?;
-    let mut call = Call::to_read(&web, &visitor, &id).await?;
+    let mut call = Call::to_read(&web, &author.visitor, &id).await?;
     let (text, held, position) = read_text(&web, &mut call, &id).await?;
     let expected_revision = tag::expected_revision(&headers, position)?;
     let operation = difference::of_texts(text, target, held).await?;
@@ -219,5 +247,5 @@ pub async fn put(
         return Ok(Accepted::nothing(&web, position));
     }
     let batch = Batch::of_text(position.revision, operation).expecting(expected_revision);
-    batch.submit(&web, &visitor, &id, &headers).await
+    batch.submit(&web, &author, &id, &headers).await
 }

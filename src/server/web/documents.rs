@@ -15,7 +15,7 @@ use super::input::{DocumentId, InDocument, Json, Known, Query, Writer};
 use super::reading::{once, position_of};
 use super::submission::{Accepted, Batch, Submission};
 use super::tag;
-use super::visitor::Visitor;
+use super::visitor::{Author, Visitor};
 use crate::codec::wire::{self, ErrorCode, event, request::Body};
 use crate::engine::DOCUMENT_ID_BYTES_MAX;
 use crate::server::http::problem::Problem;
@@ -272,16 +272,15 @@ impl NewKind {
 )]
 pub async fn create(
     State(web): State<Arc<Web>>,
-    visitor: Visitor,
+    author: Author,
     DocumentId(id): DocumentId,
     Json(creation): Json<Creation>,
 ) -> Result<Response, Problem> {
-    visitor.client_uuid()?;
     let kind = creation.kind;
     let first = creation.into_submission()?;
     let mut open = glance(&id);
     open.kind = kind.name().to_owned();
-    let mut call = Call::to_read(&web, &visitor, &id).await?;
+    let mut call = Call::to_read(&web, &author.visitor, &id).await?;
     let (opened, exists) = match call.open(open.clone()).await {
         Ok(opened) => {
             let exists = position_of(&opened).revision > 0;
@@ -311,7 +310,7 @@ pub async fn create(
             let batch = Batch::new(submission)
                 .creating(kind)
                 .expecting(Some(revision));
-            let accepted = batch.submit(&web, &visitor, &id, &HeaderMap::new()).await?;
+            let accepted = batch.submit(&web, &author, &id, &HeaderMap::new()).await?;
             let location = format!("/v1/documents/{}", percent_encoded(&id));
             let headers = [(header::LOCATION, location)];
             Ok((StatusCode::CREATED, headers, accepted).into_response())

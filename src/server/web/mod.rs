@@ -12,6 +12,7 @@ mod difference;
 mod documents;
 mod exchange;
 mod gate;
+mod history;
 mod input;
 mod memory;
 mod openapi;
@@ -24,6 +25,7 @@ mod submission;
 mod tag;
 mod turns;
 mod visitor;
+mod whole;
 
 use std::sync::Arc;
 use std::time::Duration;

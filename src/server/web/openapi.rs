@@ -14,7 +14,7 @@ use utoipa::openapi::{self, Content, Ref, RefOr, ResponseBuilder, SecurityRequir
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Web, accept, content, documents, operations, pages, presence};
+use super::{Web, accept, content, documents, history, operations, pages, presence};
 use crate::server::http::problem::{CONTENT_TYPE, Problem, ProblemBody};
 use crate::server::http::{PREFLIGHT_SECONDS, is_interface};
 
@@ -42,6 +42,7 @@ Numbers are exact in JavaScript. Bodies say their `Content-Length`.";
         (name = "documents", description = "Documents by name."),
         (name = "content", description = "What is in a document."),
         (name = "operations", description = "How it came to be so."),
+        (name = "history", description = "Who changed what, and when."),
         (name = "presence", description = "Who is there."),
     ),
     components(schemas(ProblemBody)),
@@ -74,6 +75,8 @@ fn interface() -> (Router<Arc<Web>>, openapi::OpenApi) {
         ))
         .routes(routes!(documents::restore))
         .routes(routes!(operations::get, operations::post))
+        .routes(routes!(history::get))
+        .routes(routes!(history::revert))
         .routes(routes!(presence::get))
         .route_layer(from_fn(accept::json_only))
         .routes(routes!(content::get, content::put))

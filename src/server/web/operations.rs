@@ -14,7 +14,8 @@ use super::call::Call;
 use super::input::{DocumentId, Expected, InDocument, Json, Query, Writer};
 use super::reading::{Limit, Placed, once, position_of};
 use super::submission::{Accepted, Batch, Operations, Submission};
-use super::visitor::Visitor;
+use super::visitor::{Author, Visitor};
+use super::whole::Whole;
 use crate::codec::json::Payload;
 use crate::codec::wire::{self, ErrorCode, Position};
 use crate::server::http::problem::Problem;
@@ -69,8 +70,8 @@ pub fn entries(kind: &str, operations: &[Placed]) -> Result<Vec<OperationEntry>,
 pub struct Range {
     /// Only operations after this revision.
     #[serde(default)]
-    #[param(default = 0, maximum = 9_007_199_254_740_991_i64)]
-    since: u64,
+    #[param(value_type = u64, default = 0, maximum = 9_007_199_254_740_991_i64)]
+    since: Whole,
     /// How many at most. A page ends earlier where its operations come to 1 MiB.
     #[param(minimum = 1, maximum = 10000, default = 1000)]
     limit: Option<usize>,
@@ -117,8 +118,8 @@ pub async fn get(
         bytes: PAGE_BYTES_MAX,
     };
     let mut call = Call::to_read(&web, &visitor, &id).await?;
-    let opened = call.open(since(&web, &id, range.since)).await?;
-    check_start(&opened, range.since)?;
+    let opened = call.open(since(&web, &id, range.since.0)).await?;
+    check_start(&opened, range.since.0)?;
     let sent = call.take_pages(&web, limit).await?;
     let reached = sent.revision(&opened);
     let Position { epoch, revision } = position_of(&opened);
@@ -174,11 +175,12 @@ pub fn check_start(opened: &wire::Opened, since: u64) -> Result<(), Problem> {
 )]
 pub async fn post(
     State(web): State<Arc<Web>>,
-    visitor: Visitor,
+    author: Author,
     headers: HeaderMap,
     DocumentId(id): DocumentId,
     Json(submission): Json<Submission>,
 ) -> Result<Accepted, Problem> {
+    submission.check()?;
     let batch = Batch::new(submission);
-    batch.submit(&web, &visitor, &id, &headers).await
+    batch.submit(&web, &author, &id, &headers).await
 }

@@ -13,7 +13,8 @@ use super::call::{Call, unexpected};
 use super::documents::NewKind;
 use super::operations::check_start;
 use super::reading::{Limit, position_of};
-use super::visitor::Visitor;
+use super::visitor::Author;
+use super::whole::Whole;
 use super::{Web, tag};
 use crate::codec::json::Payload;
 use crate::codec::wire::{self, Durability, ErrorCode, Position, event, request::Body};
@@ -27,8 +28,8 @@ use crate::text::{Operation, TextError, transform_batch};
 pub struct Submission {
     operations: Option<Vec<Box<RawValue>>>,
     edits: Option<Vec<Edit>>,
-    base_revision: Option<u64>,
-    first_clock: Option<u64>,
+    base_revision: Option<Whole>,
+    first_clock: Option<Whole>,
     create: Option<NewKind>,
 }
 
@@ -85,12 +86,12 @@ pub struct EditList {
 #[serde(deny_unknown_fields)]
 pub struct Edit {
     /// Where.
-    #[schema(maximum = 9_007_199_254_740_991_i64)]
-    at: usize,
+    #[schema(value_type = u64, maximum = 9_007_199_254_740_991_i64)]
+    at: Whole,
     /// How much is deleted there.
     #[serde(default)]
-    #[schema(maximum = 9_007_199_254_740_991_i64)]
-    delete: usize,
+    #[schema(value_type = u64, maximum = 9_007_199_254_740_991_i64)]
+    delete: Whole,
     /// What is inserted there.
     #[serde(default)]
     insert: String,
@@ -191,12 +192,24 @@ impl Submission {
     pub fn first_text(text: String) -> Self {
         Self {
             edits: Some(vec![Edit {
-                at: 0,
-                delete: 0,
+                at: Whole(0),
+                delete: Whole(0),
                 insert: text,
             }]),
-            base_revision: Some(0),
+            base_revision: Some(Whole(0)),
             ..Self::default()
+        }
+    }
+
+    /// Whether it says what is to be applied, whatever the document is.
+    ///
+    /// # Errors
+    ///
+    /// It says it twice, or not at all.
+    pub fn check(&self) -> Result<(), Problem> {
+        match self.operations.is_some() == self.edits.is_some() {
+            true => Err(both_or_neither()),
+            false => Ok(()),
         }
     }
 
@@ -217,28 +230,33 @@ impl Submission {
                 ErrorCode::KindMismatch,
                 format!("edits are for a text, and this is a {kind}"),
             )),
-            _both_or_neither => Err(Problem::bad("The body has either operations or edits.")),
+            _both_or_neither => Err(both_or_neither()),
         }
     }
 }
 
 /// The edits as one operation.
 fn operation_of(edits: &[Edit]) -> Result<Operation, Problem> {
+    /// Longer than any text.
+    const PLACE_MAX: u64 = u32::MAX as u64;
     let mut operation = Operation::builder();
     let mut reached = 0;
     for edit in edits {
-        let end = edit.at.checked_add(edit.delete);
-        let end = end.filter(|end| *end <= u32::MAX as usize);
-        let (Some(skipped), Some(end)) = (edit.at.checked_sub(reached), end) else {
+        let (Whole(at), Whole(deleted)) = (edit.at, edit.delete);
+        if at < reached || at + deleted > PLACE_MAX {
             let words = "edits are in order, none of which reaches into the next";
             return Err(invalid(words));
-        };
-        operation.retain(skipped);
+        }
+        operation.retain((at - reached) as usize);
         operation.insert(&edit.insert);
-        operation.delete(edit.delete);
-        reached = end;
+        operation.delete(deleted as usize);
+        reached = at + deleted;
     }
     Ok(operation.build())
+}
+
+fn both_or_neither() -> Problem {
+    Problem::bad("The body has either operations or edits.")
 }
 
 fn invalid(words: impl Into<String>) -> Problem {
@@ -278,7 +296,7 @@ impl Batch {
     /// An operation of a text that was made here.
     pub fn of_text(base_revision: u64, operation: Operation) -> Self {
         let submission = Submission {
-            base_revision: Some(base_revision),
+            base_revision: Some(Whole(base_revision)),
             ..Submission::default()
         };
         Self {
@@ -287,7 +305,7 @@ impl Batch {
         }
     }
 
-    /// Applies it as the visitor's client. Requests of one client on one document are applied one after the other.
+    /// Applies it as the author's client. Requests of one client on one document are applied one after the other.
     ///
     /// # Errors
     ///
@@ -295,17 +313,16 @@ impl Batch {
     pub async fn submit(
         self,
         web: &Arc<Web>,
-        visitor: &Visitor,
+        author: &Author,
         id: &str,
         headers: &HeaderMap,
     ) -> Result<Accepted, Problem> {
-        let client_uuid = visitor.client_uuid()?;
-        let mut call = Call::connect(web, visitor, client_uuid, Some(id)).await?;
+        let mut call = Call::connect(web, &author.visitor, author.client_uuid, Some(id)).await?;
         let _turn = web.turns.take(call.client_id, id).await;
         let opened = match call.open(self.open(id)).await {
             // A newer connection of the client had it, and may be gone. The newest wins.
             Err(problem) if problem.is(ErrorCode::Replaced) => {
-                call = Call::connect(web, visitor, client_uuid, Some(id)).await?;
+                call = Call::connect(web, &author.visitor, author.client_uuid, Some(id)).await?;
                 call.open(self.open(id)).await?
             }
             opened => opened?,
@@ -339,7 +356,7 @@ impl Batch {
         let is_resent = self
             .submission
             .first_clock
-            .is_some_and(|clock| clock < opened.next_clock);
+            .is_some_and(|clock| clock.0 < opened.next_clock);
         // What was applied before is answered so, wherever the document is now.
         let matched = match is_resent {
             true => None,
@@ -349,7 +366,8 @@ impl Batch {
             Some(operation) => vec![operation.encode().into()],
             None => self.submission.payloads(&opened.kind)?,
         };
-        let base_revision = self.submission.base_revision.or(matched);
+        let base_revision = self.submission.base_revision.map(|base| base.0);
+        let base_revision = base_revision.or(matched);
         let (base_revision, operations) = match (&*opened.kind, base_revision) {
             ("text", Some(base)) if base < position.revision && !is_resent => {
                 rebase(web, call, id, base, payloads).await?
@@ -361,7 +379,8 @@ impl Batch {
             }
             _other => (0, payloads),
         };
-        let first_clock = self.submission.first_clock.unwrap_or(opened.next_clock);
+        let first_clock = self.submission.first_clock.map(|clock| clock.0);
+        let first_clock = first_clock.unwrap_or(opened.next_clock);
         call.send(Body::Operations(wire::Operations {
             document: opened.document,
             client_seq: 1,

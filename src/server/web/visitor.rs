@@ -23,17 +23,26 @@ pub struct Visitor {
     client: Option<String>,
 }
 
-impl Visitor {
-    /// The client as which it writes.
-    ///
-    /// # Errors
-    ///
-    /// What it calls itself is no UUID.
-    pub fn client_uuid(&self) -> Result<[u8; 16], Problem> {
-        let Some(client) = &self.client else {
-            return Ok(CLIENT_UUID);
+/// Who writes.
+#[derive(Debug, Clone)]
+pub struct Author {
+    pub visitor: Visitor,
+    pub client_uuid: [u8; 16],
+}
+
+impl<S: Sync> FromRequestParts<S> for Author {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Ok(visitor) = Visitor::from_request_parts(parts, state).await;
+        let client_uuid = match &visitor.client {
+            Some(client) => client_uuid(client),
+            None => Some(CLIENT_UUID),
         };
-        client_uuid(client).ok_or_else(|| Problem::bad("X-Client-ID must be a UUID."))
+        Ok(Self {
+            visitor,
+            client_uuid: client_uuid.ok_or_else(|| Problem::bad("X-Client-ID must be a UUID."))?,
+        })
     }
 }
 

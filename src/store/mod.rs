@@ -26,6 +26,7 @@ mod memory;
 mod operations;
 mod reader;
 mod removals;
+mod serve;
 mod snapshots;
 
 use std::sync::Arc;
@@ -41,6 +42,7 @@ pub use error::StoreError;
 pub use fjall::FjallStore;
 pub use memory::MemoryStore;
 pub use reader::FjallReader;
+pub use serve::serve;
 
 /// A store that is ready, and what it knows about itself.
 pub struct OpenStore {

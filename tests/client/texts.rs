@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use corelay::client::TextDocument;
-use corelay::codec::wire::{self, Position, SyncMode, event::Body as Told};
+use corelay::codec::wire::{self, ErrorCode, Position, SyncMode, event::Body as Told};
 use corelay::text::{Operation, Text};
 
-use super::fixture::{HANDLE, OTHER, Play, delta, page};
+use super::fixture::{HANDLE, OTHER, Play, delta, nack, page, up_to_date};
 
 fn insert(place: usize, text: &str) -> Bytes {
     Operation::splice(place, 0, text).encode().into()
@@ -79,4 +79,28 @@ fn a_snapshot_of_another_epoch_counts_though_its_revision_is_lower() {
     }));
     hear(&mut play, &mut text);
     assert_eq!((text.text(), text.revision()), (Some(&Text::from("xy")), 2));
+}
+
+#[test]
+fn nothing_is_waited_for_when_all_edits_were_given_up() {
+    let mut play = Play::new();
+    let mut text = TextDocument::open(&mut play.session, "paper", true);
+    play.connect();
+    play.sent();
+    play.answer_open("text", up_to_date(0, 0));
+    hear(&mut play, &mut text);
+    let type_letter = |play: &mut Play, text: &mut TextDocument| {
+        let edited = text.edit(Operation::splice(0, 0, "a"), play.now);
+        edited.expect("it fits");
+        play.pass(100);
+        assert_eq!(text.poll(&mut play.session, play.now), None);
+    };
+    type_letter(&mut play, &mut text);
+    assert_eq!(play.batches(), [(1, 0, 1)]);
+    type_letter(&mut play, &mut text);
+    play.tell(Told::Nack(nack(1, ErrorCode::Forbidden, 0)));
+    hear(&mut play, &mut text);
+    assert_eq!(text.pending_operations(), 0);
+    assert_eq!(text.poll(&mut play.session, play.now), None);
+    assert_eq!(text.poll_timeout(&play.session), None);
 }

@@ -121,7 +121,7 @@ export interface ClientEvents {
 /** A connection's state, and what led to it. */
 export interface Status {
   /**
-   * - `connecting`: the first attempt is under way.
+   * - `connecting`: an attempt is under way: the first one, or the one after `offline`.
    * - `connected`: the relay has greeted this client.
    * - `reconnecting`: the connection was lost, or could not be made; the next attempt is at `retryAt`.
    * - `offline`: not connected, and the browser says that there is no network, or {@link Client.disconnect} was called.

@@ -31,8 +31,8 @@ import type { Session } from "./session/session.js";
 import { DEFAULTS } from "./session/settings.js";
 
 interface Answer {
-  resolve(page: DirectoryPage): void;
-  reject(error: Error): void;
+  readonly resolve: (page: DirectoryPage) => void;
+  readonly reject: (error: Error) => void;
 }
 
 export class Client implements Face, Host, Passenger {
@@ -84,7 +84,7 @@ export class Client implements Face, Host, Passenger {
   }
 
   async close(): Promise<void> {
-    for (const document of this.#documents) document.poll(Infinity);
+    for (const document of this.#documents) document.flush();
     this.#driver.close();
     await this.#keeper.flush();
     this.#keeper.close();
@@ -101,7 +101,7 @@ export class Client implements Face, Host, Passenger {
   log(documentId: string, options?: DocumentOptions): LogDocument<Uint8Array>;
   log<T>(documentId: string, options: DocumentOptions & { codec: Codec<T> }): LogDocument<T>;
   log(documentId: string, options: DocumentOptions & { codec?: Codec<unknown> } = {}): LogDocument<unknown> {
-    const { create = true, codec = bytes as Codec<unknown> } = options;
+    const { create = true, codec = bytes } = options;
     return this.#open(documentId, "log", () => new Log(this, documentId, create, codec));
   }
 
@@ -126,7 +126,7 @@ export class Client implements Face, Host, Passenger {
     const stored = await this.#keeper.read(document);
     if (!this.#documents.has(document)) return;
     document.start(stored);
-    this.wake();
+    this.#driver.wake();
   }
 
   list(options: ListOptions = {}): Promise<DirectoryPage> {
@@ -137,7 +137,7 @@ export class Client implements Face, Host, Passenger {
     const key = this.session.ask({ type: "list", watch: true, prefix });
     if (key === undefined) throw new RefusedError(REQUESTS_FULL);
     this.#watch = { key, listener };
-    this.wake();
+    this.#driver.wake();
     return () => {
       this.session.requests.unwatch(key);
       if (this.#watch?.key === key) this.#watch = undefined;
@@ -155,7 +155,7 @@ export class Client implements Face, Host, Passenger {
   #ask(question: Question): Promise<DirectoryPage> {
     const key = this.session.ask(question);
     if (key === undefined) return Promise.reject(new RefusedError(REQUESTS_FULL));
-    this.wake();
+    this.#driver.wake();
     return new Promise((resolve, reject) => this.#answers.set(key, { resolve, reject }));
   }
 
@@ -182,9 +182,13 @@ export class Client implements Face, Host, Passenger {
     return this.#driver.now();
   }
 
-  wake(): void {
-    for (const document of this.#documents) this.#keeper.note(document);
+  wake(document: Guest): void {
+    this.#keeper.note(document);
     this.#driver.wake();
+  }
+
+  reconnect(): void {
+    this.#driver.reconnect();
   }
 
   problem(problem: Problem): void {

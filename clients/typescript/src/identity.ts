@@ -2,12 +2,11 @@
 
 import type { Storage } from "./api.js";
 
+/** How long another page may take to let the identity go: a page that is loaded again is still there for a moment. */
+const LOCK_WAIT_MS = 500;
+
 interface Locks {
-  request(
-    name: string,
-    options: { ifAvailable: boolean },
-    callback: (lock: unknown) => Promise<void> | undefined,
-  ): Promise<unknown>;
+  request(name: string, options: { signal: AbortSignal }, callback: (lock: unknown) => Promise<void>): Promise<unknown>;
 }
 
 export class ClientIdentity {
@@ -49,12 +48,12 @@ export class ClientIdentity {
     const locks = (globalThis as { navigator?: { locks?: Locks } }).navigator?.locks;
     if (locks === undefined) return true;
     return new Promise((resolve) => {
-      const held = (lock: unknown): Promise<void> | undefined => {
-        resolve(lock !== null);
-        if (lock === null) return undefined;
+      const held = (): Promise<void> => {
+        resolve(true);
         return new Promise((release) => (this.#release = release));
       };
-      locks.request(this.key("client"), { ifAvailable: true }, held).catch(() => resolve(false));
+      const options = { signal: AbortSignal.timeout(LOCK_WAIT_MS) };
+      locks.request(this.key("client"), options, held).catch(() => resolve(false));
     });
   }
 }

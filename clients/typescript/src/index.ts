@@ -8,6 +8,7 @@ export { json } from "./document/codec.js";
 export { NotEditableError, QueueFullError, RefusedError } from "./session/refusal.js";
 export { ErrorCode } from "./session/refusal.js";
 export { DEFAULTS } from "./session/settings.js";
+export { indexedDatabase, localStorageOf } from "./storage.js";
 export { type Component, Operation, OperationBuilder } from "./text/operation.js";
 export { moved, type Side } from "./text/transform.js";
 

@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::read::{ReadRequest, Sinks};
+use super::read::Sinks;
 use crate::store::backend::{Committed, Write};
 use crate::store::counters::Counters;
 use crate::store::{DocumentRef, StoreReply, StoreRequest};
@@ -33,7 +33,7 @@ pub struct Batch {
     pub snapshots: Vec<SnapshotTicket>,
     sweeps: Vec<SweepTicket>,
     /// Reads of what this batch writes.
-    reads: Vec<(usize, ReadRequest)>,
+    reads: Vec<(usize, StoreRequest)>,
 }
 
 struct AppendTicket {
@@ -63,7 +63,7 @@ pub struct SnapshotTicket {
 
 impl Batch {
     /// Adds a request. Gives a read back that need not wait for this batch.
-    pub fn push(&mut self, shard: usize, request: StoreRequest) -> Option<ReadRequest> {
+    pub fn push(&mut self, shard: usize, request: StoreRequest) -> Option<StoreRequest> {
         match request {
             StoreRequest::Append {
                 document,
@@ -143,45 +143,13 @@ impl Batch {
                 self.writes.push(Write::Sweep { deleted_before_ms });
                 None
             }
-            StoreRequest::Load { document } => {
+            StoreRequest::Load { ref document } | StoreRequest::Read { ref document, .. } => {
                 let waits = self.documents.contains(&document.name);
-                self.read(shard, ReadRequest::Load { document }, waits)
+                self.read(shard, request, waits)
             }
-            StoreRequest::Read {
-                document,
-                ticket,
-                from_revision,
-                to_revision,
-                bytes_max,
-            } => {
-                let waits = self.documents.contains(&document.name);
-                let read = ReadRequest::Read {
-                    document,
-                    ticket,
-                    from_revision,
-                    to_revision,
-                    bytes_max,
-                };
-                self.read(shard, read, waits)
-            }
-            StoreRequest::List {
-                ticket,
-                tenant,
-                prefix,
-                after,
-                documents_max,
-                bytes_max,
-            } => {
+            StoreRequest::List { .. } => {
                 let waits = self.has_writes();
-                let read = ReadRequest::List {
-                    ticket,
-                    tenant,
-                    prefix,
-                    after,
-                    documents_max,
-                    bytes_max,
-                };
-                self.read(shard, read, waits)
+                self.read(shard, request, waits)
             }
         }
     }
@@ -212,7 +180,7 @@ impl Batch {
         });
     }
 
-    fn read(&mut self, shard: usize, read: ReadRequest, waits: bool) -> Option<ReadRequest> {
+    fn read(&mut self, shard: usize, read: StoreRequest, waits: bool) -> Option<StoreRequest> {
         if waits {
             self.reads.push((shard, read));
             None
@@ -238,7 +206,7 @@ impl Batch {
         &self.writes
     }
 
-    pub fn take_reads(&mut self) -> Vec<(usize, ReadRequest)> {
+    pub fn take_reads(&mut self) -> Vec<(usize, StoreRequest)> {
         std::mem::take(&mut self.reads)
     }
 

@@ -71,7 +71,10 @@ export function operationOf(changes: ChangeSet): Operation {
   const builder = new OperationBuilder();
   let position = 0;
   changes.iterChanges((from, to, _fromAfter, _toAfter, inserted) => {
-    builder.retain(from - position).insert(inserted.toString()).delete(to - from);
+    builder
+      .retain(from - position)
+      .insert(inserted.toString())
+      .delete(to - from);
     position = to;
   }, true);
   return builder.build();

@@ -3,6 +3,8 @@
 import { type ChangeDesc, type EditorState, type Extension, StateEffect, StateField } from "@codemirror/state";
 import { Decoration, type DecorationSet, EditorView, ViewPlugin, type ViewUpdate, WidgetType } from "@codemirror/view";
 
+import { StyleModule } from "style-mod";
+
 import type { Peer, TextDocument } from "../api.js";
 import type { CorelayOptions } from "./index.js";
 
@@ -26,7 +28,10 @@ export function cursors(document: TextDocument, options: CorelayOptions): Extens
       if (told !== undefined) return told;
       return transaction.docChanged ? value.map((cursor) => mapped(cursor, transaction.changes)) : value;
     },
-    provide: (it) => EditorView.decorations.compute([it], (state) => decorations(state, state.field(it))),
+    provide: (it) => [
+      EditorView.decorations.compute([it], (state) => decorations(state, state.field(it))),
+      EditorView.styleModule.computeN([it], (state) => state.field(it).map(({ color }) => moduleOf(color))),
+    ],
   });
   const plugin = ViewPlugin.define((view) => new Presence(view, document, options, unnamed, changed));
   return [field, plugin, theme];
@@ -42,14 +47,31 @@ function decorations(state: EditorState, peers: readonly PeerCursor[]): Decorati
   const { length } = state.doc;
   return Decoration.set(
     peers.flatMap(({ name, color, anchor, head }) => {
-      const [from, to, at] = [Math.min(anchor, head, length), Math.min(Math.max(anchor, head), length), Math.min(head, length)];
+      const [from, to, at] = [
+        Math.min(anchor, head, length),
+        Math.min(Math.max(anchor, head), length),
+        Math.min(head, length),
+      ];
       const cursor = Decoration.widget({ widget: new CursorWidget(name, color), side: 1 }).range(at);
       if (from === to) return [cursor];
-      const attributes = { style: `--corelay-color: ${color}`, title: name };
-      return [Decoration.mark({ class: "cm-corelay-selection", attributes }).range(from, to), cursor];
+      const selection = { class: `cm-corelay-selection ${classOf(color)}`, attributes: { title: name } };
+      return [Decoration.mark(selection).range(from, to), cursor];
     }),
     true,
   );
+}
+
+/** A colour as a class: style attributes are what strict content security policies forbid. */
+function classOf(color: string): string {
+  return `cm-corelay-${color.slice(1)}`;
+}
+
+const modules = new Map<string, StyleModule>();
+
+function moduleOf(color: string): StyleModule {
+  const module = modules.get(color) ?? new StyleModule({ [`.${classOf(color)}`]: { "--corelay-color": color } });
+  modules.set(color, module);
+  return module;
 }
 
 /** This editor's presence on the document. */

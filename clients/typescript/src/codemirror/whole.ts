@@ -9,18 +9,20 @@ import { fromDocument } from "./binding.js";
 export const whole = EditorState.transactionFilter.of((transaction): TransactionSpec | readonly TransactionSpec[] => {
   if (!transaction.docChanged || transaction.annotation(fromDocument) === true) return transaction;
   const { doc } = transaction.startState;
-  let isWhole = true;
+  // What is undone had its ends of lines before.
+  const isInput = transaction.isUserEvent("input");
+  let repairs = 0;
   const changes: ChangeSpec[] = [];
   transaction.changes.iterChanges((from, to, _fromAfter, _toAfter, inserted) => {
     const text = inserted.toString();
-    const insert = wellFormed(text.replace(/\r\n?/g, "\n"));
+    const insert = wellFormed(isInput ? text.replace(/\r\n?/g, "\n") : text);
     const isInsertion = from === to;
     const start = cuts(doc, from) ? from + (isInsertion ? 1 : -1) : from;
     const end = cuts(doc, to) ? to + 1 : to;
-    isWhole &&= start === from && end === to && insert === text;
+    if (start !== from || end !== to || insert !== text) repairs += 1;
     changes.push({ from: start, to: end, insert });
   }, true);
-  if (isWhole) return transaction;
+  if (repairs === 0) return transaction;
   const userEvent = transaction.annotation(Transaction.userEvent);
   return {
     changes,

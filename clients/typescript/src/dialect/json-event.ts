@@ -52,7 +52,7 @@ function bodyOf(type: string, payload: Value, text: string, handles: Handles): B
           nextClock: integer(payload.nextClock),
           permissions: { read: permissions.read === true, write: permissions.write === true },
           presences: presences(payload.presences),
-          color: String(payload.color ?? ""),
+          color: string(payload.color),
         },
       };
     }
@@ -141,7 +141,7 @@ function bodyOf(type: string, payload: Value, text: string, handles: Handles): B
       return {
         case: "goaway",
         value: {
-          reason: String(payload.reason ?? ""),
+          reason: string(payload.reason),
           reconnectAfterMs: number(payload.reconnectAfterMs),
           jitterMs: number(payload.jitterMs),
         },
@@ -228,9 +228,9 @@ function presences(list: unknown) {
     const selection = presence.selection as Value | undefined;
     return {
       clientId: integer(presence.clientId),
-      userId: String(presence.userId ?? ""),
-      name: String(presence.name ?? ""),
-      color: String(presence.color ?? ""),
+      userId: string(presence.userId),
+      name: string(presence.name),
+      color: string(presence.color),
       cursor: cursor(presence.cursor),
       selection: selection && { anchor: cursor(selection.anchor), focus: cursor(selection.focus) },
       isTyping: presence.isTyping === true,
@@ -245,7 +245,7 @@ function presences(list: unknown) {
 
 function cursor(value: unknown) {
   const { blockId, offset } = (value ?? {}) as Value;
-  return value === undefined ? undefined : { blockId: String(blockId ?? ""), offset: integer(offset) };
+  return value === undefined ? undefined : { blockId: string(blockId), offset: integer(offset) };
 }
 
 function entries(list: unknown) {
@@ -258,7 +258,7 @@ function entries(list: unknown) {
 function refusal({ code, message, retryable, retryAfter }: Value) {
   return {
     code: number(code),
-    message: String(message ?? ""),
+    message: string(message),
     retryable: retryable === true,
     retryAfterMs: Math.round(number(retryAfter) * 1000),
   };
@@ -270,7 +270,8 @@ function position(value: unknown) {
 }
 
 function sync(word: unknown): SyncMode {
-  return SyncMode[String(word).toUpperCase() as keyof typeof SyncMode] ?? SyncMode.UP_TO_DATE;
+  const name = String(word).toUpperCase();
+  return name in SyncMode ? SyncMode[name as keyof typeof SyncMode] : SyncMode.UP_TO_DATE;
 }
 
 function bytes(value: unknown): Uint8Array<ArrayBuffer> {
@@ -280,6 +281,10 @@ function bytes(value: unknown): Uint8Array<ArrayBuffer> {
 function isBytes(value: unknown): value is { base64: string } {
   if (typeof value !== "object" || value === null) return false;
   return Object.keys(value).length === 1 && typeof (value as { base64?: unknown }).base64 === "string";
+}
+
+function string(value: unknown): string {
+  return typeof value === "string" ? value : "";
 }
 
 function number(value: unknown): number {

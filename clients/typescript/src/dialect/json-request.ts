@@ -102,4 +102,3 @@ function bytesOf(bytes: Uint8Array): object {
 function toBase64Url(bytes: Uint8Array): string {
   return toBase64(bytes).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
 }
-

@@ -11,9 +11,10 @@ import type {
   SavedState,
 } from "../api.js";
 import { Emitter } from "../emitter.js";
+import type { Announced } from "../session/announcement.js";
 import type { Document as Place } from "../session/document.js";
 import type { DocumentEvent } from "../session/event.js";
-import { NotEditableError, ownRefusal, RefusedError } from "../session/refusal.js";
+import { ErrorCode, NotEditableError, ownRefusal, RefusedError } from "../session/refusal.js";
 import type { Full } from "../session/pending.js";
 import type { Guest, Host } from "./host.js";
 import { announcedOf, Peers } from "./peers.js";
@@ -34,6 +35,8 @@ export abstract class BaseDocument<Events extends DocumentEvents> implements Fac
   #state: DocumentState = { state: "opening" };
   #saved: SavedState = { state: "saved", pending: 0, isFull: false };
   readonly #peers = new Peers();
+  /** What was announced before it had a place. */
+  #announced: Announced | undefined;
   #durability: Durability | undefined;
   #refusal: Refusal | undefined;
   protected full: Full | undefined;
@@ -69,13 +72,15 @@ export abstract class BaseDocument<Events extends DocumentEvents> implements Fac
   }
 
   announce(presence: Presence): void {
-    this.place?.announce(announcedOf(presence));
-    this.host.wake();
+    this.#announced = announcedOf(presence);
+    this.place?.announce(this.#announced);
+    this.host.wake(this);
   }
 
   leave(): void {
+    this.#announced = undefined;
     this.place?.announce({ leave: true });
-    this.host.wake();
+    this.host.wake(this);
   }
 
   whenSaved(): Promise<void> {
@@ -86,10 +91,13 @@ export abstract class BaseDocument<Events extends DocumentEvents> implements Fac
 
   reopen(): void {
     if (this.isClosed || this.place?.isClosed !== true) return;
+    const isReplaced = this.#refusal?.code === ErrorCode.REPLACED;
     this.#refusal = undefined;
     this.host.session.reopen(this.place);
+    // The newest connection has the document, and the other client's is newer than this one.
+    if (isReplaced) this.host.reconnect();
     this.refresh();
-    this.host.wake();
+    this.host.wake(this);
   }
 
   close(): void {
@@ -99,7 +107,7 @@ export abstract class BaseDocument<Events extends DocumentEvents> implements Fac
     this.#rejectLoaded(new RefusedError(ownRefusal("CLOSED", "the application has closed the document")));
     this.host.closed(this);
     this.refresh();
-    this.host.wake();
+    this.host.wake(this);
   }
 
   on<K extends keyof Events>(event: K, listener: (value: Events[K]) => void): () => void {
@@ -188,6 +196,7 @@ export abstract class BaseDocument<Events extends DocumentEvents> implements Fac
   protected open(have?: { epoch: number; revision: number }): void {
     const { id, create, kind } = this;
     this.place = this.host.session.open({ id, kind, create, ...(have && { have }) });
+    if (this.#announced !== undefined) this.place.announce(this.#announced);
   }
 
   protected checkEditable(): void {
@@ -207,10 +216,7 @@ export abstract class BaseDocument<Events extends DocumentEvents> implements Fac
   }
 
   #acknowledged(durability: Durability): void {
-    const weakest = Math.min(
-      DURABILITIES.indexOf(durability),
-      DURABILITIES.indexOf(this.#durability ?? "always"),
-    );
+    const weakest = Math.min(DURABILITIES.indexOf(durability), DURABILITIES.indexOf(this.#durability ?? "always"));
     this.#durability = DURABILITIES[weakest];
     this.#refusal = undefined;
   }
@@ -263,12 +269,12 @@ export abstract class BaseDocument<Events extends DocumentEvents> implements Fac
       isFull: this.full !== undefined,
       ...(this.#durability !== undefined && { durability: this.#durability }),
     };
-    const stopped = this.host.stopped;
-    const cannotBeSent = pending > 0 && (this.place?.isClosed === true || stopped !== undefined);
-    const refusal = this.#refusal ?? (cannotBeSent ? stopped : undefined);
-    if (refusal !== undefined && (pending === 0 || cannotBeSent) && !(pending === 0 && this.place?.isClosed === true)) {
-      return { ...details, state: "refused", refusal };
-    }
+    const isShut = this.place?.isClosed === true;
+    const { stopped } = this.host;
+    const refusal = this.#refusal ?? stopped;
+    // What cannot be sent, or what was given back and nothing has been saved since.
+    const isRefused = pending > 0 ? isShut || stopped !== undefined : this.#refusal !== undefined && !isShut;
+    if (isRefused && refusal !== undefined) return { ...details, state: "refused", refusal };
     if (pending === 0) return { ...details, state: "saved" };
     return { ...details, state: this.host.isConnected ? "saving" : "offline" };
   }

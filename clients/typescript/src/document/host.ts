@@ -18,6 +18,8 @@ export interface Guest {
   handleEvent(event: DocumentEvent): void;
   /** The connection is gone, or there is one. */
   connectionChanged(isConnected: boolean): void;
+  /** What waits is due. */
+  flush(): void;
   /** Sends what is due. */
   poll(now: number): void;
   pollTimeout(): number | undefined;
@@ -30,8 +32,10 @@ export interface Host {
   readonly stopped: Refusal | undefined;
   /** The session's time. */
   now(): number;
-  /** There is something to send. */
-  wake(): void;
+  /** The document has something to send, or to keep. */
+  wake(document: Guest): void;
+  /** Another connection in place of this one: what is opened on it comes later than on any other. */
+  reconnect(): void;
   problem(problem: Problem): void;
   closed(document: Guest): void;
 }

@@ -53,7 +53,7 @@ export class Log<T> extends BaseDocument<LogEvents<T>> implements LogDocument<T>
     }
     this.refresh();
     if (this.full !== undefined) throw new QueueFullError(this.full);
-    this.host.wake();
+    this.host.wake(this);
   }
 
   offerSnapshot(revision: number, data: Uint8Array): Promise<void> {
@@ -65,15 +65,17 @@ export class Log<T> extends BaseDocument<LogEvents<T>> implements LogDocument<T>
       return Promise.reject(new RangeError(`a snapshot of ${data.length} bytes, more than snapshotBytesMax`));
     }
     if (!this.place.offers.begin(revision, data)) {
-      return Promise.reject(new RefusedError(ownRefusal("BUSY", "the snapshot that was offered before is not answered")));
+      return Promise.reject(
+        new RefusedError(ownRefusal("BUSY", "the snapshot that was offered before is not answered")),
+      );
     }
-    this.host.wake();
+    this.host.wake(this);
     return new Promise((resolve, reject) => (this.#offer = { resolve, reject }));
   }
 
   flush(): void {
     this.place?.pending.flush();
-    this.host.wake();
+    this.host.wake(this);
   }
 
   override close(): void {

@@ -14,7 +14,7 @@ export class Peers {
   /** `full`: whoever is not listed is gone. Returns whether that changes anything. */
   update(presences: readonly UserPresence[], full: boolean): boolean {
     if (presences.length === 0 && (!full || this.#peers.size === 0)) return false;
-    const peers: Map<number, Peer> = full ? new Map() : new Map(this.#peers);
+    const peers = new Map<number, Peer>(full ? [] : this.#peers);
     for (const presence of presences) {
       const clientId = Number(presence.clientId);
       if (presence.left) peers.delete(clientId);

@@ -19,7 +19,8 @@ export function writeText({ epoch, canWrite, text }: TextRecord): string {
 }
 
 export function readText(stored: string): TextRecord | undefined {
-  const record = parse<Omit<StoredText, "pending"> & { pending: Component[][]; epoch: number; canWrite: boolean }>(stored);
+  const record = parse(stored) as
+    (Omit<StoredText, "pending"> & { pending: Component[][]; epoch: number; canWrite: boolean }) | undefined;
   if (record === undefined) return undefined;
   const { epoch, canWrite, pending, ...text } = record;
   return { epoch, canWrite, text: { ...text, pending: pending.map((components) => Operation.from(components)) } };
@@ -37,15 +38,17 @@ export function writeLog({ clientId, canWrite, pending }: LogRecord): string {
 }
 
 export function readLog(stored: string): LogRecord | undefined {
-  const record = parse<{ clientId: number; canWrite: boolean; clock?: number; batches: string[][] }>(stored);
+  const record = parse(stored) as
+    { clientId: number; canWrite: boolean; clock?: number; batches: string[][] } | undefined;
   if (record === undefined) return undefined;
   const batches = record.batches.map((operations) => operations.map(fromBase64));
   return { clientId: record.clientId, canWrite: record.canWrite, pending: { clock: record.clock, batches } };
 }
 
-function parse<Record>(stored: string): Record | undefined {
+/** A record as it was written, or nothing. */
+function parse(stored: string): unknown {
   try {
-    const record = JSON.parse(stored) as Record & { version?: number };
+    const record = JSON.parse(stored) as { version?: number };
     return record.version === VERSION ? record : undefined;
   } catch {
     return undefined;

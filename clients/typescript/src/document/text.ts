@@ -4,6 +4,7 @@ import type { Refusal, TextDocument, TextEvents } from "../api.js";
 import type { DocumentEvent } from "../session/event.js";
 import { Pace } from "../session/pending.js";
 import { ownRefusal, QueueFullError } from "../session/refusal.js";
+import { difference } from "../text/compose.js";
 import { OutOfStep, sizeOf, TextClient } from "../text/client.js";
 import { Operation } from "../text/operation.js";
 import { pieces, repaired } from "../text/pieces.js";
@@ -20,6 +21,8 @@ export class Text extends BaseDocument<TextEvents> implements TextDocument {
   #resends = false;
   /** What arrives does not continue the text, until the pages that were asked for come. */
   #isOutOfStep = false;
+  /** What there is of it is wrong. */
+  #isBroken = false;
 
   get text(): string {
     return this.#client?.text ?? "";
@@ -65,7 +68,7 @@ export class Text extends BaseDocument<TextEvents> implements TextDocument {
     this.#pace.touch(this.host.now());
     this.emitter.emit("change", { operation: whole, origin: "local", source });
     this.refresh();
-    this.host.wake();
+    this.host.wake(this);
   }
 
   /** What one operation may take: in any dialect it fits into a message. */
@@ -75,7 +78,7 @@ export class Text extends BaseDocument<TextEvents> implements TextDocument {
 
   flush(): void {
     this.#pace.dueAtOnce();
-    this.host.wake();
+    this.host.wake(this);
   }
 
   // ---- the session
@@ -108,14 +111,35 @@ export class Text extends BaseDocument<TextEvents> implements TextDocument {
     try {
       this.#take(client, event);
     } catch (error) {
-      if (!(error instanceof OutOfStep)) throw error;
-      this.#isOutOfStep = true;
-      this.place?.requestSync({ epoch: this.#epoch, revision: error.revision }, 0);
+      if (error instanceof OutOfStep) {
+        this.#isOutOfStep = true;
+        this.place?.requestSync({ epoch: this.#epoch, revision: error.revision }, 0);
+      } else if (error instanceof RangeError) {
+        this.#break(error.message);
+      } else {
+        throw error;
+      }
     }
+  }
+
+  /** The relay has sent what does not fit. To open the document again is to begin anew. */
+  #break(message: string): void {
+    const refusal = ownRefusal("BROKEN", `the relay has sent what does not fit the text: ${message}`);
+    this.#abandon(refusal);
+    this.#isBroken = true;
+    this.host.session.close(this.place!);
+    this.place!.have = undefined;
+    this.handleEvent({ type: "closed", refusal });
   }
 
   #opened(epoch: number): void {
     const { clientId } = this.host.session;
+    if (this.#isBroken) {
+      const view = difference(this.text, "");
+      this.#client = undefined;
+      this.#isBroken = false;
+      this.#changed(view);
+    }
     this.#client ??= new TextClient(clientId);
     if (this.#client.clientId !== clientId) this.#identify(clientId);
     this.#moveTo(epoch);
@@ -211,8 +235,8 @@ export class Text extends BaseDocument<TextEvents> implements TextDocument {
 
   pollTimeout(): number | undefined {
     const { session } = this.host;
-    if (this.place === undefined || !session.isReady(this.place)) return undefined;
-    return this.#pace.due(session.settings);
+    if (this.place === undefined || this.#isOutOfStep || !session.isReady(this.place)) return undefined;
+    return this.pendingCount === 0 ? undefined : this.#pace.due(session.settings);
   }
 }
 

@@ -58,7 +58,7 @@ export class Driver {
   #stopProbe: (() => void) | undefined;
   /** When to show the relay another token. */
   #renewAt: number | undefined;
-  /** The token that the relay has refused. */
+  /** The token that the relay has refused, until it takes another one. */
   #refusedToken: string | undefined;
 
   constructor(
@@ -101,6 +101,12 @@ export class Driver {
     if (this.#isReady) this.#retry(0);
   }
 
+  /** Another connection in place of this one, at once. */
+  reconnect(): void {
+    this.session.dropConnection(this.now());
+    if (!this.#isOff) this.#retry(0);
+  }
+
   disconnect(reason = "the application has disconnected"): void {
     if (this.#isClosed || this.#status.state === "stopped") return;
     this.#isOff = true;
@@ -112,6 +118,7 @@ export class Driver {
   /** Sends what waits, and ends. */
   close(): void {
     if (this.#isClosed) return;
+    this.#turn();
     this.#isOff = true;
     this.session.stop();
     this.#turn();
@@ -151,7 +158,15 @@ export class Driver {
   #turn(): void {
     if (this.#isTurning || this.#isClosed) return;
     this.#isTurning = true;
-    const now = this.now();
+    try {
+      this.#work(this.now());
+    } finally {
+      this.#isTurning = false;
+      this.#schedule();
+    }
+  }
+
+  #work(now: number): void {
     this.session.handleTimeout(now);
     this.#tell();
     this.passenger.poll(now);
@@ -163,8 +178,6 @@ export class Driver {
     this.#tell();
     if (this.#renewAt !== undefined && this.#renewAt <= now) void this.#renew();
     if (this.#probeAt !== undefined && this.#probeAt <= now) this.#probe(now);
-    this.#isTurning = false;
-    this.#schedule();
   }
 
   #schedule(): void {
@@ -251,7 +264,7 @@ export class Driver {
     this.#renewAt = undefined;
     this.#probeAt = undefined;
     const isToken = refusal.code === ErrorCode.UNAUTHORIZED && this.#token.isRenewable;
-    if (!isToken || this.#refusedToken === this.#token.current || this.#isOff) {
+    if (!isToken || this.#refusedToken !== undefined || this.#isOff) {
       return this.#setStatus({ state: "stopped", refusal, reason: refusal.message, attempts: 0 });
     }
     this.#refusedToken = this.#token.current;

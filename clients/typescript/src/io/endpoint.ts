@@ -12,8 +12,8 @@ export class Endpoint {
     const base = new URL(url ?? "/", page);
     const scheme = { "ws:": "http:", "wss:": "https:", "http:": "http:", "https:": "https:" }[base.protocol];
     if (scheme === undefined) throw new TypeError(`${String(url)} is neither ws(s):// nor http(s)://`);
-    // The scheme of a URL cannot be set from ws to http.
-    this.#base = new URL(`${scheme}//${base.host}${base.pathname.replace(/\/+$/, "")}`);
+    // The scheme of a URL cannot be set from ws to http. A path that ends with /ws means the place above it.
+    this.#base = new URL(`${scheme}//${base.host}${base.pathname.replace(/\/+$/, "").replace(/\/ws$/, "")}`);
   }
 
   /** Where WebSockets are opened. */

@@ -15,7 +15,8 @@ export function probeWebSocket(
   works: () => void,
 ): () => void {
   const connection = connectWebSocket(WebSocket, url, FRAME_BYTES_MAX, {
-    opened: () => connection.send(new Protobuf(FRAME_BYTES_MAX).encode(request({ case: "ping", value: { nonce: 1n } }))),
+    opened: () =>
+      connection.send(new Protobuf(FRAME_BYTES_MAX).encode(request({ case: "ping", value: { nonce: 1n } }))),
     data: () => {
       end();
       works();

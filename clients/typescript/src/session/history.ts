@@ -136,26 +136,26 @@ export function operations(document: Document, told: wire.RemoteOps): void {
   document.have = { ...have, revision: have.revision + payloads.length };
 
   const next = document.pending.clock;
-  const isOwn = origin === document.context.clientId && next !== undefined && next < firstClock + payloads.length;
-  if (isOwn && next >= firstClock) {
+  const isPending = next !== undefined && next >= firstClock && next < firstClock + payloads.length;
+  if (isPending && origin === document.context.clientId) {
     const before = payloads.splice(0, next - firstClock);
     if (before.length > 0) document.emit({ type: "remote", revision, origin, firstClock, operations: before });
     revision += before.length;
-    const settled = document.pending.settleBelow(next + payloads.length);
-    if (settled !== undefined && !document.isText) {
-      const acknowledged = payloads.splice(0, settled.operations.length);
-      document.emit({
-        type: "acknowledged",
-        firstRevision: revision,
-        firstClock: next,
-        count: acknowledged.length,
-        operations: settled.operations,
-      });
-      revision += acknowledged.length;
-      firstClock = next + acknowledged.length;
+    firstClock = next;
+    // In a text they stand as the relay transformed them, not as they were submitted.
+    if (document.isText) {
+      document.pending.settleBelow(next + payloads.length);
     } else {
-      // In a text they stand as the relay transformed them, not as they were submitted.
-      firstClock = next;
+      const settled = document.pending.settle(payloads);
+      if (settled.length > 0) {
+        const count = settled.length;
+        payloads.splice(0, count);
+        document.emit({ type: "acknowledged", firstRevision: revision, firstClock, count, operations: settled });
+        revision += count;
+        firstClock += count;
+      }
+      // Somebody else has used this client's identity: what is pending gets other clocks.
+      if (payloads.length > 0) document.pending.renumber(firstClock + payloads.length);
     }
   }
   if (payloads.length > 0) document.emit({ type: "remote", revision, origin, firstClock, operations: payloads });

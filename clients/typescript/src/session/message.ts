@@ -16,6 +16,5 @@ export function request(body: RequestBody, id = ""): Request {
 export type EventBody = Event["body"];
 
 /** What the relay says, by name. */
-export type Told<Case extends EventBody["case"]> = Extract<EventBody, { case: Case }> extends { value: infer Value }
-  ? Value
-  : never;
+export type Told<Case extends EventBody["case"]> =
+  Extract<EventBody, { case: Case }> extends { value: infer Value } ? Value : never;

@@ -49,12 +49,16 @@ export class Pending {
   restore(stored: StoredPending): void {
     this.#clock = stored.clock;
     this.#isRestored = stored.clock !== undefined;
-    this.#batches = stored.batches.map((operations) => ({ clientSeq: 0, baseRevision: 0, operations: [...operations] }));
+    this.#batches = stored.batches.map((operations) => ({
+      clientSeq: 0,
+      baseRevision: 0,
+      operations: [...operations],
+    }));
   }
 
   store(settings: Settings): StoredPending {
     const batches = this.#batches.map(({ operations }) => [...operations]);
-    for (let rest = this.#waiting; rest.length > 0; ) {
+    for (let rest = this.#waiting; rest.length > 0;) {
       const { count } = firstOf(rest, settings);
       batches.push(rest.slice(0, count));
       rest = rest.slice(count);
@@ -125,8 +129,7 @@ export class Pending {
   }
 
   #fillBatch(settings: Settings, now: number): boolean {
-    const isFull =
-      this.#waiting.length >= settings.batchOperationsMax || this.#waitingBytes >= settings.batchBytesMax;
+    const isFull = this.#waiting.length >= settings.batchOperationsMax || this.#waitingBytes >= settings.batchBytesMax;
     if (this.#waiting.length === 0 || !(isFull || this.#pace.isDue(settings, now))) return false;
     const { count, bytes } = firstOf(this.#waiting, settings);
     const operations = this.#waiting.splice(0, count);
@@ -184,6 +187,19 @@ export class Pending {
     }
     this.#clock = next;
     return operations.length > 0 ? { firstClock, operations } : undefined;
+  }
+
+  /** These operations of this client's are in the history, from the oldest clock here on. Returns those that are ours. */
+  settle(operations: readonly Uint8Array[]): Uint8Array[] {
+    const sent = this.#batches.flatMap((batch) => batch.operations);
+    const other = operations.findIndex((operation, index) => !areEqual(operation, sent[index]));
+    const count = other < 0 ? operations.length : other;
+    return this.settleBelow(this.#clock! + count)?.operations ?? [];
+  }
+
+  /** The oldest operation here has this clock. */
+  renumber(clock: number): void {
+    this.#clock = clock;
   }
 
   /** The clock of the oldest operation that is not settled. */
@@ -281,4 +297,8 @@ function firstOf(operations: readonly Uint8Array[], settings: Settings): { count
     count += 1;
   }
   return { count, bytes };
+}
+
+function areEqual(a: Uint8Array, b: Uint8Array | undefined): boolean {
+  return b !== undefined && a.length === b.length && a.every((byte, index) => byte === b[index]);
 }

@@ -8,12 +8,7 @@ const RETRY_AFTER_DEFAULT_MS = 100;
 
 export { ErrorCode };
 
-export function refusalOf(told: {
-  code: number;
-  message: string;
-  retryable: boolean;
-  retryAfterMs: number;
-}): Refusal {
+export function refusalOf(told: { code: number; message: string; retryable: boolean; retryAfterMs: number }): Refusal {
   return {
     code: told.code,
     name: ErrorCode[told.code] ?? String(told.code),

@@ -10,8 +10,7 @@ import type { RequestBody } from "./message.js";
 import { retryAt } from "./refusal.js";
 
 export type Question =
-  | ({ type: "list"; watch: boolean } & ListOptions)
-  | { type: "delete"; documentId: string; undo: boolean };
+  ({ type: "list"; watch: boolean } & ListOptions) | { type: "delete"; documentId: string; undo: boolean };
 
 /** On the wire they are numbered from here: below are documents that are opened. */
 const REQUEST_ID_MIN = 2 ** 32;

@@ -34,7 +34,8 @@ export interface Identity {
 /** `connect`: connect, then call `handleConnected` or `handleDisconnected`. `disconnect`: drop the connection. */
 export type ConnectionRequest = "connect" | "disconnect";
 
-type Link = { is: "waiting"; until: number } | { is: "connecting" } | { is: "greeting" } | { is: "live" } | { is: "stopped" };
+type Link =
+  { is: "waiting"; until: number } | { is: "connecting" } | { is: "greeting" } | { is: "live" } | { is: "stopped" };
 
 /** Until the relay says something else. */
 const MESSAGE_BYTES_MAX_DEFAULT = 1024 * 1024;

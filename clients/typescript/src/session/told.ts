@@ -144,9 +144,7 @@ function handleError(session: Session, error: wire.Error, replyTo: string, now: 
     return;
   }
   const document =
-    error.document === 0n
-      ? session.documents[Number(error.requestId) - 1]
-      : session.documentOf(error.document);
+    error.document === 0n ? session.documents[Number(error.requestId) - 1] : session.documentOf(error.document);
   if (document !== undefined && (document.isOpening || error.document !== 0n)) {
     if (document.isOpening) return refuseDocument(session, document, refusal, now);
     if (refusal.code === ErrorCode.DOCUMENT_NOT_OPEN) {
@@ -179,8 +177,7 @@ function handleDocumentError(document: Document, refusal: Refusal, replyTo: stri
 
 /** The document is not open, now or for ever. */
 function refuseDocument(session: Session, document: Document, refusal: Refusal, now: number): void {
-  const isUnresumable =
-    refusal.code === ErrorCode.RESUME_TOKEN_INVALID || refusal.code === ErrorCode.SNAPSHOT_REQUIRED;
+  const isUnresumable = refusal.code === ErrorCode.RESUME_TOKEN_INVALID || refusal.code === ErrorCode.SNAPSHOT_REQUIRED;
   if (isUnresumable && document.forgetInterrupted()) return document.reopen(0);
   if (!refusal.isPermanent) {
     document.reopen(now + Math.max(refusal.retryAfterMs, session.settings.reconnectDelayMs));

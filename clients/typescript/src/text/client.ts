@@ -42,6 +42,7 @@ export interface StoredText {
   readonly synced: string;
   readonly clock: number;
   readonly pending: readonly Operation[];
+  readonly isUncertain: boolean;
 }
 
 export class TextClient {
@@ -80,6 +81,7 @@ export class TextClient {
       client.#push(operation);
     }
     client.#batch = client.#pending.length;
+    client.#uncertain = stored.isUncertain;
     return client;
   }
 
@@ -90,6 +92,7 @@ export class TextClient {
       synced: this.#synced,
       clock: this.#clock,
       pending: [...this.#pending],
+      isUncertain: this.#uncertain,
     };
   }
 
@@ -116,22 +119,22 @@ export class TextClient {
   }
 
   /**
-   * The user's edit of `text`. Throws RangeError. Where `waitingOperationsMax` edits wait behind a batch, it is composed
-   * into the last of them, unless that would get longer than `bytesMax`.
+   * The user's edit of `text`. Throws RangeError. It is composed into the edit before it, as long as that has not been sent
+   * and gets no longer than `bytesMax`, where it goes on with it (somebody types, or deletes), or where
+   * `waitingOperationsMax` edits wait.
    */
   edit(operation: Operation, waitingOperationsMax: number, bytesMax: number): void {
     this.#text = operation.apply(this.#text);
     const waiting = this.#pending.length - this.#batch;
     const last = this.#pending.at(-1);
-    if (waiting > 0 && waiting >= waitingOperationsMax && last !== undefined) {
-      const composed = compose(last, operation);
-      if (sizeOf(composed) <= bytesMax) {
-        this.#pendingBytes += sizeOf(composed) - sizeOf(last);
-        this.#pending[this.#pending.length - 1] = composed;
-        return;
-      }
-    }
-    this.#push(operation);
+    if (waiting === 0 || last === undefined) return this.#push(operation);
+    const composed = compose(last, operation);
+    const goesOn = composed.components.length <= last.components.length;
+    const isTaken = sizeOf(composed) <= bytesMax && (goesOn || waiting >= waitingOperationsMax);
+    if (!isTaken) return this.#push(operation);
+    this.#pending.pop();
+    this.#pendingBytes -= sizeOf(last);
+    if (!composed.isIdentity) this.#push(composed);
   }
 
   /** Up to `operationsMax` edits of together up to `bytesMax` bytes, one at least. */
@@ -139,7 +142,7 @@ export class TextClient {
     if (!this.#caughtUp || this.#inFlight || this.#pending.length === 0) return undefined;
     const operations: Uint8Array[] = [];
     let bytes = 0;
-    // A batch that is sent again is no longer than it was, and may be cut: it has not been applied, or it would have come.
+    // A batch that is sent again is no longer than it was: what has been applied of it has its clocks.
     const count = Math.min(operationsMax, this.#batch > 0 ? this.#batch : operationsMax);
     for (const operation of this.#pending.slice(0, count)) {
       const encoded = encodeOperation(operation);
@@ -247,8 +250,8 @@ export class TextClient {
   /** The last page of `Opened` or `Resync` has been taken; `nextClock` is what that said. */
   caughtUp(nextClock: number): void {
     this.#caughtUp = true;
-    // A batch that is on its way has its clocks, and may have been acknowledged before the pages came to their end.
-    if (!this.#inFlight) this.#clock = Math.max(this.#clock, nextClock);
+    // A batch has its clocks: it may have been applied, and come as soon as it is durable.
+    if (this.#batch === 0) this.#clock = Math.max(this.#clock, nextClock);
   }
 
   /** One operation of the history, the next. Returns what it does to the view. */

@@ -38,7 +38,7 @@ export function pieces(operation: Operation, bytesMax: number): Operation[] {
     } else if ("delete" in component) {
       builder.delete(component.delete);
     } else {
-      for (let rest = component.insert; rest !== ""; ) {
+      for (let rest = component.insert; rest !== "";) {
         if (units >= unitsMax) flush();
         let length = Math.min(rest.length, unitsMax - units);
         if (length < rest.length && isHighSurrogate(rest.charCodeAt(length - 1))) length += 1;

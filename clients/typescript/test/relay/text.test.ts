@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 
+import type { Guest } from "../../src/document/host.js";
 import { clientOf, relayOf } from "../support/clients.js";
 import { until } from "../support/until.js";
 
@@ -19,6 +20,21 @@ test("two clients edit one text", async () => {
   await until(() => poem.text === same.text && poem.saved.state === "saved" && same.saved.state === "saved");
   expect(poem.text).toBe("are 👋 red");
   expect(ada.status).toMatchObject({ state: "connected", transport: "websocket" });
+});
+
+test("what is typed and deleted at once is not sent, and not waited for", async () => {
+  const relay = await relayOf();
+  const poem = clientOf(relay).text("poem");
+  await poem.loaded;
+  poem.insert(0, "a");
+  await poem.whenSaved();
+  poem.insert(1, "b");
+  poem.delete(1, 1);
+  expect(poem.saved).toMatchObject({ state: "saved", pending: 0 });
+  expect((poem as unknown as Guest).pollTimeout()).toBeUndefined();
+  poem.insert(1, "c");
+  await poem.whenSaved();
+  expect([poem.text, poem.revision]).toEqual(["ac", 2]);
 });
 
 test("what is typed while the relay is killed is there when it is back", async () => {

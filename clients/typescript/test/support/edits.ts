@@ -14,7 +14,7 @@ export function randomText(random: Random, piecesMax: number): string {
 
 /** Deletes a few characters somewhere, and types some there, or does one of both. */
 export function randomSplice(random: Random, document: string): Operation {
-  const characters = [...document];
+  const characters = Array.from(document);
   const start = random.below(characters.length + 1);
   const most = characters.length > 400 ? 60 : 4;
   const deleted = random.below(Math.min(most, characters.length - start) + 1);
@@ -24,7 +24,7 @@ export function randomSplice(random: Random, document: string): Operation {
 
 /** Some edits from the start of a document to its end. */
 export function randomOperation(random: Random, document: string): Operation {
-  const characters = [...document];
+  const characters = Array.from(document);
   const builder = new OperationBuilder();
   for (let count = random.below(4); count > 0; count -= 1) {
     const length = (most: number): number => characters.splice(0, random.below(most)).join("").length;

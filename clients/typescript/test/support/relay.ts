@@ -6,8 +6,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 const ROOT = join(import.meta.dirname, "../../../..");
-/** Cargo's, unless another is named. */
-export const BINARY = process.env.CORELAY_BINARY ?? join(ROOT, "target/debug/corelay");
+/** Where Cargo has built the relay and its examples. */
+const BUILT = join(process.env.CARGO_TARGET_DIR ?? join(ROOT, "target"), "debug");
+const BINARY = join(BUILT, "corelay");
+
+/** One of the crate's examples. */
+export function example(name: string): string {
+  return join(BUILT, "examples", name);
+}
 
 export class Relay {
   #process: ChildProcess | undefined;

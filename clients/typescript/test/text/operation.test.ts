@@ -31,7 +31,11 @@ test("an operation that does not fit is refused", () => {
 
 test("bytes that are no operation are refused", () => {
   // A component that claims more bytes than there are, one that retains nothing, and one that is empty.
-  for (const bytes of [[0x0a, 0x05, 0x08], [0x0a, 0x02, 0x08, 0x00], [0x0a, 0x00]]) {
+  for (const bytes of [
+    [0x0a, 0x05, 0x08],
+    [0x0a, 0x02, 0x08, 0x00],
+    [0x0a, 0x00],
+  ]) {
     expect(() => decodeOperation(Uint8Array.from(bytes))).toThrow(RangeError);
   }
 });
@@ -47,7 +51,10 @@ test("a long edit is made in pieces that do the same", () => {
     const document = randomText(random, 10);
     const operation = randomOperation(random, document);
     const parts = pieces(operation, 8);
-    expect(parts.reduce((text, part) => part.apply(text), document), `seed ${seed}`).toBe(operation.apply(document));
+    expect(
+      parts.reduce((text, part) => part.apply(text), document),
+      `seed ${seed}`,
+    ).toBe(operation.apply(document));
     for (const part of parts) expect(part.inserted.length, `seed ${seed}`).toBeLessThanOrEqual(3);
   }
 });

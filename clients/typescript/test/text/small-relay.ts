@@ -62,7 +62,8 @@ export class SmallRelay {
   send(connection: SmallConnection, batch: TextBatch, isFickle: boolean): void {
     const { clientId } = connection;
     const nextClock = this.#nextClocks.get(clientId) ?? 0;
-    if (batch.firstClock !== nextClock) throw new Error(`clock ${batch.firstClock}, not ${nextClock}`);
+    if (batch.firstClock < nextClock) return this.#repeat(connection, batch, nextClock);
+    if (batch.firstClock > nextClock) throw new Error(`clock ${batch.firstClock}, not ${nextClock}`);
     if (isFickle) {
       connection.told.push({ type: "nack" });
       return;
@@ -84,6 +85,23 @@ export class SmallRelay {
       firstClock: batch.firstClock,
       operations,
     });
+  }
+
+  /** A batch came that had come before, or a part of it. What has not been delivered is still to come. */
+  #repeat(connection: SmallConnection, batch: TextBatch, nextClock: number): void {
+    const count = batch.operations.length;
+    if (batch.firstClock + count > nextClock) {
+      connection.told.push({ type: "nack" });
+      return;
+    }
+    const index = this.#history.findLastIndex(
+      ({ origin, firstClock }) => origin === connection.clientId && firstClock <= batch.firstClock,
+    );
+    const { firstRevision, firstClock, operations } = this.#history[index]!;
+    if (index >= connection.position) return;
+    const isWhole = batch.firstClock + count <= firstClock + operations.length;
+    const revision = isWhole ? firstRevision + batch.firstClock - firstClock : 0;
+    connection.told.push({ type: "ack", firstRevision: revision, count });
   }
 
   /** Makes so many more batches durable, and delivers them. */

@@ -29,9 +29,7 @@ interface Vector {
 }
 
 /** What the Rust code makes of operations: `tests/text_vectors.rs` writes them. */
-const vectors = JSON.parse(
-  readFileSync(join(import.meta.dirname, "../vectors/text.json"), "utf8"),
-) as Vector[];
+const vectors = JSON.parse(readFileSync(join(import.meta.dirname, "../vectors/text.json"), "utf8")) as Vector[];
 
 describe("what the Rust code does", () => {
   test.each(vectors.map((vector, number) => ({ number, vector })))("vector $number", ({ vector }) => {

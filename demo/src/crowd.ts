@@ -32,10 +32,6 @@ export class Crowd {
       event.preventDefault();
       field.blur();
     });
-    // Before it is open, nobody is told.
-    log.on("state", ({ state }) => {
-      if (state === "open") this.tell();
-    });
     this.tell();
     this.show();
   }

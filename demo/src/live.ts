@@ -26,7 +26,9 @@ export function startFigures(session: Session, board: Whiteboard, everyPeriod: (
   );
   timeEdits(
     log,
-    (listener) => (board.onMark = listener),
+    (listener) => {
+      board.onMark = listener;
+    },
     meter,
     () => epoch,
   );

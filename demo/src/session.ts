@@ -90,10 +90,8 @@ export class Session {
     else location.reload();
   }
 
-  /** After the relay has closed the document. Over a newer connection, as an older one replaces nobody. */
+  /** After the relay has closed the document. */
   reopen(): void {
-    this.client.disconnect();
-    this.client.connect();
     this.text.reopen();
     this.log.reopen();
   }

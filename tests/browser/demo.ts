@@ -1,7 +1,6 @@
 // What the tests do with the page: open it, type, read, look at its state.
 
 import { type Browser, type BrowserContext, expect, type Locator, type Page, test as base } from "@playwright/test";
-import { fileURLToPath } from "node:url";
 import { Relay } from "./relay.ts";
 
 export class Demo {
@@ -9,14 +8,6 @@ export class Demo {
   readonly faults: string[] = [];
 
   constructor(readonly page: Page) {
-    if (process.env.LOUD) {
-      page.on("console", (message) => console.log(message.text()));
-      page.on("websocket", (socket) => {
-        console.log("websocket", socket.url());
-        socket.on("socketerror", (error) => console.log("websocket error", error));
-        socket.on("close", () => console.log("websocket closed"));
-      });
-    }
     page.on("pageerror", (error) => this.faults.push(String(error)));
     page.on("console", (message) => {
       if (/Content Security Policy/.test(message.text())) this.faults.push(message.text());
@@ -125,7 +116,6 @@ export const test = base.extend<Fixtures>({
     await use(async (options) => {
       const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
       contexts.push(context);
-      await serveFromHere(context);
       const demo = new Demo(await context.newPage());
       demos.push(demo);
       return demo;
@@ -136,23 +126,6 @@ export const test = base.extend<Fixtures>({
 });
 
 export { expect };
-
-// Until the relay serves the page.
-async function serveFromHere(context: BrowserContext): Promise<void> {
-  const dist = fileURLToPath(new URL("../../demo/dist/", import.meta.url));
-  await context.route(
-    (url) => url.hostname === "127.0.0.1" && (url.pathname === "/" || url.pathname.startsWith("/assets/")),
-    (route) => {
-      const { pathname } = new URL(route.request().url());
-      return route.fulfill({
-        path: dist + (pathname === "/" ? "index.html" : pathname),
-        headers: { "Content-Security-Policy": POLICY },
-      });
-    },
-  );
-}
-const POLICY =
-  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /** Both show the same text, and it is not on its way any more. */
 export async function converge(one: Demo, other: Demo): Promise<string> {

@@ -23,7 +23,6 @@ export default defineConfig({
         "--disable-background-networking",
         "--disable-component-update",
         "--disable-sync",
-        "--disable-features=LocalNetworkAccessChecks",
       ],
     },
   },

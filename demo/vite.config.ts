@@ -12,7 +12,7 @@ export default defineConfig({
       { find: /^@corelay\/client$/, replacement: client("index.ts") },
       { find: /^@corelay\/client\/codemirror$/, replacement: client("codemirror/index.ts") },
     ],
-    dedupe: ["@bufbuild/protobuf", "@codemirror/state", "@codemirror/view"],
+    dedupe: ["@bufbuild/protobuf", "@codemirror/state", "@codemirror/view", "style-mod"],
   },
   build: {
     target: ["chrome123", "firefox128", "safari17.5"],

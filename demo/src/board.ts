@@ -166,7 +166,8 @@ export class Board {
 
   /** Draws before the next frame, however much has come. */
   private request(): void {
-    this.frameRequest ||= requestAnimationFrame(() => {
+    if (this.frameRequest !== 0) return;
+    this.frameRequest = requestAnimationFrame(() => {
       this.frameRequest = 0;
       this.draw();
     });

@@ -136,6 +136,8 @@ fn records(criterion: &mut Criterion) {
             origin: 1 << 52,
             first_clock: 678,
             operations: payloads(count, bytes),
+            time_ms: 1_700_000_000_000,
+            author: "ada".into(),
         };
         let encoded = record::encode_operations(&record);
         group.throughput(Throughput::Bytes(encoded.len() as u64));

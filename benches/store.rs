@@ -96,6 +96,8 @@ impl Driver {
                     origin: number << 40,
                     first_clock: *revision - 1,
                     operations: vec![(self.payload)(left)],
+                    time_ms: 1_700_000_000_000,
+                    author: "ada".into(),
                 });
                 left -= 1;
                 in_flight += 1;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::client::{Client, narrow, stream};
 use common::events::{Events, Http, Message, uuid};
-use common::{PATIENCE, Server};
+use common::{PATIENCE, Server, readme};
 use corelay::client::{Event, Settings, TextDocument};
 use corelay::engine::route;
 use serde_json::{Value, json};
@@ -307,70 +307,34 @@ fn too_many_streams_are_told_so_and_a_session_ends_with_its_stream() {
     Events::of(&server, 3, "/events").expect("connected");
 }
 
-/// The commands of the README's examples with event streams, and what it says that they print.
-fn examples(server: &Server) -> Vec<(String, String)> {
-    let readme =
-        include_str!("../README.md").replace("127.0.0.1:7400", &server.websocket.to_string());
-    let blocks = readme.split("```console\n$ ").skip(1);
-    blocks
-        .filter_map(|block| block.split("```").next())
-        .filter(|block| block.starts_with("curl ") && !block.contains("7402"))
-        .map(|block| {
-            let lines = block.lines();
-            // A command goes on until its quotes are closed.
-            let mut command = String::new();
-            let mut printed = String::new();
-            for line in lines {
-                let is_open = command.is_empty() || command.matches('\'').count() % 2 == 1;
-                let text = if is_open { &mut command } else { &mut printed };
-                *text += line;
-                text.push('\n');
-            }
-            (command, printed)
-        })
-        .collect()
-}
-
-fn shell(command: &str, post: &str) -> std::process::Command {
-    let mut shell = std::process::Command::new("sh");
-    shell
-        .args(["-c", &format!("exec {command}")])
-        .env("POST", post);
-    shell
-}
-
 #[test]
 fn the_readme_is_right_about_curl() {
     use std::io::{BufRead, BufReader};
     let server = Server::spawn(&[]);
-    let examples = examples(&server);
-    let [(listen, printed), (post, nothing)] = &examples[..] else {
+    let examples = readme::examples(&server, |command| !command.contains("/v1/"));
+    let [listen, post] = &examples[..] else {
         panic!("there are two: {examples:?}");
     };
-    assert_eq!(nothing, "");
-    let mut curl = shell(listen, "")
+    assert_eq!(post.printed, "");
+    let mut curl = listen
+        .shell("")
         .stdout(std::process::Stdio::piped())
         .spawn()
         .expect("curl runs");
     let mut lines = BufReader::new(curl.stdout.take().expect("it is piped")).lines();
     let mut next = || lines.next().expect("a line").expect("text");
     let mut path = String::new();
-    for expected in printed.lines() {
+    for expected in listen.printed.lines() {
         let line = next();
-        match expected.split_once('…') {
-            Some((start, end)) => {
-                assert!(
-                    line.starts_with(start) && line.ends_with(end),
-                    "{line} is no {expected}"
-                );
-                if let Some(data) = line.strip_prefix("data: {\"post\":\"") {
-                    path = data.trim_end_matches("\"}").to_owned();
-                }
-            }
-            None => assert_eq!(line, expected),
+        assert!(
+            readme::is_printed(&line, expected),
+            "{line} is no {expected}"
+        );
+        if let Some(data) = line.strip_prefix("data: {\"post\":\"") {
+            path = data.trim_end_matches("\"}").to_owned();
         }
     }
-    let output = shell(post, &path).output().expect("curl runs");
+    let output = post.shell(&path).output().expect("curl runs");
     assert!(
         output.status.success() && output.stdout.is_empty(),
         "{output:?}"

@@ -21,12 +21,12 @@ fn wrong_requests_are_answered_and_the_connection_ends() {
     );
     let table = [
         (
-            "GET / HTTP/1.1\r\nHost: relay\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n",
             200,
             "corelay relay",
         ),
         (
-            "GET /favicon.ico HTTP/1.1\r\nHost: relay\r\n\r\n",
+            "GET /favicon.ico HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n",
             404,
             "nothing here",
         ),

@@ -138,7 +138,10 @@ fn a_port_that_is_taken_is_named_with_what_to_do() {
             "{refused:?}"
         );
     }
-    let (status, _) = http(server.websocket, "GET / HTTP/1.1\r\nHost: relay\r\n\r\n");
+    let (status, _) = http(
+        server.websocket,
+        "GET / HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n",
+    );
     assert_eq!(status, 200, "the first one goes on");
 }
 

@@ -2,12 +2,20 @@
 
 mod store_support;
 
+use bytes::Bytes;
+use corelay::codec::record::{OperationsRecord, encode_operations, operations_range};
 use corelay::config::Durability;
-use corelay::store::{Backend, Loaded, MemoryStore, Page, Reader, StoreError, Write};
+use corelay::store::{
+    Backend, HistoryError, HistoryRange, HistoryStart, Loaded, MemoryStore, Page, Reader,
+    StoreError, StoredVersion, VersionError, Write,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use store_support::{append, commit_all, load, on_each, open, read, record, snapshot};
+use store_support::{
+    append, commit_all, compacting_snapshot, delete, load, on_each, open, read, record, restore,
+    snapshot, sweep,
+};
 
 #[test]
 fn a_document_begins_with_its_first_append() {
@@ -171,4 +179,247 @@ proptest! {
             );
         }
     }
+}
+
+/// A record of so many operations that took its place at `time_ms`.
+fn record_at(revision: u64, count: usize, bytes: usize, time_ms: u64) -> Bytes {
+    encode_operations(&OperationsRecord {
+        revision,
+        origin: 7,
+        first_clock: revision - 1,
+        operations: vec![vec![b'x'; bytes].into(); count],
+        time_ms,
+        author: "ada".into(),
+    })
+}
+
+fn range(start: HistoryStart, newest_first: bool) -> HistoryRange {
+    HistoryRange {
+        start,
+        newest_first,
+        until_revision: u64::MAX,
+        records_max: usize::MAX,
+        bytes_max: usize::MAX,
+    }
+}
+
+#[test]
+fn a_history_is_read_in_both_directions() {
+    on_each(|store| {
+        // Rows of one piece and of many, of one record and of many, and a commit that takes two rows.
+        let mut records = Vec::new();
+        let mut revision = 1;
+        for (commit, sizes) in [
+            &[10, 20][..],
+            &[3000],
+            &[5],
+            &[200_000, 100, 200_000],
+            &[1, 2],
+        ]
+        .iter()
+        .enumerate()
+        {
+            let mut writes = vec![append("other", 1 + commit as u64, 1, "")];
+            for (number, bytes) in sizes.iter().enumerate() {
+                let count = 1 + number;
+                let record = record_at(revision, count, *bytes, 10 * (1 + commit as u64));
+                writes.push(append("a", revision, count as u32, record.clone()));
+                records.push((revision, record));
+                revision += count as u64;
+            }
+            commit_all(store, &writes);
+        }
+        let newest = revision - 1;
+        for newest_first in [false, true] {
+            for from in 0..=newest + 1 {
+                for until in [newest, newest - 2, u64::MAX] {
+                    for (records_max, bytes_max) in
+                        [(99, usize::MAX), (2, usize::MAX), (99, 1), (99, 3100)]
+                    {
+                        let range = HistoryRange {
+                            until_revision: until,
+                            records_max,
+                            bytes_max,
+                            ..range(HistoryStart::Revision(from), newest_first)
+                        };
+                        let found = store.history("a", &range).unwrap();
+                        let newest = newest.min(until);
+                        assert_eq!((found.first_revision, found.newest_revision), (1, newest));
+                        let has = |(first, record): &&(u64, Bytes)| {
+                            let (_, count) = operations_range(record).unwrap();
+                            match newest_first {
+                                true => *first <= if from == 0 { newest } else { from.min(newest) },
+                                false => *first + u64::from(count) > from && *first <= newest,
+                            }
+                        };
+                        let mut expected: Vec<_> =
+                            records.iter().filter(has).map(|it| it.1.clone()).collect();
+                        if newest_first {
+                            expected.reverse();
+                        }
+                        let mut bytes = 0;
+                        let room = expected.iter().take(records_max).take_while(|record| {
+                            let has_room = bytes < bytes_max;
+                            bytes += record.len();
+                            has_room
+                        });
+                        expected.truncate(room.count());
+                        assert_eq!(found.records, expected, "{range:?}");
+                    }
+                }
+            }
+        }
+        for (time_ms, newest_first, revision) in [
+            (0, false, 1),
+            (20, false, 4),
+            (21, false, 5),
+            (29, true, 4),
+            (9, true, 0),
+            (51, false, 0),
+        ] {
+            let found = store
+                .history("a", &range(HistoryStart::TimeMs(time_ms), newest_first))
+                .unwrap();
+            let first = found
+                .records
+                .first()
+                .map_or(0, |record| operations_range(record).unwrap().0);
+            assert_eq!(first, revision, "{time_ms} {newest_first}");
+        }
+        let everything = range(HistoryStart::Revision(0), false);
+        assert_eq!(
+            store.history("nobody's", &everything),
+            Err(HistoryError::Unknown)
+        );
+        commit_all(store, &[compacting_snapshot("a", newest, "", 3)]);
+        let found = store.history("a", &everything).unwrap();
+        assert_eq!((found.first_revision, found.history_from_revision), (1, 4));
+        assert_eq!(
+            found.records,
+            records[2..]
+                .iter()
+                .map(|it| it.1.clone())
+                .collect::<Vec<_>>()
+        );
+        let back = range(HistoryStart::Revision(3), true);
+        assert_eq!(store.history("a", &back).unwrap().records, [""; 0]);
+        commit_all(store, &[delete("a", 1)]);
+        assert_eq!(store.history("a", &everything), Err(HistoryError::Deleted));
+        commit_all(store, &[sweep(2)]);
+        assert_eq!(store.history("a", &everything), Err(HistoryError::Unknown));
+    });
+}
+
+fn version(name: &str, revision: u64) -> StoredVersion {
+    StoredVersion {
+        name: name.into(),
+        revision,
+        time_ms: 5,
+        author: "ada".into(),
+    }
+}
+
+fn save(document: &str, name: &str, revision: u64) -> Write {
+    Write::SaveVersion {
+        document: document.into(),
+        version: version(name, revision),
+        versions_max: 3,
+    }
+}
+
+fn unsave(document: &str, name: &str) -> Write {
+    Write::DeleteVersion {
+        document: document.into(),
+        name: name.into(),
+    }
+}
+
+#[test]
+fn versions_are_kept_with_their_document() {
+    on_each(|store| {
+        commit_all(store, &[append("a", 1, 4, "x"), append("b", 1, 1, "y")]);
+        // The whole of it in one commit, and one by one, and what one commit has of another.
+        let committed = commit_all(
+            store,
+            &[
+                save("a", "one", 1),
+                append("a", 5, 1, "z"),
+                save("a", "newest", 0),
+                save("a", "one", 2),
+                save("a", "tomorrow", 6),
+                save("a", "three", 3),
+                save("a", "four", 4),
+                unsave("a", "three"),
+                save("a", "four", 4),
+                unsave("a", "three"),
+                save("b", "one", 1),
+                save("c", "one", 1),
+            ],
+        );
+        let expected = [
+            Ok(1),
+            Ok(5),
+            Err(VersionError::Exists),
+            Err(VersionError::RevisionUnknown),
+            Ok(3),
+            Err(VersionError::TooMany),
+            Ok(3),
+            Ok(4),
+            Err(VersionError::NotFound),
+            Ok(1),
+            Err(VersionError::Unknown),
+        ];
+        assert_eq!(committed.versions, expected);
+        let left = vec![version("four", 4), version("newest", 5), version("one", 1)];
+        assert_eq!(store.versions("a"), Ok(left.clone()));
+        assert_eq!(store.versions("b"), Ok(vec![version("one", 1)]));
+        let committed = commit_all(
+            store,
+            &[
+                save("a", "two", 2),
+                unsave("a", "one"),
+                save("a", "two", 2),
+                save("a", "one", 3),
+                save("a", "six", 1),
+            ],
+        );
+        let expected = [
+            Err(VersionError::TooMany),
+            Ok(1),
+            Ok(2),
+            Err(VersionError::TooMany),
+            Err(VersionError::TooMany),
+        ];
+        assert_eq!(committed.versions, expected);
+        commit_all(store, &[delete("a", 1)]);
+        assert_eq!(store.versions("a"), Err(HistoryError::Deleted));
+        let committed = commit_all(store, &[save("a", "x", 1), unsave("a", "two")]);
+        assert_eq!(committed.versions, [Err(VersionError::Deleted); 2]);
+        commit_all(store, &[restore("a")]);
+        assert_eq!(store.versions("a").unwrap().len(), 3);
+        commit_all(store, &[delete("a", 1)]);
+        commit_all(store, &[sweep(2)]);
+        assert_eq!(store.versions("a"), Err(HistoryError::Unknown));
+        commit_all(store, &[append("a", 6, 1, "again")]);
+        assert_eq!(store.versions("a"), Ok(vec![]));
+        let committed = commit_all(store, &[save("a", "one", 5), save("a", "one", 6)]);
+        assert_eq!(
+            committed.versions,
+            [Err(VersionError::RevisionUnknown), Ok(6)]
+        );
+        assert_eq!(store.versions("b"), Ok(vec![version("one", 1)]));
+    });
+}
+
+#[test]
+fn versions_are_there_after_a_restart_and_the_format_before_is_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    let format = directory.path().join("format");
+    let mut store = open(directory.path());
+    commit_all(&mut store, &[append("a", 1, 1, "x"), save("a", "one", 1)]);
+    store.close().unwrap();
+    std::fs::write(&format, "2\n").unwrap();
+    let store = open(directory.path());
+    assert_eq!(store.versions("a"), Ok(vec![version("one", 1)]));
+    assert_eq!(std::fs::read_to_string(&format).unwrap().trim(), "3");
 }

@@ -37,6 +37,10 @@ fn serve(request: StoreRequest) -> StoreReply {
         StoreRequest::Delete { .. }
         | StoreRequest::Restore { .. }
         | StoreRequest::Sweep { .. }
-        | StoreRequest::List { .. } => unreachable!("nobody asks for it"),
+        | StoreRequest::List { .. }
+        | StoreRequest::History { .. }
+        | StoreRequest::SaveVersion { .. }
+        | StoreRequest::DeleteVersion { .. }
+        | StoreRequest::ListVersions { .. } => unreachable!("nobody asks for it"),
     }
 }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use crate::codec::frame::FrameError;
 use crate::codec::wire::{
-    self, DocumentEntry, Durability, ErrorCode, Permissions, Position, ResyncReason, SyncMode,
-    UserPresence,
+    self, DocumentEntry, Durability, ErrorCode, HistoryPage, Permissions, Position, ResyncReason,
+    SyncMode, UserPresence, Version,
 };
 use crate::engine::Instant;
 
@@ -20,6 +20,8 @@ const RETRY_AFTER_DEFAULT: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DocumentKey(pub usize);
 
+/// What has happened.
+#[allow(missing_docs, reason = "fields that their names and types say")]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// The relay has answered Hello.
@@ -164,8 +166,25 @@ pub enum Event {
         document_id: String,
         undone: bool,
     },
-    /// A list or a deletion was refused for ever. DOCUMENT_DELETED may mean that a deletion had been carried out before
-    /// a reconnect.
+    /// A page of a document's history.
+    History {
+        request: RequestKey,
+        page: HistoryPage,
+    },
+    /// The version is saved.
+    VersionSaved {
+        request: RequestKey,
+        version: Version,
+    },
+    /// All versions of a document, in the order of their revisions.
+    Versions {
+        request: RequestKey,
+        versions: Vec<Version>,
+    },
+    /// The version of that name is deleted.
+    VersionDeleted { request: RequestKey, name: String },
+    /// One of these requests was refused for ever. DOCUMENT_DELETED, VERSION_EXISTS and VERSION_NOT_FOUND may mean that it
+    /// had been carried out before a reconnect.
     RequestRefused {
         request: RequestKey,
         refusal: Refusal,
@@ -184,6 +203,10 @@ impl Event {
             | Self::Directory { .. }
             | Self::DirectoryUpdate { .. }
             | Self::Deleted { .. }
+            | Self::History { .. }
+            | Self::VersionSaved { .. }
+            | Self::Versions { .. }
+            | Self::VersionDeleted { .. }
             | Self::RequestRefused { .. } => None,
             Self::Error { document, .. } => *document,
             Self::Opened { document, .. }
@@ -205,12 +228,16 @@ impl Event {
 }
 
 /// The relay's no.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message} ({})", self.code_name())]
 pub struct Refusal {
     /// An [`ErrorCode`], or a number of a later version.
     pub code: i32,
+    /// For people.
     pub message: String,
+    /// The same may be taken later. Else never.
     pub retryable: bool,
+    /// How long to wait before that; zero where the relay does not say.
     pub retry_after: Duration,
 }
 
@@ -232,6 +259,7 @@ impl Refusal {
         }
     }
 
+    /// Whether this is its code.
     pub fn is(&self, code: ErrorCode) -> bool {
         self.code == code as i32
     }
@@ -246,6 +274,7 @@ impl Refusal {
 }
 
 /// The relay did what the protocol forbids.
+#[allow(missing_docs, reason = "what they display says it")]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
     #[error(transparent)]

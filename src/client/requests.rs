@@ -1,4 +1,5 @@
-//! Questions about documents by their names: lists, deletions, and taking those back.
+//! Questions about documents by their names: lists, deletions, and taking those back; what has
+//! happened in them, and their versions.
 //!
 //! One is on its way at a time, so that they take effect in their order; it is sent again on the next connection
 //! if its answer did not come.
@@ -28,10 +29,43 @@ pub struct ListOptions {
     pub watch: bool,
 }
 
+/// Which part of a document's history to tell, as in the protocol's `History`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HistoryOptions {
+    /// It need not be open on this connection.
+    pub document_id: String,
+    /// False: from the oldest to the newest.
+    pub newest_first: bool,
+    /// Begin with the entry that has this revision. 0: where the direction begins.
+    pub from_revision: u64,
+    /// If it is not 0, begin with the oldest entry that is not earlier; newest first, with the newest that is not later.
+    pub from_time_ms: u64,
+    /// At most so many entries. 0: as many as the relay likes to send at once.
+    pub limit: u32,
+    /// Whether entries come with what they have changed.
+    pub with_operations: bool,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Question {
     List(ListOptions),
-    Delete { document_id: String, undo: bool },
+    History(HistoryOptions),
+    SaveVersion {
+        document_id: String,
+        name: String,
+        revision: u64,
+    },
+    ListVersions {
+        document_id: String,
+    },
+    DeleteVersion {
+        document_id: String,
+        name: String,
+    },
+    Delete {
+        document_id: String,
+        undo: bool,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -90,6 +124,36 @@ impl Requests {
                     after: options.after,
                     limit: options.limit,
                     watch: options.watch,
+                })
+            }
+            Question::History(options) => Body::History(wire::History {
+                request_id,
+                document_id: options.document_id,
+                newest_first: options.newest_first,
+                from_revision: options.from_revision,
+                from_time_ms: options.from_time_ms,
+                limit: options.limit,
+                with_operations: options.with_operations,
+            }),
+            Question::SaveVersion {
+                document_id,
+                name,
+                revision,
+            } => Body::SaveVersion(wire::SaveVersion {
+                request_id,
+                document_id,
+                name,
+                revision,
+            }),
+            Question::ListVersions { document_id } => Body::ListVersions(wire::ListVersions {
+                request_id,
+                document_id,
+            }),
+            Question::DeleteVersion { document_id, name } => {
+                Body::DeleteVersion(wire::DeleteVersion {
+                    request_id,
+                    document_id,
+                    name,
                 })
             }
             Question::Delete { document_id, undo } => Body::Delete(wire::Delete {

@@ -44,7 +44,7 @@
 //! # Documents by name
 //!
 //! ```
-//! # use corelay::client::{ListOptions, Session, Settings};
+//! # use corelay::client::{HistoryOptions, ListOptions, Session, Settings};
 //! # use corelay::engine::Instant;
 //! # let mut session = Session::new(Settings::default(), Instant::default());
 //! // Answered by Event::Directory, and Event::DirectoryUpdate from then on.
@@ -56,6 +56,12 @@
 //! // Answered by Event::Deleted.
 //! session.delete("invoices/2019")?;
 //! session.restore("invoices/2019")?;
+//! // Answered by Event::History: who has changed it, when, and how much, the newest change first.
+//! session.history(HistoryOptions {
+//!     document_id: "invoices/2019".to_owned(),
+//!     newest_first: true,
+//!     ..HistoryOptions::default()
+//! })?;
 //! # Ok::<(), corelay::client::RequestError>(())
 //! ```
 
@@ -74,7 +80,7 @@ use crate::engine::{DOCUMENT_ID_BYTES_MAX, Instant, is_document_id};
 use super::document::{Document, OpenOptions};
 use super::event::{DocumentKey, Event, Refusal, Violation};
 use super::reconnect::Backoff;
-use super::requests::{ListOptions, Question, RequestKey, Requests};
+use super::requests::{HistoryOptions, ListOptions, Question, RequestKey, Requests};
 use super::settings::{Batching, Settings};
 use super::text::TextBatch;
 
@@ -91,6 +97,7 @@ pub enum ConnectionRequest {
 }
 
 /// Why an operation was not taken.
+#[allow(missing_docs, reason = "what they display says it")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
     #[error("the document is closed")]
@@ -104,6 +111,7 @@ pub enum SubmitError {
 }
 
 /// Why a snapshot was not taken.
+#[allow(missing_docs, reason = "what they display says it")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OfferError {
     #[error("the document is closed")]
@@ -115,6 +123,7 @@ pub enum OfferError {
 }
 
 /// Why a list or a deletion was not taken.
+#[allow(missing_docs, reason = "what they display says it")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     #[error("`requests_max` of them wait for the relay")]
@@ -123,6 +132,7 @@ pub enum RequestError {
     IdInvalid,
 }
 
+/// One client and its documents, whatever connection it is on.
 #[derive(Debug)]
 pub struct Session {
     settings: Settings,
@@ -334,16 +344,66 @@ impl Session {
         self.request_deletion(document_id, true)
     }
 
+    /// A page of what has happened in a document, whether it is open or not. Answered by `Event::History` or
+    /// `Event::RequestRefused`.
+    pub fn history(&mut self, options: HistoryOptions) -> Result<RequestKey, RequestError> {
+        if !is_document_id(&options.document_id) {
+            return Err(RequestError::IdInvalid);
+        }
+        self.request(Question::History(options))
+    }
+
+    /// Gives a revision a name, 0 the newest. Answered by `Event::VersionSaved` or `Event::RequestRefused`.
+    pub fn save_version(
+        &mut self,
+        document_id: &str,
+        name: &str,
+        revision: u64,
+    ) -> Result<RequestKey, RequestError> {
+        self.request_about(document_id, |document_id| Question::SaveVersion {
+            document_id,
+            name: name.to_owned(),
+            revision,
+        })
+    }
+
+    /// Lists a document's versions. Answered by `Event::Versions` or `Event::RequestRefused`.
+    pub fn list_versions(&mut self, document_id: &str) -> Result<RequestKey, RequestError> {
+        self.request_about(document_id, |document_id| Question::ListVersions {
+            document_id,
+        })
+    }
+
+    /// Takes a name from its revision. Answered by `Event::VersionDeleted` or `Event::RequestRefused`.
+    pub fn delete_version(
+        &mut self,
+        document_id: &str,
+        name: &str,
+    ) -> Result<RequestKey, RequestError> {
+        self.request_about(document_id, |document_id| Question::DeleteVersion {
+            document_id,
+            name: name.to_owned(),
+        })
+    }
+
+    fn request_about(
+        &mut self,
+        document_id: &str,
+        question: impl FnOnce(String) -> Question,
+    ) -> Result<RequestKey, RequestError> {
+        if !is_document_id(document_id) {
+            return Err(RequestError::IdInvalid);
+        }
+        self.request(question(document_id.to_owned()))
+    }
+
     fn request_deletion(
         &mut self,
         document_id: &str,
         undo: bool,
     ) -> Result<RequestKey, RequestError> {
-        if !is_document_id(document_id) {
-            return Err(RequestError::IdInvalid);
-        }
-        self.request(Question::Delete {
-            document_id: document_id.to_owned(),
+        self.request_about(document_id, |document_id| Question::Delete {
+            document_id,
             undo,
         })
     }
@@ -363,10 +423,12 @@ impl Session {
         &self.settings.batching
     }
 
+    /// Whether the relay has answered Hello on the connection that there is.
     pub fn is_live(&self) -> bool {
         self.link == Link::Live
     }
 
+    /// Whether no connection will be made any more.
     pub fn is_stopped(&self) -> bool {
         self.link == Link::Stopped
     }
@@ -392,6 +454,7 @@ impl Session {
         }
     }
 
+    /// There is a connection, as it was asked for.
     pub fn handle_connected(&mut self, now: Instant) {
         if self.link != Link::Connecting {
             return;
@@ -562,6 +625,7 @@ impl Session {
         }
     }
 
+    /// What has happened next.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }

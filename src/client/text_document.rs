@@ -14,6 +14,7 @@ use super::pending::Pace;
 use super::session::Session;
 use super::text::{TextClient, TextClientError};
 
+/// A document of kind `text`, as its user sees and edits it.
 #[derive(Debug)]
 pub struct TextDocument {
     key: DocumentKey,
@@ -27,8 +28,10 @@ pub struct TextDocument {
     out_of_step: bool,
 }
 
+/// Why an edit, or what the relay sent, was not taken in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TextDocumentError {
+    /// There is no text to be edited yet.
     #[error("the document has not been opened yet")]
     NotOpen,
     /// The edit does not fit the text.
@@ -58,6 +61,7 @@ impl TextDocument {
         }
     }
 
+    /// The session's key of the document.
     pub fn key(&self) -> DocumentKey {
         self.key
     }
@@ -177,6 +181,10 @@ impl TextDocument {
             | Event::Directory { .. }
             | Event::DirectoryUpdate { .. }
             | Event::Deleted { .. }
+            | Event::History { .. }
+            | Event::VersionSaved { .. }
+            | Event::Versions { .. }
+            | Event::VersionDeleted { .. }
             | Event::RequestRefused { .. } => {}
         }
         match told {

@@ -45,7 +45,11 @@ pub mod wire {
                 | Self::Goaway(_)
                 | Self::Deleted(_)
                 | Self::Directory(_)
-                | Self::DirectoryUpdate(_) => 0,
+                | Self::DirectoryUpdate(_)
+                | Self::HistoryPage(_)
+                | Self::VersionSaved(_)
+                | Self::Versions(_)
+                | Self::VersionDeleted(_) => 0,
             }
         }
     }

@@ -1,17 +1,26 @@
 //! What the store keeps, as bytes: a format version, then an rkyv archive.
 //!
+//! Records of the format before are read, too; it knew neither times nor authors.
+//!
 //! The engine writes and reads records; the store moves them without looking inside. Whatever the bytes are,
 //! decoding gives a value or a [`RecordError`]: the archive is checked before it is touched, and nothing is
 //! allocated for a length that the bytes do not really have. Payloads are not copied: they are slices of what
 //! the store gave.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use rkyv::bytecheck::CheckBytes;
-use rkyv::rancor::Failure;
-use rkyv::{Archive, Portable, Serialize};
+use rkyv::rancor::{Failure, Fallible, Source};
+use rkyv::string::{ArchivedString, StringResolver};
+use rkyv::vec::ArchivedVec;
+use rkyv::with::{ArchiveWith, SerializeWith};
+use rkyv::{Archive, Place, Portable, Serialize, SerializeUnsized};
 
-/// The format that is written, and the only one that is read.
-pub const FORMAT_VERSION: u8 = 1;
+/// The format that is written.
+pub const FORMAT_VERSION: u8 = 2;
+/// The one before, which is still read.
+const FORMAT_BEFORE: u8 = 1;
 
 /// One batch of operations as it stands in a document's history.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize)]
@@ -24,6 +33,11 @@ pub struct OperationsRecord {
     pub first_clock: u64,
     /// At least one.
     pub operations: Vec<Bytes>,
+    /// When it took its place, in Unix milliseconds: never earlier than the record before. 0: not known.
+    pub time_ms: u64,
+    /// The user id of who made them. Empty: not known.
+    #[rkyv(with = AsText)]
+    pub author: Arc<str>,
 }
 
 /// A document at one revision.
@@ -36,6 +50,8 @@ pub struct SnapshotRecord {
     pub operation_bytes_total: u64,
     /// Everybody who wrote to the document up to the revision.
     pub clients: Vec<ClientRecord>,
+    /// The time of the newest record up to the revision.
+    pub time_ms: u64,
 }
 
 /// What is remembered of one writer, so that a resent operation is known again.
@@ -71,7 +87,7 @@ pub enum RecordError {
     #[error("the record is empty")]
     Empty,
     #[error(
-        "the record has format {found}, and this version of corelay reads format {FORMAT_VERSION}"
+        "the record has format {found}, and this version of corelay reads formats {FORMAT_BEFORE} and {FORMAT_VERSION}"
     )]
     UnknownFormat { found: u8 },
     #[error("the record is damaged")]
@@ -83,7 +99,8 @@ pub enum RecordError {
 /// If the record is longer than 2 GiB, which no limit of ours allows.
 pub fn encode_operations(record: &OperationsRecord) -> Bytes {
     let payload: usize = record.operations.iter().map(Bytes::len).sum();
-    let mut out = Vec::with_capacity(64 + payload + 8 * record.operations.len());
+    let beside = 64 + record.author.len() + 8 * record.operations.len();
+    let mut out = Vec::with_capacity(beside + payload);
     out.push(FORMAT_VERSION);
     rkyv::api::high::to_bytes_in::<_, Failure>(record, out)
         .expect("a Vec grows to what the record needs")
@@ -93,14 +110,16 @@ pub fn encode_operations(record: &OperationsRecord) -> Bytes {
 pub fn decode_operations(bytes: &Bytes) -> Result<OperationsRecord, RecordError> {
     let record = access_operations(bytes)?;
     Ok(OperationsRecord {
-        revision: record.revision.to_native(),
-        origin: record.origin.to_native(),
-        first_clock: record.first_clock.to_native(),
+        revision: record.revision,
+        origin: record.origin,
+        first_clock: record.first_clock,
         operations: record
             .operations
             .iter()
             .map(|operation| bytes.slice_ref(operation.as_slice()))
             .collect(),
+        time_ms: record.time_ms,
+        author: record.author.into(),
     })
 }
 
@@ -108,7 +127,12 @@ pub fn decode_operations(bytes: &Bytes) -> Result<OperationsRecord, RecordError>
 pub fn operations_range(bytes: &[u8]) -> Result<(u64, u32), RecordError> {
     let record = access_operations(bytes)?;
     let count = u32::try_from(record.operations.len()).map_err(|_| RecordError::Damaged)?;
-    Ok((record.revision.to_native(), count))
+    Ok((record.revision, count))
+}
+
+/// When a record took its place.
+pub fn operations_time_ms(bytes: &[u8]) -> Result<u64, RecordError> {
+    Ok(access_operations(bytes)?.time_ms)
 }
 
 /// # Panics
@@ -123,13 +147,28 @@ pub fn encode_snapshot(record: &SnapshotRecord) -> Bytes {
 }
 
 pub fn decode_snapshot(bytes: &Bytes) -> Result<SnapshotRecord, RecordError> {
-    let record = access::<ArchivedSnapshotRecord>(bytes)?;
-    Ok(SnapshotRecord {
-        revision: record.revision.to_native(),
-        state: bytes.slice_ref(record.state.as_slice()),
-        operation_bytes_total: record.operation_bytes_total.to_native(),
-        clients: record.clients.iter().map(client).collect(),
-    })
+    match split_format(bytes)? {
+        (FORMAT_BEFORE, archive) => {
+            let record = access::<before::ArchivedSnapshotRecord>(archive)?;
+            Ok(SnapshotRecord {
+                revision: record.revision.to_native(),
+                state: bytes.slice_ref(record.state.as_slice()),
+                operation_bytes_total: record.operation_bytes_total.to_native(),
+                clients: record.clients.iter().map(client).collect(),
+                time_ms: 0,
+            })
+        }
+        (_newest, archive) => {
+            let record = access::<ArchivedSnapshotRecord>(archive)?;
+            Ok(SnapshotRecord {
+                revision: record.revision.to_native(),
+                state: bytes.slice_ref(record.state.as_slice()),
+                operation_bytes_total: record.operation_bytes_total.to_native(),
+                clients: record.clients.iter().map(client).collect(),
+                time_ms: record.time_ms.to_native(),
+            })
+        }
+    }
 }
 
 /// # Panics
@@ -144,7 +183,9 @@ pub fn encode_offer(record: &OfferRecord) -> Bytes {
 }
 
 pub fn decode_offer(bytes: &Bytes) -> Result<OfferRecord, RecordError> {
-    let record = access::<ArchivedOfferRecord>(bytes)?;
+    // Both formats have the same.
+    let (_, archive) = split_format(bytes)?;
+    let record = access::<ArchivedOfferRecord>(archive)?;
     let next_clocks = record.next_clocks.iter();
     Ok(OfferRecord {
         revision: record.revision.to_native(),
@@ -171,26 +212,111 @@ fn run(record: &ArchivedRunRecord) -> RunRecord {
     }
 }
 
-fn access_operations(bytes: &[u8]) -> Result<&ArchivedOperationsRecord, RecordError> {
-    let record = access::<ArchivedOperationsRecord>(bytes)?;
+/// A record of operations of either format, where it lies.
+struct Operations<'a> {
+    revision: u64,
+    origin: u64,
+    first_clock: u64,
+    operations: &'a ArchivedVec<ArchivedVec<u8>>,
+    time_ms: u64,
+    author: &'a str,
+}
+
+fn access_operations(bytes: &[u8]) -> Result<Operations<'_>, RecordError> {
+    let record = match split_format(bytes)? {
+        (FORMAT_BEFORE, archive) => {
+            let record = access::<before::ArchivedOperationsRecord>(archive)?;
+            Operations {
+                revision: record.revision.to_native(),
+                origin: record.origin.to_native(),
+                first_clock: record.first_clock.to_native(),
+                operations: &record.operations,
+                time_ms: 0,
+                author: "",
+            }
+        }
+        (_newest, archive) => {
+            let record = access::<ArchivedOperationsRecord>(archive)?;
+            Operations {
+                revision: record.revision.to_native(),
+                origin: record.origin.to_native(),
+                first_clock: record.first_clock.to_native(),
+                operations: &record.operations,
+                time_ms: record.time_ms.to_native(),
+                author: &record.author,
+            }
+        }
+    };
     let count = record.operations.len() as u64;
-    let ends = [&record.revision, &record.first_clock].map(|first| first.to_native());
+    let ends = [record.revision, record.first_clock];
     if record.revision == 0 || count == 0 || ends.iter().any(|at| at.checked_add(count).is_none()) {
         return Err(RecordError::Damaged);
     }
     Ok(record)
 }
 
-fn access<T>(bytes: &[u8]) -> Result<&T, RecordError>
+/// The format of a record, one of the two, and its archive.
+fn split_format(bytes: &[u8]) -> Result<(u8, &[u8]), RecordError> {
+    match bytes.split_first() {
+        None => Err(RecordError::Empty),
+        Some((&format @ (FORMAT_BEFORE | FORMAT_VERSION), archive)) => Ok((format, archive)),
+        Some((&found, _)) => Err(RecordError::UnknownFormat { found }),
+    }
+}
+
+fn access<T>(archive: &[u8]) -> Result<&T, RecordError>
 where
     T: Portable + for<'a> CheckBytes<rkyv::api::high::HighValidator<'a, Failure>>,
 {
-    match bytes.split_first() {
-        None => Err(RecordError::Empty),
-        Some((&FORMAT_VERSION, archive)) => {
-            rkyv::access::<T, Failure>(archive).map_err(|_| RecordError::Damaged)
-        }
-        Some((&found, _)) => Err(RecordError::UnknownFormat { found }),
+    rkyv::access::<T, Failure>(archive).map_err(|_| RecordError::Damaged)
+}
+
+/// A text that is shared in memory, and stands in each record for itself.
+struct AsText;
+
+impl ArchiveWith<Arc<str>> for AsText {
+    type Archived = ArchivedString;
+    type Resolver = StringResolver;
+
+    fn resolve_with(text: &Arc<str>, resolver: StringResolver, out: Place<ArchivedString>) {
+        ArchivedString::resolve_from_str(text, resolver, out);
+    }
+}
+
+impl<S> SerializeWith<Arc<str>, S> for AsText
+where
+    S: Fallible + ?Sized,
+    S::Error: Source,
+    str: SerializeUnsized<S>,
+{
+    fn serialize_with(text: &Arc<str>, serializer: &mut S) -> Result<StringResolver, S::Error> {
+        ArchivedString::serialize_from_str(text, serializer)
+    }
+}
+
+/// What differed in [`FORMAT_BEFORE`].
+mod before {
+    use bytes::Bytes;
+    use rkyv::Archive;
+
+    use super::ClientRecord;
+
+    #[derive(Archive)]
+    #[allow(dead_code, reason = "only the archived form is read")]
+    pub struct OperationsRecord {
+        pub revision: u64,
+        pub origin: u64,
+        pub first_clock: u64,
+        pub operations: Vec<Bytes>,
+    }
+
+    #[derive(Archive)]
+    #[allow(dead_code, reason = "only the archived form is read")]
+    pub struct SnapshotRecord {
+        pub revision: u64,
+        pub state: Bytes,
+        pub operation_bytes_total: u64,
+        pub clients: Vec<ClientRecord>,
     }
 }
 
@@ -207,12 +333,15 @@ mod tests {
 
     fn operations_record() -> impl Strategy<Value = OperationsRecord> {
         let numbers = (1..u64::MAX / 2, any::<u64>(), 0..u64::MAX / 2);
-        (numbers, vec(payload(), 1..30)).prop_map(
-            |((revision, origin, first_clock), operations)| OperationsRecord {
+        let made = (any::<u64>(), ".{0,20}");
+        (numbers, vec(payload(), 1..30), made).prop_map(
+            |((revision, origin, first_clock), operations, (time_ms, author))| OperationsRecord {
                 revision,
                 origin,
                 first_clock,
                 operations,
+                time_ms,
+                author: author.into(),
             },
         )
     }
@@ -234,12 +363,14 @@ mod tests {
     }
 
     fn snapshot_record() -> impl Strategy<Value = SnapshotRecord> {
-        (any::<(u64, u64)>(), payload(), vec(client_record(), 0..10)).prop_map(
-            |((revision, operation_bytes_total), state, clients)| SnapshotRecord {
+        let numbers = any::<(u64, u64, u64)>();
+        (numbers, payload(), vec(client_record(), 0..10)).prop_map(
+            |((revision, operation_bytes_total, time_ms), state, clients)| SnapshotRecord {
                 revision,
                 state,
                 operation_bytes_total,
                 clients,
+                time_ms,
             },
         )
     }
@@ -284,8 +415,10 @@ mod tests {
 
         #[test]
         fn random_bytes_never_panic(mut bytes in vec(any::<u8>(), 1..300)) {
-            bytes[0] = FORMAT_VERSION;
-            check_any(bytes);
+            for format in [FORMAT_BEFORE, FORMAT_VERSION] {
+                bytes[0] = format;
+                check_any(bytes.clone());
+            }
         }
 
         #[test]
@@ -314,7 +447,7 @@ mod tests {
         }
 
         #[test]
-        fn another_format_is_named(record in operations_record(), found in 2u8..) {
+        fn another_format_is_named(record in operations_record(), found in 3u8..) {
             let mut bytes = encode_operations(&record).to_vec();
             bytes[0] = found;
             let bytes = Bytes::from(bytes);
@@ -330,6 +463,8 @@ mod tests {
             origin: 7,
             first_clock: 0,
             operations: vec![Bytes::from_static(b"x")],
+            time_ms: 9,
+            author: "ada".into(),
         };
         let no_revision = OperationsRecord {
             revision: 0,
@@ -350,6 +485,54 @@ mod tests {
         assert_eq!(decode_operations(&Bytes::new()), Err(RecordError::Empty));
     }
 
+    /// As the relay before wrote them.
+    #[test]
+    fn records_of_the_format_before_are_read() {
+        let operations = Bytes::from_static(
+            b"\x01onetwo, which is longer\xe9\xff\xff\xff\x03\x00\x00\x00\xe4\xff\xff\xff\x14\x00\x00\x00\x03\x00\x00\x00\x00\x00\x00\x00\x07\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\xd8\xff\xff\xff\x02\x00\x00\x00",
+        );
+        let expected = OperationsRecord {
+            revision: 3,
+            origin: 7,
+            first_clock: 2,
+            operations: vec!["one".into(), "two, which is longer".into()],
+            time_ms: 0,
+            author: "".into(),
+        };
+        assert_eq!(decode_operations(&operations), Ok(expected));
+        assert_eq!(operations_range(&operations), Ok((3, 2)));
+        assert_eq!(operations_time_ms(&operations), Ok(0));
+        let snapshot = Bytes::from_static(
+            b"\x01state\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\x07\x00\x00\x00\x00\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\xd8\xff\xff\xff\x01\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\xc3\xff\xff\xff\x05\x00\x00\x00c\x00\x00\x00\x00\x00\x00\x00\xd0\xff\xff\xff\x01\x00\x00\x00",
+        );
+        let run = RunRecord {
+            first_clock: 0,
+            first_revision: 1,
+            count: 4,
+        };
+        let expected = SnapshotRecord {
+            revision: 4,
+            state: "state".into(),
+            operation_bytes_total: 99,
+            clients: vec![ClientRecord {
+                client_id: 7,
+                next_clock: 4,
+                runs: vec![run],
+            }],
+            time_ms: 0,
+        };
+        assert_eq!(decode_snapshot(&snapshot), Ok(expected));
+        let offer = Bytes::from_static(
+            b"\x01summary\x07\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\xe1\xff\xff\xff\x07\x00\x00\x00\xe0\xff\xff\xff\x01\x00\x00\x00",
+        );
+        let expected = OfferRecord {
+            revision: 2,
+            data: "summary".into(),
+            next_clocks: vec![(7, 2)],
+        };
+        assert_eq!(decode_offer(&offer), Ok(expected));
+    }
+
     #[test]
     fn payloads_are_slices_of_the_record() {
         let record = OperationsRecord {
@@ -357,6 +540,8 @@ mod tests {
             origin: 7,
             first_clock: 0,
             operations: vec![Bytes::from(vec![1; 1000])],
+            time_ms: 9,
+            author: "".into(),
         };
         let bytes = encode_operations(&record);
         let decoded = decode_operations(&bytes).unwrap();

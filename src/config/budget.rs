@@ -103,6 +103,7 @@ impl Budget {
                 "memory.catch_up_reads_max × catch_up_page_bytes",
                 catch_up_bytes,
             ),
+            once("HTTP requests", "http.bytes_max", config.http.bytes_max),
             once(
                 "revoked tokens",
                 "auth.revocations_max",

@@ -147,6 +147,12 @@ pub static RELATIONS: &[Relation] = &[
             config.connection.posted_bytes_max / 2 >= config.connection.message_bytes_max
         },
     },
+    Relation {
+        keys: &["http.bytes_max", "document.bytes_max"],
+        must: Must::Say("http.bytes_max must be at least four times document.bytes_max"),
+        why: "the largest text must be able to be read",
+        holds: |config| config.http.bytes_max / 4 >= config.document.bytes_max,
+    },
     relation!(connection.pong_timeout more than connection.ping_period,
         "a quiet client is asked before it is given up"),
     relation!(connection.inflight_bytes_max at least connection.message_bytes_max,

@@ -1,4 +1,9 @@
 //! The keys: each with its meaning, its cost, its type, its default, its unit and its range, written once.
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    rustdoc::bare_urls,
+    reason = "the same words stand in the configuration file, where [memory] is a table"
+)]
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -35,6 +40,9 @@ tables! {
         /// https://beta.example". "*": all of them. Pages of other origins are refused; clients that are no browsers send
         /// no Origin, and are not.
         origins: Origins = Origins::Any, OriginList;
+        /// Whether a browser that opens the relay's address sees the demo: an editor, a whiteboard, and what the relay
+        /// does. It is in the binary, and can do no more than any other page.
+        demo: bool = true, Word;
         /// Health, metrics and administration. It asks for no credential: keep it on the loopback.
         admin: Option<SocketAddr> = Some(([127, 0, 0, 1], 7402).into()), Address;
     }
@@ -108,6 +116,19 @@ tables! {
         write_timeout: Duration = Duration::from_secs(10), Time(100..=HOUR_MS);
         /// Unacknowledged operations of one connection, past which it is not read.
         inflight_bytes_max: usize = size(4 * MIB), Bytes(4 * KIB..=GIB);
+    }
+
+    /// Requests of the HTTP interface and for the demo's files.
+    http: Http {
+        /// Requests that are being answered at one time, over all shards; of more, each is told to try again. Each
+        /// about a document is a connection to its shard, and counts there.
+        requests_max: usize = 256, Count(1..=65_536);
+        /// What these requests and their answers may hold. What does not fit is told to try again. The largest text
+        /// must fit four times: as it comes, as text, as JSON, and with what JSON adds.
+        bytes_max: usize = size(512 * MIB), Bytes(MIB..=1024 * GIB);
+        /// How long the relay may take for one request. The body may take connection.handshake_timeout to arrive, and the
+        /// answer connection.write_timeout without anything of it being taken.
+        request_timeout: Duration = Duration::from_secs(30), Time(100..=HOUR_MS);
     }
 
     /// How fast clients may go. What comes faster is refused with RATE_LIMITED.
@@ -211,6 +232,8 @@ tables! {
         history_operations_max: usize = 8192, Count(16..=1_048_576);
         /// The bytes of these operations.
         history_bytes_max: usize = size(4 * MIB), Bytes(4 * KIB..=GIB);
+        /// Revisions that have names. One more is refused. They go with the document, and count towards no quota.
+        versions_max: usize = 1000, Count(1..=1000);
         /// Whether the operations of a "log" that a client's snapshot stands for are removed. Without it history is kept
         /// for ever, and joins get the snapshot all the same.
         log_compaction: bool = true, Word;

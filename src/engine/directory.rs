@@ -23,7 +23,7 @@ const DOCUMENTS_MAX: u32 = 1000;
 /// Announcements that a shard keeps of one tenant.
 const ANNOUNCEMENTS_MAX: usize = 256;
 /// Lists that one connection may wait for on each shard.
-const LISTS_MAX: usize = 4;
+const LISTS_MAX: u32 = 4;
 
 /// A document has come or gone.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -76,6 +76,8 @@ pub struct Open {
     pub kind_name: Arc<str>,
     /// The newest revision.
     pub head_revision: u64,
+    /// When it took its place. 0: not known.
+    pub head_time_ms: u64,
     /// The newest revision that the store has confirmed: what anybody may be told of.
     pub durable_revision: u64,
     /// What lies between the two, in order.

@@ -15,7 +15,7 @@ use super::shard::Shard;
 use super::time::Instant;
 
 /// What there is, and since which version of the protocol.
-const FEATURES: [(u32, &str); 9] = [
+const FEATURES: [(u32, &str); 10] = [
     (1, "log"),
     (1, "text"),
     (1, "presence"),
@@ -23,6 +23,7 @@ const FEATURES: [(u32, &str); 9] = [
     (1, "snapshot_offers"),
     (1, "deletion"),
     (1, "directory"),
+    (1, "history"),
     (2, "protobuf"),
     (3, "paging"),
 ];

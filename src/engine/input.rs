@@ -285,6 +285,10 @@ impl Shard {
             Body::SnapshotOffer(offer) => self.take_piece(key, offer, now),
             Body::Delete(deletion) => self.delete(key, &deletion, now),
             Body::List(list) => self.list(key, list),
+            Body::History(history) => self.tell_history(key, history),
+            Body::SaveVersion(save) => self.save_version(key, save, now),
+            Body::ListVersions(list) => self.list_versions(key, &list),
+            Body::DeleteVersion(delete) => self.delete_version(key, &delete),
             Body::Hello(_) | Body::Ping(_) | Body::Pong(_) => {
                 unreachable!("these are about the connection, not a document")
             }
@@ -321,6 +325,10 @@ fn counts(body: &json::Body) -> bool {
             | Body::SnapshotOffer(_)
             | Body::Delete(_)
             | Body::List(_)
+            | Body::History(_)
+            | Body::SaveVersion(_)
+            | Body::ListVersions(_)
+            | Body::DeleteVersion(_)
             | Body::Ping(_) => true,
             Body::Operations(_)
             | Body::Presence(_)

@@ -236,6 +236,7 @@ impl Shard {
         Open {
             kind_name: kind.name().into(),
             head_revision: snapshot.revision,
+            head_time_ms: snapshot.time_ms,
             durable_revision: snapshot.revision,
             pending: VecDeque::new(),
             pending_bytes: 0,

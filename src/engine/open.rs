@@ -165,6 +165,7 @@ impl Shard {
                 asked: joiner.kind.clone(),
             });
         }
+        let content_bytes = open.kind.content_bytes() as u64;
         let client_id = self.sessions[key].client_id();
         if joiner.wants.is_subscribing && self.is_seated_later(client_id, key, open) {
             return Err(Refusal::Replaced);
@@ -174,7 +175,9 @@ impl Shard {
         let handle = document.handle;
         let open = document.open_mut().expect("as before");
         // A token leads on from where its bearer was told so.
-        let is_void = joiner.wants.resume_token.is_empty() && open.voids(&joiner.wants.have, epoch);
+        let is_void = joiner.wants.resume_token.is_empty()
+            && !joiner.wants.is_from_newest
+            && open.voids(&joiner.wants.have, epoch);
         // What a client has of an earlier life can end where this one begins: a snapshot tells it.
         if is_void && joiner.is_told && open.origin_revision > 0 && start.sync != SyncMode::Snapshot
         {
@@ -203,6 +206,8 @@ impl Shard {
             }),
             presences: open.presence.roster.full_set(client_id),
             color,
+            shard: u32::try_from(self.settings.index).expect("no machine has so many cores"),
+            content_bytes,
         };
         let is_due = !joiner.is_told
             || !joiner.wants.is_subscribing

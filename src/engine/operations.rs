@@ -13,6 +13,7 @@ use crate::store::StoreRequest;
 
 use super::dedupe::Novelty;
 use super::document::{Open, PendingBatch, RepeatedBatch};
+use super::identity::Identity;
 use super::key::DocumentKey;
 use super::key::SessionKey;
 use super::kind::{Batch, StateError};
@@ -94,10 +95,7 @@ impl Shard {
         if !subscription.is_some_and(|subscription| subscription.can_write) {
             return Err(Refusal::Forbidden("writing to the document"));
         }
-        let origin = self.sessions[key]
-            .identity()
-            .expect("only a session that said Hello has subscriptions")
-            .client_id;
+        let origin = self.identity_of(key).client_id;
         let clients_max = self.settings.document.clients_max;
         let open = self.documents[document_key].open();
         let novelty = open.expect("subscribed to").dedupe.check(
@@ -122,7 +120,7 @@ impl Shard {
                 self.metrics.duplicates += 1;
                 self.repeat_ack(key, document_key, batch, count, first_revision, now)
             }
-            Ok(Novelty::Fresh) => self.place_batch(key, document_key, batch, origin),
+            Ok(Novelty::Fresh) => self.place_batch(key, document_key, batch, now),
             Err(refusal) => Err(refusal),
         };
         // It may come again as it is, and is not to pay twice.
@@ -133,14 +131,26 @@ impl Shard {
         })
     }
 
+    fn identity_of(&self, key: SessionKey) -> &Identity {
+        let identity = self.sessions[key].identity();
+        identity.expect("only a session that said Hello has subscriptions")
+    }
+
     /// A batch that is new, and whose turn it is, gets its place, and goes to the store.
     fn place_batch(
         &mut self,
         key: SessionKey,
         document_key: DocumentKey,
         batch: &wire::Operations,
-        origin: u64,
+        now: Instant,
     ) -> Result<(), Refusal> {
+        let Identity {
+            client_id: origin,
+            user_id: author,
+            ..
+        } = self.identity_of(key);
+        let (origin, author) = (*origin, Arc::clone(author));
+        let now_ms = self.unix_ms(now);
         let is_room = self.ledger.document_bytes < self.settings.memory.document_bytes_max;
         let document = &mut self.documents[document_key];
         let reference = document.reference(document_key);
@@ -156,6 +166,14 @@ impl Shard {
                 .goes_beyond(&batch.expected_server_vector, origin)
         {
             return Err(Refusal::VectorConflict);
+        }
+        if let Some(expected) = batch.expected_revision
+            && expected != open.head_revision
+        {
+            return Err(Refusal::RevisionConflict {
+                expected,
+                is: open.head_revision,
+            });
         }
         if open.tenant.is_none() {
             let (tenant, _) = split_global_id(&reference.name);
@@ -194,6 +212,9 @@ impl Shard {
             origin,
             first_clock: batch.first_clock,
             operations,
+            // A clock may be set back, and a restart find it earlier.
+            time_ms: open.head_time_ms.max(now_ms),
+            author,
         };
         let count = u32::try_from(record.operations.len()).expect("checked when it came");
         open.place_record(&record);
@@ -377,6 +398,7 @@ impl Open {
         self.dedupe
             .record(record.origin, record.first_clock, record.revision, count);
         self.head_revision += count;
+        self.head_time_ms = record.time_ms;
         self.operation_bytes_total += bytes as u64;
         self.snapshot.operation_bytes_since += bytes;
     }

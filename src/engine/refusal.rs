@@ -6,6 +6,7 @@ use crate::auth::TokenError;
 use crate::codec::frame::{self, FrameError};
 use crate::codec::websocket::WebSocketError;
 use crate::codec::wire::{self, ErrorCode};
+use crate::store::{HistoryError, VersionError};
 
 use super::kind::StateError;
 
@@ -96,6 +97,8 @@ pub enum Refusal {
 
     #[error("other clients have been faster: the document has operations that were not expected")]
     VectorConflict,
+    #[error("the document is at revision {is}, not at {expected} as expected")]
+    RevisionConflict { expected: u64, is: u64 },
     #[error(
         "the history that was asked for is gone, or too large for one message: start from a snapshot"
     )]
@@ -105,6 +108,17 @@ pub enum Refusal {
 
     #[error("the snapshot is not acceptable: {0}")]
     SnapshotInvalid(String),
+
+    #[error("a version's name has 1 to 128 bytes and no control characters")]
+    VersionNameInvalid,
+    #[error("the document has a version of that name")]
+    VersionExists,
+    #[error("the document has no version of that name")]
+    VersionNotFound,
+    #[error("the document has as many versions as it may")]
+    TooManyVersions,
+    #[error("the document has never had that revision")]
+    RevisionUnknown,
 
     // Nobody is at fault, or the relay.
     #[error("{0}")]
@@ -166,9 +180,16 @@ impl Refusal {
             Self::TooManyClients { .. } => ErrorCode::TooManyClients,
             Self::RateLimited { .. } => ErrorCode::RateLimited,
             Self::PresenceTooLarge { .. } => ErrorCode::PresenceTooLarge,
-            Self::SyncConflict { .. } | Self::VectorConflict => ErrorCode::SyncConflict,
+            Self::SyncConflict { .. } | Self::VectorConflict | Self::RevisionConflict { .. } => {
+                ErrorCode::SyncConflict
+            }
             Self::SnapshotRequired => ErrorCode::SnapshotRequired,
             Self::SnapshotInvalid(_) => ErrorCode::SnapshotInvalid,
+            Self::VersionNameInvalid => ErrorCode::VersionNameInvalid,
+            Self::VersionExists => ErrorCode::VersionExists,
+            Self::VersionNotFound => ErrorCode::VersionNotFound,
+            Self::TooManyVersions => ErrorCode::TooManyVersions,
+            Self::RevisionUnknown => ErrorCode::RevisionUnknown,
             Self::ResumeTokenInvalid => ErrorCode::ResumeTokenInvalid,
             Self::DocumentBroken(_) => ErrorCode::InternalError,
             Self::TokenUndecided(_) | Self::Unavailable(_) => ErrorCode::ServiceUnavailable,
@@ -188,6 +209,7 @@ impl Refusal {
             | Self::RateLimited { .. }
             | Self::SyncConflict { .. }
             | Self::VectorConflict
+            | Self::RevisionConflict { .. }
             | Self::TokenUndecided(_)
             | Self::Unavailable(_) => true,
             Self::MalformedFrame(_)
@@ -215,6 +237,11 @@ impl Refusal {
             | Self::TooManyClients { .. }
             | Self::SnapshotRequired
             | Self::SnapshotInvalid(_)
+            | Self::VersionNameInvalid
+            | Self::VersionExists
+            | Self::VersionNotFound
+            | Self::TooManyVersions
+            | Self::RevisionUnknown
             | Self::ResumeTokenInvalid
             | Self::PresenceTooLarge { .. } => false,
         }
@@ -283,11 +310,80 @@ impl Refusal {
     }
 }
 
+/// The status of an HTTP answer that says it.
+pub fn http_status(code: ErrorCode) -> u16 {
+    match code {
+        ErrorCode::Ok => 200,
+        ErrorCode::MalformedFrame
+        | ErrorCode::HelloInvalid
+        | ErrorCode::DocumentIdInvalid
+        | ErrorCode::KindUnknown
+        | ErrorCode::VersionNameInvalid
+        | ErrorCode::BatchInvalid
+        | ErrorCode::ResumeTokenInvalid => 400,
+        ErrorCode::Unauthorized => 401,
+        ErrorCode::Forbidden | ErrorCode::TooManyClients => 403,
+        ErrorCode::DocumentNotFound | ErrorCode::VersionNotFound | ErrorCode::RevisionUnknown => {
+            404
+        }
+        ErrorCode::KindMismatch
+        | ErrorCode::VersionExists
+        | ErrorCode::TooManyVersions
+        | ErrorCode::Replaced
+        | ErrorCode::ClockGap
+        | ErrorCode::SyncConflict => 409,
+        ErrorCode::DocumentDeleted | ErrorCode::SnapshotRequired => 410,
+        ErrorCode::MessageTooLarge | ErrorCode::DocumentTooLarge | ErrorCode::PresenceTooLarge => {
+            413
+        }
+        ErrorCode::OperationInvalid
+        | ErrorCode::OperationOutOfBounds
+        | ErrorCode::SurrogateSplit
+        | ErrorCode::SnapshotInvalid => 422,
+        ErrorCode::TooManyConnections | ErrorCode::RateLimited => 429,
+        ErrorCode::TenantQuotaExceeded => 507,
+        ErrorCode::HandshakeTimeout
+        | ErrorCode::PongTimeout
+        | ErrorCode::TooManyDocuments
+        | ErrorCode::Backpressure
+        | ErrorCode::ServiceUnavailable => 503,
+        // The relay itself speaks the protocol for who asks over HTTP: these would be its own faults.
+        ErrorCode::HelloRequired
+        | ErrorCode::DocumentNotOpen
+        | ErrorCode::VersionMismatch
+        | ErrorCode::DialectMixed
+        | ErrorCode::InternalError => 500,
+    }
+}
+
 impl From<TokenError> for Refusal {
     fn from(error: TokenError) -> Self {
         match error.is_retryable() {
             true => Self::TokenUndecided(error),
             false => Self::Unauthorized(error),
+        }
+    }
+}
+
+impl From<HistoryError> for Refusal {
+    fn from(error: HistoryError) -> Self {
+        match error {
+            HistoryError::Unknown => Self::DocumentNotFound,
+            HistoryError::Deleted => Self::DocumentDeleted,
+            HistoryError::Failed(error) => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<VersionError> for Refusal {
+    fn from(error: VersionError) -> Self {
+        match error {
+            VersionError::Unknown => Self::DocumentNotFound,
+            VersionError::Deleted => Self::DocumentDeleted,
+            VersionError::RevisionUnknown => Self::RevisionUnknown,
+            VersionError::Exists => Self::VersionExists,
+            VersionError::TooMany => Self::TooManyVersions,
+            VersionError::NotFound => Self::VersionNotFound,
         }
     }
 }

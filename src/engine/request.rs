@@ -93,6 +93,10 @@ impl Request {
             json::Body::Request(Body::Open(open)) => open.request_id,
             json::Body::Request(Body::Delete(delete)) => delete.request_id,
             json::Body::Request(Body::List(list)) => list.request_id,
+            json::Body::Request(Body::History(history)) => history.request_id,
+            json::Body::Request(Body::SaveVersion(save)) => save.request_id,
+            json::Body::Request(Body::ListVersions(list)) => list.request_id,
+            json::Body::Request(Body::DeleteVersion(delete)) => delete.request_id,
             json::Body::Request(_) | json::Body::Operations(_) => 0,
         }
     }
@@ -122,6 +126,12 @@ impl Shard {
             json::Body::Request(Body::List(_)) => return Ok(self.settings.index),
             json::Body::Request(Body::Open(open)) => return by_name(&open.document),
             json::Body::Request(Body::Delete(delete)) => return by_name(&delete.document_id),
+            json::Body::Request(Body::History(history)) => return by_name(&history.document_id),
+            json::Body::Request(Body::SaveVersion(save)) => return by_name(&save.document_id),
+            json::Body::Request(Body::ListVersions(list)) => return by_name(&list.document_id),
+            json::Body::Request(Body::DeleteVersion(delete)) => {
+                return by_name(&delete.document_id);
+            }
             json::Body::Request(Body::SyncRequest(request)) if request.document == 0 => {
                 return by_name(&request.document_id);
             }
@@ -162,6 +172,10 @@ impl Shard {
             Body::Open(_)
             | Body::Delete(_)
             | Body::List(_)
+            | Body::History(_)
+            | Body::SaveVersion(_)
+            | Body::ListVersions(_)
+            | Body::DeleteVersion(_)
             | Body::Hello(_)
             | Body::Operations(_)
             | Body::Ping(_)
@@ -203,6 +217,7 @@ impl Shard {
             base_revision: batch.base_revision,
             operations,
             expected_server_vector: batch.expected_server_vector.clone(),
+            expected_revision: batch.expected_revision,
         };
         Ok((batch, readable))
     }
@@ -228,6 +243,10 @@ fn document_of(body: &Body) -> u64 {
         Body::Open(_)
         | Body::Delete(_)
         | Body::List(_)
+        | Body::History(_)
+        | Body::SaveVersion(_)
+        | Body::ListVersions(_)
+        | Body::DeleteVersion(_)
         | Body::Hello(_)
         | Body::Ping(_)
         | Body::Pong(_) => 0,

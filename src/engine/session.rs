@@ -46,7 +46,9 @@ pub struct Session {
     /// Open requests that wait for their document to be loaded.
     pub joining: usize,
     /// List requests that are not answered.
-    pub lists: usize,
+    pub lists: u32,
+    /// Questions about the past of documents that are not answered.
+    pub questions: u32,
     /// Which subscription is served first at the next flush, so that a busy one starves no other.
     pub served_first: usize,
     /// Whole frames that answer this client alone.
@@ -337,6 +339,7 @@ impl Session {
             subscriptions: Vec::new(),
             joining: 0,
             lists: 0,
+            questions: 0,
             served_first: 0,
             replies: Vec::new(),
             inflight_bytes: 0,

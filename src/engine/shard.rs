@@ -28,6 +28,7 @@ use super::directory::{Announcements, Listing};
 use super::document::Document;
 use super::edge::Edge;
 use super::flush::Flush;
+use super::history::Question;
 use super::key::{DocumentKey, SessionKey};
 use super::kind::StateError;
 use super::lane::Outbox;
@@ -84,6 +85,12 @@ pub struct Shard {
     pub(super) listings: BTreeMap<u64, Listing>,
     /// Lists that are asked for when one of those is answered, each with the document after which it goes on.
     pub(super) queued_listings: VecDeque<(Listing, Option<Arc<str>>)>,
+    /// Questions about the past of documents that the store has not answered, by ticket.
+    pub(super) questions: BTreeMap<u64, Question>,
+    /// Those that are asked when a read is answered.
+    pub(super) queued_questions: VecDeque<Question>,
+    /// Versions to be saved or deleted that the store has not answered, by ticket.
+    pub(super) changes: BTreeMap<u64, Question>,
     pub(super) announcements: Announcements,
     pub(super) sweep_alarm: Alarm,
     pub(super) rates: Rates,
@@ -133,6 +140,9 @@ impl Shard {
             readers: VecDeque::new(),
             listings: BTreeMap::new(),
             queued_listings: VecDeque::new(),
+            questions: BTreeMap::new(),
+            queued_questions: VecDeque::new(),
+            changes: BTreeMap::new(),
             announcements: Announcements::default(),
             sweep_alarm: Alarm::default(),
             users: Users::default(),
@@ -297,6 +307,11 @@ impl Shard {
             } => self.finish_restoring(DocumentKey::from_token(token), stored_bytes),
             StoreReply::Swept { swept, .. } => self.continue_sweep(swept, now),
             StoreReply::Listed { ticket, result } => self.receive_list(ticket, result),
+            StoreReply::History { ticket, result } => self.receive_history(ticket, result),
+            StoreReply::Versions { ticket, result } => self.receive_versions(ticket, result),
+            StoreReply::VersionChanged { ticket, result } => {
+                self.receive_version_change(ticket, result);
+            }
             StoreReply::Failed { .. } => self.is_failed = true,
         }
         self.resume_paused();

@@ -68,6 +68,7 @@ impl Shard {
             state: open.kind.state(),
             operation_bytes_total: open.operation_bytes_total,
             clients: open.dedupe.records(),
+            time_ms: open.head_time_ms,
         });
         open.snapshot.revision = open.head_revision;
         open.snapshot.operation_bytes_since = 0;

@@ -73,6 +73,9 @@ impl Open {
     /// [`Refusal::ResumeTokenInvalid`]; [`Refusal::SnapshotRequired`] where what the client asks for is gone;
     /// [`Refusal::Unavailable`] where there is no memory.
     pub(super) fn start(&mut self, wants: &Wants, terms: &Terms<'_>) -> Result<Start, Refusal> {
+        if wants.is_from_newest {
+            return Ok(self.up_to_date());
+        }
         let (have, filter) = self.understand(&wants.have, terms)?;
         if !wants.resume_token.is_empty() {
             let place = terms.sealer.open(&wants.resume_token)?;
@@ -82,11 +85,7 @@ impl Open {
         let must_begin = have.is_none() && self.origin_revision > 0;
         let have = have.unwrap_or(self.origin_revision);
         if have == self.durable_revision && !must_begin {
-            return Ok(Start {
-                stage: Stage::Live(self.ring.head()),
-                sync: SyncMode::UpToDate,
-                from_revision: have,
-            });
+            return Ok(self.up_to_date());
         }
         let is_kept = have >= self.horizon_revision && !must_begin;
         if wants.takes_snapshots
@@ -104,6 +103,14 @@ impl Open {
             return Err(Refusal::SnapshotRequired);
         }
         Ok(Start::delta(have + 1, filter))
+    }
+
+    fn up_to_date(&self) -> Start {
+        Start {
+            stage: Stage::Live(self.ring.head()),
+            sync: SyncMode::UpToDate,
+            from_revision: self.durable_revision,
+        }
     }
 
     /// The revision up to which a client has everything, and what it has beyond that. `None`: it has nothing.

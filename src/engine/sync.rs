@@ -137,6 +137,7 @@ impl Shard {
 
     /// Asks the store for the subscription's next page; if too many ask, it waits for its turn.
     pub(super) fn request_page(&mut self, key: SessionKey, document_key: DocumentKey) {
+        let is_full = self.is_reading_full();
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
@@ -153,7 +154,7 @@ impl Shard {
             return;
         };
         let until_revision = filter.as_ref().map(|filter| filter.until_revision);
-        if self.reads.len() >= self.settings.memory.catch_up_reads_max {
+        if is_full {
             *ticket = Some(Ticket::Queued);
             self.readers.push_back((key, document_key));
             return;
@@ -190,13 +191,20 @@ impl Shard {
             self.reply(key, refusal.close(document.handle));
             self.unsubscribe(key, document_key, now);
         }
+        // In turns: what one has read makes room for the other.
+        self.admit_questions();
         self.admit_readers();
+    }
+
+    /// Whether as many pages are being read as may be, for whoever catches up and whoever asks about the past.
+    pub(super) fn is_reading_full(&self) -> bool {
+        self.reads.len() + self.questions.len() >= self.settings.memory.catch_up_reads_max
     }
 
     /// Lets queued readers ask, as many as there is room for. One that cannot take a page at this moment asks again
     /// when it can.
-    fn admit_readers(&mut self) {
-        while self.reads.len() < self.settings.memory.catch_up_reads_max
+    pub(super) fn admit_readers(&mut self) {
+        while !self.is_reading_full()
             && let Some((key, document)) = self.readers.pop_front()
         {
             let Some(session) = self.sessions.get_mut(key) else {

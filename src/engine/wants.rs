@@ -19,6 +19,8 @@ pub struct Wants {
     pub takes_snapshots: bool,
     /// It wants to be asked in return for what it alone has.
     pub is_bidirectional: bool,
+    /// It wants nothing of what was before.
+    pub is_from_newest: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -66,6 +68,7 @@ impl Wants {
             is_subscribing: open.subscribe.unwrap_or(true),
             takes_snapshots: open.snapshots.unwrap_or(true),
             is_bidirectional: open.bidirectional,
+            is_from_newest: open.from_newest,
         }
     }
 
@@ -77,6 +80,7 @@ impl Wants {
             is_subscribing: request.subscribe.unwrap_or(true),
             takes_snapshots: request.snapshots.unwrap_or(true),
             is_bidirectional: request.bidirectional,
+            is_from_newest: false,
         }
     }
 
@@ -97,6 +101,7 @@ impl Wants {
             is_subscribing: true,
             takes_snapshots: true,
             is_bidirectional: false,
+            is_from_newest: false,
         }
     }
 }

@@ -145,6 +145,10 @@ fn read(
             | Event::Directory { .. }
             | Event::DirectoryUpdate { .. }
             | Event::Deleted { .. }
+            | Event::History { .. }
+            | Event::VersionSaved { .. }
+            | Event::Versions { .. }
+            | Event::VersionDeleted { .. }
             | Event::RequestRefused { .. } => {}
         }
     }

@@ -378,6 +378,10 @@ impl LoadClient {
             | Event::Directory { .. }
             | Event::DirectoryUpdate { .. }
             | Event::Deleted { .. }
+            | Event::History { .. }
+            | Event::VersionSaved { .. }
+            | Event::Versions { .. }
+            | Event::VersionDeleted { .. }
             | Event::RequestRefused { .. } => {}
         }
         for what in errors {

@@ -349,6 +349,10 @@ impl<'a> Stage<'a> {
                 | Event::Directory { .. }
                 | Event::DirectoryUpdate { .. }
                 | Event::Deleted { .. }
+                | Event::History { .. }
+                | Event::VersionSaved { .. }
+                | Event::Versions { .. }
+                | Event::VersionDeleted { .. }
                 | Event::RequestRefused { .. } => {}
             }
         }

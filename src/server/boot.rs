@@ -21,7 +21,7 @@ use super::mailbox::{Mailbox, mailbox};
 use super::mesh::Mesh;
 use super::metrics::{Gauge, Observed};
 use super::preflight::{allowed_cores, token_source};
-use super::{ServerError, signal, supervisor};
+use super::{ServerError, signal, supervisor, web};
 use crate::config::{AuthMode, Budget, Config, Durability, mebibytes_text};
 use crate::engine::Census;
 use crate::engine::shard::Settings;
@@ -31,6 +31,8 @@ use crate::store::{self, CommitterHandle, Reader, ReplySink, TenantUsage, commit
 const IO_MEMORY_BYTES: usize = 64 * 1024;
 /// Threads that read the store for cold documents and clients that catch up.
 const READERS: usize = 2;
+/// How long the answers may take that are still to be written when the shards have left.
+const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(1);
 /// A shard has one task: there is nobody to give way to.
 const PREEMPT_TIMER: Duration = Duration::from_secs(60);
 
@@ -66,6 +68,13 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     let (reports, incoming) = unbounded();
     signal::watch(reports.clone())?;
 
+    let (intake, desk) = web::open(
+        &config,
+        Arc::clone(&mailboxes),
+        Arc::clone(&lifecycle),
+        store.epoch,
+    );
+
     let mut shards = Vec::with_capacity(cores.len());
     for (index, (inbox, sockets)) in inboxes.into_iter().zip(doors.shards).enumerate() {
         let settings = Settings {
@@ -92,6 +101,7 @@ pub fn run(config: Config) -> Result<(), ServerError> {
             stall_after: config.shards.stall_after,
             keys_wanted: Arc::clone(&keys_wanted),
             questions: questions.clone(),
+            web: intake.clone(),
             lifecycle: Arc::clone(&lifecycle),
             reports: reports.clone(),
             gauge: Arc::clone(&gauges[index]),
@@ -104,6 +114,7 @@ pub fn run(config: Config) -> Result<(), ServerError> {
         store_path: config.store.path.clone(),
     };
     let served = supervisor::await_start(&incoming, shards.len(), &reports).and_then(|()| {
+        control.keep_doing(desk.serve());
         control.serve(doors.admin, Arc::clone(&lifecycle), observed, keeper)?;
         announce(&config, &cores, &doors.addresses);
         supervisor::supervise(&incoming, &lifecycle)
@@ -114,6 +125,7 @@ pub fn run(config: Config) -> Result<(), ServerError> {
                 let joined = shard.join();
                 joined.expect("a panic ends the process where it happens");
             }
+            intake.wait_until_idle(LAST_ANSWERS_TIMEOUT);
             store.committer.stop()?;
             tracing::info!("stopped");
             Ok(())

@@ -21,7 +21,7 @@ pub struct Crowd {
 #[derive(Debug)]
 pub struct ClientSocket {
     descriptor: OwnedFd,
-    _place: Option<Place>,
+    place: Option<Place>,
 }
 
 #[derive(Debug)]
@@ -87,10 +87,12 @@ fn neighbourhood(address: IpAddr) -> IpAddr {
 
 impl ClientSocket {
     pub fn new(descriptor: OwnedFd, place: Option<Place>) -> Self {
-        Self {
-            descriptor,
-            _place: place,
-        }
+        Self { descriptor, place }
+    }
+
+    /// The socket, and its place, which is to be kept for as long.
+    pub fn into_parts(self) -> (OwnedFd, Option<Place>) {
+        (self.descriptor, self.place)
     }
 }
 

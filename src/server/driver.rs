@@ -27,6 +27,7 @@ use super::mesh::{LANES, Mesh};
 use super::metrics::{Counters, Gauge};
 use super::poller::Poller;
 use super::streams::Streams;
+use super::web::Intake;
 use super::webhook::Question;
 use crate::config::Origins;
 use crate::engine::shard::{MeshMessage, Settings};
@@ -65,6 +66,8 @@ pub struct Driver {
     pub(super) keys_wanted: Arc<Notify>,
     /// Those for the operator's backend.
     pub(super) questions: UnboundedSender<Question>,
+    /// Requests for the control thread.
+    pub(super) web: Intake,
     pub(super) lifecycle: Arc<Lifecycle>,
     pub(super) phase: Phase,
     pub(super) reports: Sender<Report>,
@@ -97,6 +100,7 @@ pub struct Parts {
     pub stall_after: Duration,
     pub keys_wanted: Arc<Notify>,
     pub questions: UnboundedSender<Question>,
+    pub web: Intake,
     pub lifecycle: Arc<Lifecycle>,
     pub reports: Sender<Report>,
     pub gauge: Arc<Gauge>,
@@ -129,6 +133,7 @@ impl Driver {
             stall_after: parts.stall_after,
             keys_wanted: parts.keys_wanted,
             questions: parts.questions,
+            web: parts.web,
             lifecycle: parts.lifecycle,
             phase: Phase::Serving,
             reports: parts.reports,

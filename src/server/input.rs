@@ -8,9 +8,12 @@ use rustix::net::{RecvFlags, recv};
 use super::connections::{Key, Stage};
 use super::crowd::{ClientSocket, Place};
 use super::driver::Driver;
-use super::http::{self, Answer, Caller, Head, Opening, Rules, SessionName, Upgrade, read_head};
+use super::http::{
+    self, Answer, Caller, Exchange, Head, Opening, Rules, SessionName, Upgrade, read_head,
+};
 use super::lifecycle::Phase;
-use super::mailbox::Handoff;
+use super::mailbox::{Errand, Handoff};
+use super::web::Asked;
 use crate::auth::TokenError;
 use crate::codec::frame;
 use crate::config::REQUESTS_MAX;
@@ -247,6 +250,9 @@ impl Driver {
     /// Sees to a request where it belongs, here or on another shard.
     fn follow(&mut self, key: Key, mut head: Head, unread: &mut [u8], now: Instant) {
         let home = match &mut head {
+            Head::Exchange(exchange) => {
+                return self.ask_control(key, exchange, unread, now);
+            }
             Head::Upgrade(upgrade) => self.home_of(&mut upgrade.caller, now),
             Head::Stream(opening) => {
                 let caller = &mut opening.caller;
@@ -264,7 +270,8 @@ impl Driver {
         match home {
             Ok(home) if home == self.index => self.fulfil(key, &head, unread, now),
             Ok(home) if home < self.mailboxes.len() => {
-                self.hand_off(key, home, head, unread, now);
+                let errand = Errand::Request(Box::new(head));
+                self.hand_off(key, home, errand, unread, now);
             }
             Ok(_nowhere) => self.answer(key, &head.refused(http::no_session()), now),
             Err(error) => {
@@ -277,41 +284,106 @@ impl Driver {
     fn home_of(&mut self, caller: &mut Caller, now: Instant) -> Result<usize, TokenError> {
         // A backend is asked when the client says Hello.
         let token = caller.token.take_if(|_| !self.engine.asks_backend());
-        caller.grant = token.map_or(Ok(None), |token| self.engine.authenticate(&token, now))?;
+        if let Some(token) = token {
+            caller.grant = self.engine.authenticate(&token, now)?;
+        }
         Ok(caller.document.as_deref().map_or(self.index, |document| {
             self.engine.home_of(document, caller.grant.as_deref())
         }))
     }
 
-    fn hand_off(&mut self, key: Key, home: usize, head: Head, unread: &[u8], now: Instant) {
-        let Some(connection) = self.connections.get(key) else {
-            return;
-        };
-        self.poller.remove(&connection.socket);
-        let Some(socket) = self.connections.remove(key) else {
+    fn hand_off(&mut self, key: Key, home: usize, errand: Errand, unread: &[u8], now: Instant) {
+        let Some(socket) = self.release(key) else {
             return;
         };
         let handoff = Handoff {
             socket,
-            head: Box::new(head),
+            errand,
             unread: unread.to_vec(),
         };
         match self.mailboxes[home].hand_off(handoff) {
             Ok(()) => self.counters.handed_off += 1,
             Err(handoff) => {
                 let key = self.connections.insert_handshake(handoff.socket, now);
-                let answer = handoff.head.refused(Answer::too_many_connections());
-                self.answer(key, &answer, now);
+                match handoff.errand {
+                    Errand::Request(head) => {
+                        let answer = head.refused(Answer::too_many_connections());
+                        self.answer(key, &answer, now);
+                    }
+                    Errand::Call(_) | Errand::Answered { .. } => {
+                        let reason = "the document's shard is busy".to_owned();
+                        let refusal = Refusal::Unavailable(reason);
+                        self.say_last(key, &refusal.last_frames(), now);
+                    }
+                }
                 self.watch(key, now);
             }
         }
     }
 
-    /// A connection comes from another shard, after its head.
+    /// Lets a socket go to another thread.
+    fn release(&mut self, key: Key) -> Option<ClientSocket> {
+        let connection = self.connections.get(key)?;
+        self.poller.remove(&connection.socket);
+        self.connections.remove(key)
+    }
+
+    /// Gives a request to the control thread, which gives the connection back when it has answered.
+    fn ask_control(&mut self, key: Key, exchange: &Exchange, unread: &[u8], now: Instant) {
+        let refused = match self.phase {
+            Phase::Serving => match self.web.enter() {
+                Some(pass) => {
+                    let Some(socket) = self.release(key) else {
+                        return;
+                    };
+                    self.counters.requests += 1;
+                    self.web.ask(Asked {
+                        socket,
+                        exchange: exchange.clone(),
+                        unread: unread.to_vec(),
+                        shard: self.index,
+                        pass,
+                    });
+                    return;
+                }
+                None => Answer::busy(),
+            },
+            Phase::Draining | Phase::Closing | Phase::Leaving => Answer::stopping(),
+        };
+        self.answer(key, &exchange.refused(refused), now);
+    }
+
+    /// A connection comes from another thread.
     pub(super) fn take_over(&mut self, mut handoff: Handoff, now: Instant) {
         let key = self.connections.insert_handshake(handoff.socket, now);
         self.watch(key, now);
-        self.fulfil(key, &handoff.head, &mut handoff.unread, now);
+        match handoff.errand {
+            Errand::Request(head) => self.fulfil(key, &head, &mut handoff.unread, now),
+            Errand::Call(caller) => self.take_call(key, *caller, now),
+            Errand::Answered { keeps } => self.await_next(key, keeps, now),
+        }
+    }
+
+    /// The control thread speaks the protocol there, as a client does over TCP.
+    fn take_call(&mut self, key: Key, mut caller: Caller, now: Instant) {
+        let home = match self.home_of(&mut caller, now) {
+            Ok(home) => home,
+            Err(error) => {
+                let refusal = Refusal::from(error);
+                return self.say_last(key, &refusal.last_frames(), now);
+            }
+        };
+        if home != self.index {
+            let errand = Errand::Call(Box::new(caller));
+            return self.hand_off(key, home, errand, &[], now);
+        }
+        let Some(id) = self.engine.connect(arrival(Transport::Tcp, &caller), now) else {
+            let reason = "the relay has as many connections as it may, or is stopping".to_owned();
+            let refusal = Refusal::Unavailable(reason);
+            return self.say_last(key, &refusal.last_frames(), now);
+        };
+        self.connections.open(key, id);
+        self.connections.queue(key);
     }
 
     /// Does what was asked for, on the shard where it belongs.
@@ -326,7 +398,9 @@ impl Driver {
             Head::Upgrade(upgrade) => self.open_websocket(key, upgrade, unread, now),
             Head::Stream(opening) => self.open_stream(key, opening, now),
             Head::Post(post) => self.begin_post(key, post, unread, now),
-            Head::Answered(_) => unreachable!("that was done with its head"),
+            Head::Exchange(_) | Head::Answered(_) => {
+                unreachable!("that was done with its head")
+            }
         }
     }
 

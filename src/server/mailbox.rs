@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::crowd::ClientSocket;
 use super::doorbell::Doorbell;
-use super::http::Head;
+use super::http::{Caller, Head};
 use crate::auth::{Grant, TokenError};
 use crate::engine::shard::{Authority, ConnectionId};
 use crate::store::StoreReply;
@@ -22,14 +22,24 @@ use crate::store::StoreReply;
 /// Sockets that wait to be taken over by one shard.
 const HANDOFFS_MAX: usize = 1024;
 
-/// A connection on its way to the shard of the document or of the event stream that its URL names. Its request has not
-/// been answered.
+/// A connection on its way to the shard where it belongs.
 #[derive(Debug)]
 pub struct Handoff {
     pub socket: ClientSocket,
-    pub head: Box<Head>,
+    pub errand: Errand,
     /// What came after the head.
     pub unread: Vec<u8>,
+}
+
+/// What a connection is to the shard that gets it.
+#[derive(Debug)]
+pub enum Errand {
+    /// It goes to the shard of the document or of the event stream that its URL names. Its request has not been answered.
+    Request(Box<Head>),
+    /// The control thread speaks the protocol on its other end, for somebody who asks over HTTP.
+    Call(Box<Caller>),
+    /// The control thread has answered its request. Another may follow where it `keeps`.
+    Answered { keeps: bool },
 }
 
 /// What the store answers at once.

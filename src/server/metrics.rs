@@ -23,6 +23,8 @@ pub struct Counters {
     pub streams: u64,
     /// What was posted to them and handled.
     pub posts: u64,
+    /// Requests given to the control thread.
+    pub requests: u64,
     /// Connections given to the shard of their document.
     pub handed_off: u64,
     pub bytes_in: u64,
@@ -116,6 +118,7 @@ impl Reading {
             upgraded,
             streams,
             posts,
+            requests,
             handed_off,
             bytes_in,
             bytes_out,
@@ -168,6 +171,11 @@ impl Reading {
             counter("upgraded", "WebSockets opened.", upgraded),
             counter("streams", "Event streams opened.", streams),
             counter("posts", "Posts to event streams.", posts),
+            counter(
+                "requests",
+                "HTTP requests given to the control thread.",
+                requests,
+            ),
             counter("handed_off", "Connections moved to their core.", handed_off),
             counter("received_bytes", "Bytes read.", bytes_in),
             counter("sent_bytes", "Bytes written.", bytes_out),

@@ -6,6 +6,7 @@ use rustix::net::{SendFlags, Shutdown, send, shutdown};
 use super::connections::{Key, Stage};
 use super::driver::Driver;
 use super::http::{self, Answer};
+use super::lifecycle::Phase;
 use crate::engine::Instant;
 use crate::engine::shard::ConnectionId;
 
@@ -132,9 +133,16 @@ impl Driver {
 
     /// Answers a request, after which another may come if the client `keeps` the connection.
     pub(super) fn conclude(&mut self, key: Key, answer: &Answer, keeps: bool, now: Instant) {
-        if !self.send_all(key, answer.response(!keeps).as_bytes()) {
+        if self.send_all(key, answer.response(!keeps).as_bytes()) {
+            self.await_next(key, keeps, now);
+        } else {
             self.lose(key, now);
-        } else if keeps {
+        }
+    }
+
+    /// A request is answered: another may come if the client `keeps` the connection.
+    pub(super) fn await_next(&mut self, key: Key, keeps: bool, now: Instant) {
+        if keeps && self.phase == Phase::Serving {
             let deadline = now + self.limits.keep_alive_timeout;
             self.connections.wait(key, Stage::Kept, deadline);
             self.connections.queue(key);

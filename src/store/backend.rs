@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{DocumentList, Loaded, Page, ReadError, StoreError};
+use super::{
+    DocumentList, History, HistoryError, HistoryRange, Loaded, Page, ReadError, StoreError,
+    StoredVersion, VersionError,
+};
 
 /// The most documents that one sweep lets go.
 pub const SWEEP_DOCUMENTS_MAX: usize = 64;
@@ -30,6 +33,14 @@ pub enum Write {
         snapshot: Bytes,
         compact_to_revision: Option<u64>,
     },
+    /// As `StoreRequest::SaveVersion`.
+    SaveVersion {
+        document: Arc<str>,
+        version: StoredVersion,
+        versions_max: usize,
+    },
+    /// As `StoreRequest::DeleteVersion`.
+    DeleteVersion { document: Arc<str>, name: Arc<str> },
     /// As `StoreRequest::Delete`.
     Delete { document: Arc<str>, at_ms: u64 },
     /// As `StoreRequest::Restore`.
@@ -47,6 +58,8 @@ pub struct Committed {
     /// commits.
     pub snapshots: Vec<u64>,
     pub sweeps: Vec<Swept>,
+    /// For each version that was to be saved or deleted, the revision that it names.
+    pub versions: Vec<Result<u64, VersionError>>,
 }
 
 /// What a sweep did.
@@ -71,6 +84,12 @@ pub trait Reader: Send {
         to_revision: u64,
         bytes_max: usize,
     ) -> Result<Page, ReadError>;
+
+    /// As `StoreRequest::History`.
+    fn history(&self, document: &str, range: &HistoryRange) -> Result<History, HistoryError>;
+
+    /// As `StoreRequest::ListVersions`.
+    fn versions(&self, document: &str) -> Result<Vec<StoredVersion>, HistoryError>;
 
     /// As `StoreRequest::List`.
     fn list(

@@ -175,27 +175,33 @@ impl Directory {
         self.path.join("database")
     }
 
-    /// Reads the format, or writes it into a directory that has no database.
+    /// Reads the format, or writes it into a directory that has no database or that of the format before.
     fn check_format(&self) -> Result<(), StoreError> {
         let path = self.path.join("format");
         match fs::read_to_string(&path) {
             Ok(text) if text.trim() == layout::FORMAT.to_string() => Ok(()),
+            Ok(text) if text.trim() == layout::FORMAT_BEFORE.to_string() => self.put_format(),
             Ok(text) => Err(self.unknown_format(text.trim())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if self.database().exists() {
                     return Err(self.unknown_format("unknown"));
                 }
-                let write = || {
-                    let fresh = self.path.join("format.new");
-                    fs::write(&fresh, format!("{}\n", layout::FORMAT))?;
-                    File::open(&fresh)?.sync_all()?;
-                    fs::rename(&fresh, &path)?;
-                    File::open(&self.path)?.sync_all()
-                };
-                write().map_err(|error| self.unusable(error))
+                self.put_format()
             }
             Err(error) => Err(self.unusable(error)),
         }
+    }
+
+    /// From here on an older relay does not open the directory.
+    fn put_format(&self) -> Result<(), StoreError> {
+        let write = || {
+            let fresh = self.path.join("format.new");
+            fs::write(&fresh, format!("{}\n", layout::FORMAT))?;
+            File::open(&fresh)?.sync_all()?;
+            fs::rename(&fresh, self.path.join("format"))?;
+            File::open(&self.path)?.sync_all()
+        };
+        write().map_err(|error| self.unusable(error))
     }
 
     /// Looks the journals over and cuts off what was never durable.

@@ -19,14 +19,18 @@ use fjall::{OwnedWriteBatch, PersistMode};
 
 use super::backend::{Backend, Committed, Reader, SWEEP_DOCUMENTS_MAX, Swept, Write};
 use super::directory::Lock;
-use super::documents::Documents;
+use super::documents::{Documents, Entry};
 use super::layout::{self, CommitRow, DocumentRow, InstanceRow, Life, RemovalRow};
 use super::mark::MarkWriter;
 use super::operations::OpenRows;
 use super::reader::FjallReader;
 use super::removals::Removals;
 use super::snapshots::{Incoming, Snapshots};
-use super::{DocumentList, Loaded, Page, ReadError, StoreError};
+use super::versions::Versions;
+use super::{
+    DocumentList, History, HistoryError, HistoryRange, Loaded, Page, ReadError, StoreError,
+    StoredVersion, VersionError,
+};
 
 /// While so many documents are being removed, a sweep finds no others.
 const REMOVALS_MAX: usize = 1024;
@@ -36,6 +40,7 @@ pub struct FjallStore {
     documents: Documents,
     snapshots: Snapshots,
     removals: Removals,
+    versions: Versions,
     /// The newest commit that is written.
     commit: CommitRow,
     /// The newest commit that stands in a journal, for the chain.
@@ -65,6 +70,7 @@ impl FjallStore {
             documents: Documents::default(),
             snapshots: Snapshots::default(),
             removals: parts.removals,
+            versions: Versions::default(),
             synced_commit: parts.commit.number,
             commit: parts.commit,
             journal_commit: parts.journal_commit,
@@ -206,6 +212,43 @@ impl FjallStore {
         }
     }
 
+    fn save_version(
+        &mut self,
+        document: &Arc<str>,
+        mut version: StoredVersion,
+        versions_max: usize,
+    ) -> Result<Result<u64, VersionError>, StoreError> {
+        let entry = match live(self.documents.get(document, &self.reader)?) {
+            Ok(entry) => entry,
+            Err(error) => return Ok(Err(error)),
+        };
+        let newest = entry.next_revision - 1;
+        if version.revision == 0 {
+            version.revision = newest;
+        }
+        let revision = version.revision;
+        if !(entry.row.first_revision..=newest).contains(&revision) {
+            return Ok(Err(VersionError::RevisionUnknown));
+        }
+        let number = entry.row.number;
+        let saved = (self.versions).save(number, version, versions_max, &self.reader.rows);
+        Ok(saved.map_err(StoreError::failed)?.map(|()| revision))
+    }
+
+    fn delete_version(
+        &mut self,
+        document: &Arc<str>,
+        name: &Arc<str>,
+    ) -> Result<Result<u64, VersionError>, StoreError> {
+        match live(self.documents.get(document, &self.reader)?) {
+            Ok(entry) => {
+                let deleted = (self.versions).delete(entry.row.number, name, &self.reader.rows);
+                deleted.map_err(StoreError::failed)
+            }
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
     /// Lets documents go whose deletion is written and not undone by this commit.
     fn sweep(&mut self, deleted_before_ms: u64) -> Result<Swept, StoreError> {
         let mut swept = Swept::default();
@@ -276,6 +319,18 @@ impl Backend for FjallStore {
                     snapshot,
                     compact_to_revision,
                 } => self.take_snapshot(document, *revision, snapshot, *compact_to_revision)?,
+                Write::SaveVersion {
+                    document,
+                    version,
+                    versions_max,
+                } => {
+                    let saved = self.save_version(document, version.clone(), *versions_max)?;
+                    committed.versions.push(saved);
+                }
+                Write::DeleteVersion { document, name } => {
+                    let deleted = self.delete_version(document, name)?;
+                    committed.versions.push(deleted);
+                }
                 Write::Delete { document, at_ms } => {
                     let deleted = Life::Deleted { at_ms: *at_ms };
                     let is_live = |life| life == Life::Live;
@@ -299,6 +354,7 @@ impl Backend for FjallStore {
         open_rows.write(&self.reader.rows, &mut batch);
         self.documents.write(&self.reader.rows, &mut batch);
         self.removals.write(&self.reader.rows, &mut batch);
+        self.versions.write(&self.reader.rows, &mut batch);
         self.write(batch)?;
         Ok(committed)
     }
@@ -346,6 +402,14 @@ impl Reader for FjallStore {
             .read(document, from_revision, to_revision, bytes_max)
     }
 
+    fn history(&self, document: &str, range: &HistoryRange) -> Result<History, HistoryError> {
+        self.reader.history(document, range)
+    }
+
+    fn versions(&self, document: &str) -> Result<Vec<StoredVersion>, HistoryError> {
+        self.reader.versions(document)
+    }
+
     fn list(
         &self,
         tenant: &str,
@@ -356,6 +420,16 @@ impl Reader for FjallStore {
     ) -> Result<DocumentList, ReadError> {
         self.reader
             .list(tenant, prefix, after, documents_max, bytes_max)
+    }
+}
+
+/// A document that can have versions.
+fn live(entry: Option<&mut Entry>) -> Result<&mut Entry, VersionError> {
+    let entry = entry.ok_or(VersionError::Unknown)?;
+    match entry.row.life {
+        Life::Live => Ok(entry),
+        Life::Deleted { .. } => Err(VersionError::Deleted),
+        Life::Gone => Err(VersionError::Unknown),
     }
 }
 

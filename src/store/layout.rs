@@ -9,6 +9,7 @@
 //! | `3` number, generation, piece | a snapshot |
 //! | `4` time of deletion, number | the name of a deleted document |
 //! | `5` number | [`RemovalRow`]: what is to be removed of what belongs to that number |
+//! | `6` number, name | a version: see `versions` |
 //!
 //! A document has a number, and each of its lives another one: what is left of an earlier life is never in the way.
 //!
@@ -24,8 +25,10 @@ use bytes::{Buf, BufMut};
 use crate::auth;
 use crate::config::Durability;
 
-/// The format of all that is described here. A directory with another one is not opened.
-pub const FORMAT: u64 = 2;
+/// The format of all that is described here. A directory with a later one is not opened.
+pub const FORMAT: u64 = 3;
+/// The one before: it had no versions, and records without times. What it has written is read as it is.
+pub const FORMAT_BEFORE: u64 = 2;
 
 pub const PIECE_BYTES_MAX: usize = 2048;
 
@@ -37,6 +40,7 @@ const OPERATIONS: u8 = 2;
 const SNAPSHOT: u8 = 3;
 const DELETED: u8 = 4;
 const REMOVAL: u8 = 5;
+const VERSION: u8 = 6;
 
 /// A stored value is not what it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -368,6 +372,28 @@ pub fn split_removal_key(key: &[u8]) -> Result<u64, LayoutError> {
 /// The keys of all that is to be removed.
 pub fn all_removals() -> Range<[u8; 1]> {
     [REMOVAL]..[REMOVAL + 1]
+}
+
+pub fn version_key(document: u64, name: &str) -> Vec<u8> {
+    let mut key = Vec::with_capacity(9 + name.len());
+    key.push(VERSION);
+    key.extend_from_slice(&document.to_be_bytes());
+    key.extend_from_slice(name.as_bytes());
+    key
+}
+
+/// (document, name) of a key that [`version_key`] made.
+pub fn split_version_key(key: &[u8]) -> Result<(u64, Arc<str>), LayoutError> {
+    let error = LayoutError { row: "version key" };
+    let (mut head, name) = key.split_at_checked(9).ok_or(error)?;
+    head.advance(1);
+    let name = std::str::from_utf8(name).map_err(|_| error)?;
+    Ok((head.get_u64(), name.into()))
+}
+
+/// The keys of all versions of a document.
+pub fn versions_of(document: u64) -> Range<Vec<u8>> {
+    version_key(document, "")..version_key(document + 1, "")
 }
 
 fn piece_key(kind: u8, document: u64, position: u64, piece: u32) -> [u8; 21] {

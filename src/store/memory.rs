@@ -12,9 +12,10 @@ use super::backend::{Backend, Committed, Reader, SWEEP_DOCUMENTS_MAX, Swept, Wri
 use super::layout::{self, Life};
 use super::serve::serve;
 use super::{
-    DocumentList, ListedDocument, Loaded, LoadedDocument, Page, ReadError, StoreError, StoreReply,
-    StoreRequest,
+    DocumentList, History, HistoryError, HistoryRange, ListedDocument, Loaded, LoadedDocument,
+    Page, ReadError, StoreError, StoreReply, StoreRequest, StoredVersion, VersionError,
 };
+use crate::codec::record;
 use crate::config::Durability;
 
 /// What is written, what of it is durable, and the commits in between.
@@ -67,6 +68,15 @@ impl MemoryStore {
         match self.durability {
             Durability::Always => {}
             Durability::Interval | Durability::Never => self.epoch += 1,
+        }
+    }
+
+    fn live(&self, name: &str) -> Result<&Document, HistoryError> {
+        let document = self.written.get(name).ok_or(HistoryError::Unknown)?;
+        match document.life {
+            Life::Live => Ok(document),
+            Life::Deleted { .. } => Err(HistoryError::Deleted),
+            Life::Gone => Err(HistoryError::Unknown),
         }
     }
 
@@ -164,6 +174,57 @@ impl Reader for MemoryStore {
         Ok(Page::Records(records))
     }
 
+    fn history(&self, name: &str, range: &HistoryRange) -> Result<History, HistoryError> {
+        let document = self.live(name)?;
+        let newest = (document.next_revision - 1).min(range.until_revision);
+        let oldest = document.history_from_revision;
+        let time_ms_at = |revision| {
+            let (_, record) = document
+                .records
+                .range(..=revision)
+                .next_back()
+                .expect("kept");
+            record::operations_time_ms(record).map_err(|error| ReadError {
+                reason: error.to_string(),
+            })
+        };
+        let mut records = Vec::new();
+        if let Some(begin) = range.begin(oldest, newest, time_ms_at)? {
+            let mut in_order: Vec<Bytes> = match range.newest_first {
+                true => {
+                    let records = document.records.range(..=begin).rev();
+                    records.map(|(_, record)| record.clone()).collect()
+                }
+                false => {
+                    let records = document.records_from(begin);
+                    let records = records.take_while(|(first, _)| *first <= newest);
+                    records.map(|(_, record)| record).collect()
+                }
+            };
+            let mut bytes = 0;
+            in_order.truncate(range.records_max);
+            let kept = in_order.iter().take_while(|record| {
+                let has_room = bytes < range.bytes_max;
+                bytes += record.len();
+                has_room
+            });
+            let kept = kept.count();
+            in_order.truncate(kept);
+            records = in_order;
+        }
+        Ok(History {
+            kind: Arc::clone(&document.kind),
+            first_revision: document.first_revision,
+            history_from_revision: oldest,
+            newest_revision: newest,
+            records,
+        })
+    }
+
+    fn versions(&self, name: &str) -> Result<Vec<StoredVersion>, HistoryError> {
+        Ok(self.live(name)?.versions.values().cloned().collect())
+    }
+
     fn list(
         &self,
         tenant: &str,
@@ -211,6 +272,8 @@ struct Document {
     snapshot: Option<(u64, Bytes)>,
     /// By first revision.
     records: BTreeMap<u64, Bytes>,
+    /// By name.
+    versions: BTreeMap<Arc<str>, StoredVersion>,
 }
 
 impl Document {
@@ -224,6 +287,7 @@ impl Document {
             next_revision: first_revision,
             snapshot: None,
             records: BTreeMap::new(),
+            versions: BTreeMap::new(),
         }
     }
 
@@ -243,6 +307,29 @@ impl Document {
         let snapshot_bytes = self.snapshot.as_ref().map_or(0, |(_, bytes)| bytes.len());
         let record_bytes: usize = self.records.values().map(Bytes::len).sum();
         (record_bytes + snapshot_bytes) as u64
+    }
+
+    fn save_version(
+        &mut self,
+        mut version: StoredVersion,
+        versions_max: usize,
+    ) -> Result<u64, VersionError> {
+        let newest = self.next_revision - 1;
+        if version.revision == 0 {
+            version.revision = newest;
+        }
+        let revision = version.revision;
+        if !(self.first_revision..=newest).contains(&revision) {
+            return Err(VersionError::RevisionUnknown);
+        }
+        if self.versions.contains_key(&version.name) {
+            return Err(VersionError::Exists);
+        }
+        if self.versions.len() >= versions_max {
+            return Err(VersionError::TooMany);
+        }
+        self.versions.insert(Arc::clone(&version.name), version);
+        Ok(revision)
     }
 
     /// Removes the records that end before `revision`.
@@ -265,6 +352,15 @@ impl Documents {
 
     fn get_mut(&mut self, name: &str) -> Option<&mut Document> {
         self.documents.get_mut(&layout::document_key(name))
+    }
+
+    fn live_mut(&mut self, name: &str) -> Result<&mut Document, VersionError> {
+        let document = self.get_mut(name).ok_or(VersionError::Unknown)?;
+        match document.life {
+            Life::Live => Ok(document),
+            Life::Deleted { .. } => Err(VersionError::Deleted),
+            Life::Gone => Err(VersionError::Unknown),
+        }
     }
 
     fn apply(&mut self, write: &Write, committed: &mut Committed) -> Result<(), StoreError> {
@@ -312,6 +408,25 @@ impl Documents {
                     document.compact(*compact_to + 1);
                 }
                 committed.snapshots.push(document.stored_bytes());
+            }
+            Write::SaveVersion {
+                document: name,
+                version,
+                versions_max,
+            } => {
+                let saved = (self.live_mut(name))
+                    .and_then(|document| document.save_version(version.clone(), *versions_max));
+                committed.versions.push(saved);
+            }
+            Write::DeleteVersion {
+                document: name,
+                name: version,
+            } => {
+                let deleted = self.live_mut(name).and_then(|document| {
+                    let deleted = document.versions.remove(version);
+                    Ok(deleted.ok_or(VersionError::NotFound)?.revision)
+                });
+                committed.versions.push(deleted);
             }
             Write::Delete {
                 document: name,

@@ -19,6 +19,7 @@ mod disk;
 mod documents;
 mod error;
 mod fjall;
+mod history;
 mod journal;
 mod layout;
 mod mark;
@@ -28,6 +29,7 @@ mod reader;
 mod removals;
 mod serve;
 mod snapshots;
+mod versions;
 
 use std::sync::Arc;
 
@@ -40,9 +42,11 @@ pub use directory::open;
 pub use disk::Disk;
 pub use error::StoreError;
 pub use fjall::FjallStore;
+pub use history::{History, HistoryError, HistoryRange, HistoryStart};
 pub use memory::MemoryStore;
 pub use reader::FjallReader;
 pub use serve::serve;
+pub use versions::{StoredVersion, VersionError};
 
 /// A store that is ready, and what it knows about itself.
 pub struct OpenStore {
@@ -102,6 +106,44 @@ pub enum StoreRequest {
         from_revision: u64,
         to_revision: u64,
         bytes_max: usize,
+    },
+    /// A part of a live document's history, in either direction. It may see appends that are not confirmed yet. Answered
+    /// by [`StoreReply::History`].
+    History {
+        /// The document's global id.
+        document: Arc<str>,
+        /// Chosen by the asker, given back in the reply.
+        ticket: u64,
+        range: HistoryRange,
+    },
+    /// Save a version of a live document. Answered by [`StoreReply::VersionChanged`] when it is as safe as the durability
+    /// mode says.
+    SaveVersion {
+        /// The document's global id.
+        document: Arc<str>,
+        /// Chosen by the asker, given back in the reply.
+        ticket: u64,
+        /// Revision 0: the newest that is written when it is saved.
+        version: StoredVersion,
+        /// How many the document may have with it.
+        versions_max: usize,
+    },
+    /// Delete a version of a live document. Answered by [`StoreReply::VersionChanged`] when it is as safe as the
+    /// durability mode says.
+    DeleteVersion {
+        /// The document's global id.
+        document: Arc<str>,
+        /// Chosen by the asker, given back in the reply.
+        ticket: u64,
+        name: Arc<str>,
+    },
+    /// All versions of a live document, in the order of their names. It sees every write that the same asker made before
+    /// it, and maybe others' that are not confirmed yet. Answered by [`StoreReply::Versions`].
+    ListVersions {
+        /// The document's global id.
+        document: Arc<str>,
+        /// Chosen by the asker, given back in the reply.
+        ticket: u64,
     },
     /// Replace a live document's snapshot, and then remove what it makes unneeded. Answered by
     /// [`StoreReply::SnapshotStored`].
@@ -166,6 +208,19 @@ pub enum StoreReply {
         token: u64,
         ticket: u64,
         result: Result<Page, ReadError>,
+    },
+    History {
+        ticket: u64,
+        result: Result<History, HistoryError>,
+    },
+    /// A version is saved or deleted: the revision that it names.
+    VersionChanged {
+        ticket: u64,
+        result: Result<u64, VersionError>,
+    },
+    Versions {
+        ticket: u64,
+        result: Result<Vec<StoredVersion>, HistoryError>,
     },
     /// The snapshot is in place, and what it makes unneeded counts no more.
     SnapshotStored {

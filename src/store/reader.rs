@@ -13,7 +13,10 @@ use super::layout::{
     self, DocumentRow, LayoutError, Life, SnapshotPlace, operations_key, snapshot_key,
 };
 use super::operations::{Frame, ROW_BYTES_MAX, RowHead, RowPlace, frames};
-use super::{DocumentList, ListedDocument, Loaded, LoadedDocument, Page, ReadError, TenantUsage};
+use super::{
+    DocumentList, History, HistoryError, HistoryRange, ListedDocument, Loaded, LoadedDocument,
+    Page, ReadError, StoredVersion, TenantUsage,
+};
 
 /// The most rows that one part of a list looks at, with those of documents that are not live.
 const LISTED_ROWS_MAX: usize = 10_000;
@@ -187,6 +190,14 @@ impl Reader for FjallReader {
         Ok(Page::Records(records))
     }
 
+    fn history(&self, name: &str, range: &HistoryRange) -> Result<History, HistoryError> {
+        self.read_history(name, range)
+    }
+
+    fn versions(&self, name: &str) -> Result<Vec<StoredVersion>, HistoryError> {
+        self.read_versions(name)
+    }
+
     fn list(
         &self,
         tenant: &str,
@@ -242,7 +253,7 @@ impl FjallReader {
     }
 
     /// Shows the records that have revisions in `revisions`, in order, as long as `show` says to go on.
-    fn visit(
+    pub(super) fn visit(
         &self,
         view: &Snapshot,
         document: &DocumentRow,

@@ -93,6 +93,7 @@ impl Removals {
             let removed_below = self.removed_below.get(&number).copied().unwrap_or(0);
             if removal.remove_operations(number, rows, batch, &mut budget)?
                 && removal.remove_snapshots(number, removed_below, rows, batch, &mut budget)?
+                && removal.remove_versions(number, rows, batch, &mut budget)?
             {
                 let removed = first.remove();
                 self.touched.insert(number);
@@ -172,6 +173,27 @@ impl Removal {
                 return Ok(false);
             }
             batch.remove(rows, key);
+            *budget -= 1;
+        }
+        Ok(true)
+    }
+
+    /// Versions go with their document.
+    fn remove_versions(
+        &self,
+        number: u64,
+        rows: &Keyspace,
+        batch: &mut OwnedWriteBatch,
+        budget: &mut usize,
+    ) -> Result<bool, ReadError> {
+        if self.row != RemovalRow::EVERYTHING {
+            return Ok(true);
+        }
+        for row in rows.range(layout::versions_of(number)) {
+            if *budget == 0 {
+                return Ok(false);
+            }
+            batch.remove(rows, row.key()?);
             *budget -= 1;
         }
         Ok(true)

@@ -81,8 +81,35 @@ pub fn serve(
             ticket,
             swept: store.commit(&[Write::Sweep { deleted_before_ms }])?.sweeps[0],
         },
+        StoreRequest::SaveVersion {
+            document,
+            ticket,
+            version,
+            versions_max,
+        } => StoreReply::VersionChanged {
+            ticket,
+            result: store
+                .commit(&[Write::SaveVersion {
+                    document,
+                    version,
+                    versions_max,
+                }])?
+                .versions[0],
+        },
+        StoreRequest::DeleteVersion {
+            document,
+            ticket,
+            name,
+        } => StoreReply::VersionChanged {
+            ticket,
+            result: store
+                .commit(&[Write::DeleteVersion { document, name }])?
+                .versions[0],
+        },
         read @ (StoreRequest::Load { .. }
         | StoreRequest::Read { .. }
+        | StoreRequest::History { .. }
+        | StoreRequest::ListVersions { .. }
         | StoreRequest::List { .. }) => serve_read(store, read),
     })
 }
@@ -109,6 +136,18 @@ pub fn serve_read(reader: &(impl Reader + ?Sized), request: StoreRequest) -> Sto
             ticket,
             result: reader.read(&document.name, from_revision, to_revision, bytes_max),
         },
+        StoreRequest::History {
+            document,
+            ticket,
+            range,
+        } => StoreReply::History {
+            ticket,
+            result: reader.history(&document, &range),
+        },
+        StoreRequest::ListVersions { document, ticket } => StoreReply::Versions {
+            ticket,
+            result: reader.versions(&document),
+        },
         StoreRequest::List {
             ticket,
             tenant,
@@ -124,6 +163,8 @@ pub fn serve_read(reader: &(impl Reader + ?Sized), request: StoreRequest) -> Sto
         | StoreRequest::PutSnapshot { .. }
         | StoreRequest::Delete { .. }
         | StoreRequest::Restore { .. }
-        | StoreRequest::Sweep { .. } => unreachable!("a write is no read"),
+        | StoreRequest::Sweep { .. }
+        | StoreRequest::SaveVersion { .. }
+        | StoreRequest::DeleteVersion { .. } => unreachable!("a write is no read"),
     }
 }

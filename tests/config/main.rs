@@ -249,6 +249,7 @@ fn the_budget_is_the_sum_of_the_limits() {
         "auth.revocations_max=1024",
         "connection.handshake_bytes_max=2 KiB",
         "connection.posted_bytes_max=3 MiB",
+        "http.bytes_max=260 MiB",
         "memory.input_bytes_max=4 MiB",
         "memory.output_bytes_max=8 MiB",
         "memory.document_bytes_max=100 MiB",
@@ -265,7 +266,7 @@ fn the_budget_is_the_sum_of_the_limits() {
     let per_shard = (4 + 2) * mib + (3 + 4 + 8 + 100 + 16) * mib + 10 * 100 * 1024;
     for shards in [1, 3] {
         let budget = Budget::new(&config, shards);
-        assert_eq!(budget.bytes(), shards as u64 * per_shard + 100 * mib);
+        assert_eq!(budget.bytes(), shards as u64 * per_shard + 360 * mib);
         let text = budget.to_string();
         for share in &budget.shares {
             assert!(

@@ -24,7 +24,7 @@ fn a_refused_file_says_where_what_and_what_instead() {
         ),
         (
             "[plumbing]\n",
-            "corelay.toml line 1: there is no table [plumbing]; the tables are listen, shards, store, connection, \
+            "corelay.toml line 1: there is no table [plumbing]; the tables are listen, shards, store, connection, http, \
              rate, auth, quota, document, fanout, presence, memory, log",
         ),
         (
@@ -157,7 +157,7 @@ fn a_refused_argument_is_named() {
         (
             "shop.durability=never",
             "--set shop.durability=never: there is no table [shop]; the tables are listen, shards, store, \
-             connection, rate, auth, quota, document, fanout, presence, memory, log",
+             connection, http, rate, auth, quota, document, fanout, presence, memory, log",
         ),
         (
             "store.path=",

@@ -364,6 +364,10 @@ fn handshakes() {
                             assert!(post.body_bytes <= rules.body_bytes_max);
                             None
                         }
+                        Head::Exchange(exchange) => {
+                            assert!(exchange.body_bytes <= rules.body_bytes_max);
+                            None
+                        }
                         Head::Answered(_) => None,
                     };
                     if let Some(document) = caller.and_then(|caller| caller.document.as_ref()) {

@@ -26,7 +26,11 @@ fn snapshots(relay: &Relay) -> Vec<u64> {
         | StoreRequest::Delete { .. }
         | StoreRequest::Restore { .. }
         | StoreRequest::Sweep { .. }
-        | StoreRequest::List { .. } => None,
+        | StoreRequest::List { .. }
+        | StoreRequest::History { .. }
+        | StoreRequest::SaveVersion { .. }
+        | StoreRequest::DeleteVersion { .. }
+        | StoreRequest::ListVersions { .. } => None,
     };
     relay.served.iter().filter_map(revision).collect()
 }

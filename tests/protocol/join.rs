@@ -327,6 +327,8 @@ fn a_stored_document_that_does_not_fit_together_is_a_failed_load() {
             origin: 5,
             first_clock,
             operations: vec![Operation::splice(0, 0, "x").encode().into()],
+            time_ms: 0,
+            author: "".into(),
         })
     };
     let snapshot = |state: &'static [u8]| {

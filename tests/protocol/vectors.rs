@@ -115,6 +115,75 @@ fn a_batch_may_say_what_it_expects_of_the_others() {
 }
 
 #[test]
+fn a_batch_may_say_at_which_revision_it_expects_the_document() {
+    let mut history = History::new(2, "log", |_| ());
+    history.write(1, 2);
+    let [(client, _), (other, _)] = [history.writers[0], history.writers[1]];
+    let notes = history.document;
+    let relay = &mut history.relay;
+    relay.drain(client);
+    let batch = |clock: u64, expected: u64| {
+        let request::Body::Operations(batch) = log_batch(notes, clock, ["x"]) else {
+            unreachable!("that is what it makes");
+        };
+        request::Body::Operations(wire::Operations {
+            expected_revision: Some(expected),
+            ..batch
+        })
+    };
+    relay.send(client, batch(0, 2));
+    assert_eq!(expect!(relay, client, Ack).first_revision, 3);
+    for expected in [0, 2, 4, u64::MAX] {
+        relay.send(client, batch(1, expected));
+        let nack = expect!(relay, client, Nack);
+        let found = (nack.code(), nack.next_clock, nack.revision);
+        assert_eq!(found, (ErrorCode::SyncConflict, 1, 3), "{expected}");
+        assert!(nack.retryable);
+        // One that was applied is acknowledged again, whatever it expects.
+        relay.send(client, batch(0, expected));
+        assert!(expect!(relay, client, Ack).duplicate);
+    }
+    // What is on its way to the disk counts.
+    relay.hold_store();
+    relay.send(other, log_batch(notes, 2, ["y"]));
+    relay.send(client, batch(1, 3));
+    assert_eq!(expect!(relay, client, Nack).code(), ErrorCode::SyncConflict);
+}
+
+#[test]
+fn who_begins_at_the_newest_revision_is_sent_nothing_of_before() {
+    for kind in ["log", "text"] {
+        let mut history = History::new(1, kind, |_| ());
+        history.write(0, 5);
+        let reader = history.relay.greeted("reader");
+        for (subscribe, have) in [(false, None), (false, position(2)), (true, position(99))] {
+            let open = open_with("notes", |open| {
+                open.from_newest = true;
+                open.subscribe = Some(subscribe);
+                open.have = have;
+            });
+            let relay = &mut history.relay;
+            relay.send(reader, open);
+            let opened = expect!(relay, reader, Opened);
+            assert_eq!(opened.position, position(5));
+            assert_eq!(
+                (opened.sync(), opened.from_revision),
+                (wire::SyncMode::UpToDate, 5)
+            );
+            assert_eq!(opened.content_bytes > 0, kind == "text");
+            if !subscribe {
+                let page = expect!(relay, reader, SyncResponse);
+                assert!(!page.has_more && page.operations.is_empty() && page.snapshot.is_none());
+            }
+            relay.assert_quiet(reader);
+        }
+        history.write(0, 1);
+        let remote = expect!(history.relay, reader, RemoteOps);
+        assert_eq!(remote.revision, 6);
+    }
+}
+
+#[test]
 fn nobody_is_told_of_what_is_not_durable() {
     for way in WAYS {
         let mut history = History::new(2, "log", |_| ());

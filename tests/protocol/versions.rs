@@ -42,7 +42,7 @@ const AGREED: [(u32, Option<u32>, Option<u32>); 5] = [
 
 /// What a version has.
 fn features(version: u32) -> &'static [&'static str] {
-    const FEATURES: [&str; 9] = [
+    const FEATURES: [&str; 10] = [
         "log",
         "text",
         "presence",
@@ -50,12 +50,13 @@ fn features(version: u32) -> &'static [&'static str] {
         "snapshot_offers",
         "deletion",
         "directory",
+        "history",
         "protobuf",
         "paging",
     ];
     match version {
-        1 => &FEATURES[..7],
-        2 => &FEATURES[..8],
+        1 => &FEATURES[..8],
+        2 => &FEATURES[..9],
         _newest => &FEATURES,
     }
 }

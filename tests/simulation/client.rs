@@ -329,6 +329,18 @@ impl Client {
         {
             directory.ask(&mut session.connection, around.random);
         }
+        if session.past.may_ask(around.now_us) && around.random.happens(around.rates.past) {
+            let index = around.random.below(self.documents.len());
+            let document = &self.documents[index];
+            let (past, connection) = (&mut session.past, &mut session.connection);
+            let (judge, random) = (&mut *around.judge, &mut *around.random);
+            if random.happens(5000) {
+                past.ask(index, document, connection, judge, random);
+            } else {
+                let may_write = session.grants.allow(Right::Write, document);
+                past.name(index, document, may_write, connection, judge, random);
+            }
+        }
         for index in 0..self.replicas.len() {
             self.act_on(index, around);
             self.trespass(index, around);

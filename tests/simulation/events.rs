@@ -8,6 +8,7 @@ use super::connection::Incoming;
 use super::content::Content;
 use super::document::Document;
 use super::judge::{Reader, broken};
+use super::past::Asked;
 use super::replica::Replica;
 use super::rights::{Right, Rights};
 use super::scenario::Flaw;
@@ -207,6 +208,64 @@ impl Client {
                     broken!("S4", "{}: a list for nothing", self.name);
                 }
             }
+            event::Body::HistoryPage(page) => {
+                let asked = session.past.answered(page.request_id);
+                let Some((index, Asked::History(request))) = asked else {
+                    broken!("S4", "{}: {page:?} for nothing", self.name);
+                };
+                let document = &self.documents[index];
+                let is_allowed = session.grants.allow(Right::Read, document);
+                if !is_allowed || *document.id != *page.document_id {
+                    broken!("S8", "{}: {page:?} of {document:?}", self.name);
+                }
+                around.judge.told_past(&document.name, &request, &page);
+                let connection = &mut session.connection;
+                (session.past).go_on(index, request, &page, connection, around.random);
+            }
+            event::Body::Versions(list) => {
+                let asked = session.past.answered(list.request_id);
+                let Some((index, Asked::Versions)) = asked else {
+                    broken!("S4", "{}: {list:?} for nothing", self.name);
+                };
+                let document = &self.documents[index];
+                let is_allowed = session.grants.allow(Right::Read, document);
+                if !is_allowed || *document.id != *list.document_id {
+                    broken!("S8", "{}: {list:?} of {document:?}", self.name);
+                }
+                if !list.versions.is_sorted_by_key(|version| version.revision) {
+                    broken!("S1", "{}: {list:?}", self.name);
+                }
+                for version in &list.versions {
+                    around.judge.is_version(&document.name, version);
+                }
+            }
+            event::Body::VersionSaved(saved) => {
+                let version = saved.version.clone().unwrap_or_default();
+                let asked = session.past.answered(saved.request_id);
+                let document = match &asked {
+                    Some((index, Asked::Save(name))) if *name == version.name => {
+                        &self.documents[*index]
+                    }
+                    _other => broken!("S4", "{}: {saved:?} for {asked:?}", self.name),
+                };
+                if *document.id != *saved.document_id || *version.author != *self.bearer.user {
+                    broken!("S4", "{}: {saved:?} of {document:?}", self.name);
+                }
+                around.judge.told_version(&document.name, &version);
+            }
+            event::Body::VersionDeleted(deleted) => {
+                let asked = session.past.answered(deleted.request_id);
+                let document = match &asked {
+                    Some((index, Asked::Delete(name))) if *name == deleted.name => {
+                        &self.documents[*index]
+                    }
+                    _other => broken!("S4", "{}: {deleted:?} for {asked:?}", self.name),
+                };
+                if *document.id != *deleted.document_id {
+                    broken!("S4", "{}: {deleted:?} of {document:?}", self.name);
+                }
+                (around.judge).told_version_deleted(&document.name, &deleted.name);
+            }
             event::Body::DirectoryUpdate(update) => {
                 let created = update.created.iter().map(|entry| &entry.document_id);
                 let ids = created.chain(&update.deleted);
@@ -353,6 +412,7 @@ impl Client {
             after_ms => around.now_us + u64::from(after_ms) * 1000,
         };
         session.directory.refused(error.request_id, retry_at_us);
+        let past = session.past.refused(error.request_id, retry_at_us);
         if let Some((index, wants)) = &asked {
             let replica = &mut self.replicas[*index];
             replica.retry_at_us = retry_at_us;
@@ -365,7 +425,8 @@ impl Client {
             .as_ref()
             .map(|(index, _)| *index)
             .or(offered.map(|(index, _)| index))
-            .or(deleting.map(|(index, _)| index));
+            .or(deleting.map(|(index, _)| index))
+            .or(past.as_ref().map(|(index, _)| *index));
         match error.code() {
             ErrorCode::RateLimited if error.retry_after_ms > 0 => {
                 session.grants.refused(reply_to);
@@ -387,6 +448,9 @@ impl Client {
                     let allows = |right| session.grants.always_allow(right, &self.documents[index]);
                     !Rights::ALL.into_iter().all(allows)
                 }) => {}
+            ErrorCode::VersionExists | ErrorCode::TooManyVersions | ErrorCode::RevisionUnknown
+                if matches!(past, Some((_, Asked::Save(_)))) => {}
+            ErrorCode::VersionNotFound if matches!(past, Some((_, Asked::Delete(_)))) => (),
             ErrorCode::TenantQuotaExceeded if around.has_quota => (),
             ErrorCode::SnapshotInvalid if reply_to.starts_with("offer-") => (),
             ErrorCode::SnapshotRequired
@@ -453,6 +517,13 @@ fn spoiled(mut body: event::Body, flaw: &mut Option<Flaw>) -> Vec<event::Body> {
                 document_id: "somebody's".to_owned(),
                 kind: "log".to_owned(),
             });
+            vec![body]
+        }
+        (Some(Flaw::ChangedPast), event::Body::HistoryPage(page)) => {
+            if let Some(entry) = page.entries.last_mut() {
+                *flaw = None;
+                entry.time_ms += 1;
+            }
             vec![body]
         }
         (Some(Flaw::LostLeave), event::Body::PresenceUpdate(update)) => {

@@ -224,7 +224,11 @@ impl Hostile {
             | event::Body::SnapshotAccepted(_)
             | event::Body::Deleted(_)
             | event::Body::Directory(_)
-            | event::Body::DirectoryUpdate(_) => {
+            | event::Body::DirectoryUpdate(_)
+            | event::Body::HistoryPage(_)
+            | event::Body::VersionSaved(_)
+            | event::Body::Versions(_)
+            | event::Body::VersionDeleted(_) => {
                 broken!("S8", "a hostile client gets {body:?}")
             }
             event::Body::RemoteOps(remote) => remote.document,

@@ -6,7 +6,9 @@
 mod history;
 mod isolation;
 mod life;
+mod past;
 mod quota;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -20,6 +22,7 @@ use corelay::text::{Operation, Text};
 use history::{History, Placed, Sent, inserted};
 use isolation::Isolation;
 pub use isolation::Reader;
+use versions::Named;
 
 use super::summary::Summary;
 use super::wants::{Vector, Wants};
@@ -62,6 +65,7 @@ pub struct Judge {
     histories: BTreeMap<(Arc<str>, u64), History>,
     sent: BTreeMap<Arc<str>, Sent>,
     isolation: Isolation,
+    versions: BTreeMap<Arc<str>, Named>,
     asks_for_tokens: bool,
     now_us: u64,
     pub quota: Quota,
@@ -78,6 +82,7 @@ impl Judge {
             histories: BTreeMap::new(),
             sent: BTreeMap::new(),
             isolation: Isolation::default(),
+            versions: BTreeMap::new(),
             asks_for_tokens,
             now_us: 0,
             quota: Quota::default(),
@@ -143,12 +148,14 @@ impl Judge {
         if is_born {
             self.may_be_born(document);
         }
+        let stamp = self.stamp(document, &record);
         let history = self.histories.entry(key).or_default();
         for (clock, operation) in (record.first_clock..).zip(record.operations) {
             let placed = Placed {
                 origin: record.origin,
                 clock,
                 operation,
+                stamp,
                 written_at_us: self.now_us,
             };
             let sent = self.sent.entry(document.clone()).or_default();

@@ -18,6 +18,7 @@ mod issuer;
 mod json;
 mod judge;
 mod network;
+mod past;
 mod random;
 mod relay;
 mod replica;
@@ -171,6 +172,7 @@ fn every_flaw_is_found() {
         (Flaw::SkippingToken, &["S1"]),
         (Flaw::ChangedSnapshot, &["S2"]),
         (Flaw::OverlookedExpectation, &["S2"]),
+        (Flaw::ChangedPast, &["S2"]),
         (Flaw::LostLeave, &["S9"]),
         // Whoever is not woken misses operations, or a peer's presence.
         (Flaw::LostWakeup, &["L1", "S9"]),

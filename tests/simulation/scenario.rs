@@ -42,6 +42,8 @@ pub enum Flaw {
     EveryDocument,
     /// To the relay every token permits everything.
     EveryPermission,
+    /// An entry of a history has another time.
+    ChangedPast,
     /// A list has a document that its reader's token does not name.
     ForeignEntry,
     /// An event stream goes on further than where its client was.
@@ -86,6 +88,7 @@ pub struct Rates {
     pub offer: u64,
     pub delete: u64,
     pub list: u64,
+    pub past: u64,
     pub resend: u64,
     pub reset: u64,
     pub abandon: u64,
@@ -163,7 +166,7 @@ impl Scenario {
             queue_requests_max: random.pick(&[1, 4, 4096]),
             payload_bytes_max: random.pick(&[20, 200, 1500]),
             text_bytes: random.pick(&[20, 200, 3000]),
-            rates: Rates::new(random),
+            rates: with_past(Rates::new(random), seed),
             settings: with_edges(settings(random, is_small, durability), seed),
         }
     }
@@ -269,6 +272,7 @@ impl Rates {
             offer: rate(&[0, 30, 300]),
             delete: rate(&[5, 20, 100]),
             list: rate(&[0, 20, 200]),
+            past: 0,
             resend: rate(&[0, 20, 500]),
             reset: weather * rate(&[0, 5, 20]),
             abandon: weather * rate(&[0, 5, 20]),
@@ -300,6 +304,7 @@ impl Rates {
             offer: 0,
             delete: 0,
             list: 0,
+            past: 0,
             resend: 0,
             reset: 0,
             abandon: 0,
@@ -319,11 +324,21 @@ impl Rates {
     }
 }
 
+/// In some, clients ask about the past. It is no draw of the others', so that the rest of a seed is as without it.
+fn with_past(rates: Rates, seed: u64) -> Rates {
+    let mut random = Random::new(seed ^ 0x9a57);
+    Rates {
+        past: random.pick(&[0, 0, 30, 300]),
+        ..rates
+    }
+}
+
 /// Some have documents that are busy as soon as anybody is there. It is no draw of the others', so that the rest of a seed
 /// is as without it.
 fn with_edges(mut settings: Settings, seed: u64) -> Settings {
     let mut random = Random::new(seed ^ 0xed9e);
     settings.fanout.edge_subscribers_min = random.pick(&[None, Some(1), Some(2), Some(3)]);
+    settings.document.versions_max = random.pick(&[1, 3]);
     settings
 }
 

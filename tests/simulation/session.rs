@@ -15,6 +15,7 @@ use super::document::Document;
 use super::grants::Grants;
 use super::json::Names;
 use super::judge::broken;
+use super::past::Past;
 use super::random::Random;
 use super::replica::{Replica, SentBatch};
 use super::rights::Right;
@@ -110,6 +111,7 @@ pub struct Session {
     /// Snapshots that were offered, by the ids of their last pieces.
     pub offered: BTreeMap<String, (usize, u64)>,
     pub directory: Directory,
+    pub past: Past,
     /// Deletions that were asked for: of which replica, and whether one is to be taken back.
     pub deleting: BTreeMap<u64, (usize, bool)>,
     pub sent: BTreeMap<u64, (usize, SentBatch)>,
@@ -139,6 +141,7 @@ impl Session {
             syncing: BTreeMap::new(),
             offered: BTreeMap::new(),
             directory: Directory::default(),
+            past: Past::default(),
             deleting: BTreeMap::new(),
             sent: BTreeMap::new(),
             last_operations: None,
@@ -369,6 +372,7 @@ impl Session {
                 .clone()
                 .filter(|_| *around.flaw != Some(Flaw::OverlookedExpectation))
                 .unwrap_or_default(),
+            expected_revision: None,
         };
         let sent = SentBatch {
             first_clock: batch.first_clock,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use corelay::config::Durability;
 use corelay::store::{
     Backend, Committed, Loaded, LoadedDocument, MemoryStore, ReadError, Reader, StoreReply,
-    StoreRequest, TenantUsage, Write,
+    StoreRequest, StoredVersion, TenantUsage, Write,
 };
 
 use super::judge::{Fate, Judge};
@@ -135,6 +135,11 @@ impl Storage {
             first + u64::from(count) - 1
         });
         Fate::Live { revision }
+    }
+
+    /// The versions of a document, if it is live.
+    pub fn versions(&self, document: &str) -> Option<Vec<StoredVersion>> {
+        self.store.versions(document).ok()
     }
 
     /// What each tenant has.
@@ -276,6 +281,56 @@ impl Storage {
                     self.unsynced
                         .push((shard, StoreReply::Swept { ticket, swept }));
                 }
+                StoreRequest::History {
+                    document,
+                    ticket,
+                    range,
+                } => {
+                    let result = self.read(rates, random, |store| store.history(&document, &range));
+                    self.reply(shard, StoreReply::History { ticket, result });
+                }
+                StoreRequest::ListVersions { document, ticket } => {
+                    let result = self.read(rates, random, |store| store.versions(&document));
+                    self.reply(shard, StoreReply::Versions { ticket, result });
+                }
+                StoreRequest::SaveVersion {
+                    document,
+                    ticket,
+                    version,
+                    versions_max,
+                } => {
+                    let committed = self.write(Write::SaveVersion {
+                        document: document.clone(),
+                        version: version.clone(),
+                        versions_max,
+                    });
+                    let result = committed.versions[0];
+                    if let Ok(revision) = result {
+                        judge.version_saved(
+                            &document,
+                            &StoredVersion {
+                                revision,
+                                ..version
+                            },
+                        );
+                    }
+                    (self.unsynced).push((shard, StoreReply::VersionChanged { ticket, result }));
+                }
+                StoreRequest::DeleteVersion {
+                    document,
+                    ticket,
+                    name,
+                } => {
+                    let committed = self.write(Write::DeleteVersion {
+                        document: document.clone(),
+                        name: name.clone(),
+                    });
+                    let result = committed.versions[0];
+                    if result.is_ok() {
+                        judge.version_deleted(&document, &name);
+                    }
+                    (self.unsynced).push((shard, StoreReply::VersionChanged { ticket, result }));
+                }
                 StoreRequest::List {
                     ticket,
                     tenant,
@@ -318,16 +373,15 @@ impl Storage {
             .expect("the engine writes in order")
     }
 
-    fn read<T>(
+    fn read<T, E: From<ReadError>>(
         &self,
         rates: &StorageRates,
         random: &mut Random,
-        read: impl FnOnce(&MemoryStore) -> Result<T, ReadError>,
-    ) -> Result<T, ReadError> {
+        read: impl FnOnce(&MemoryStore) -> Result<T, E>,
+    ) -> Result<T, E> {
         if random.happens(rates.read_failure) {
-            return Err(ReadError {
-                reason: "a simulated fault".to_owned(),
-            });
+            let reason = "a simulated fault".to_owned();
+            return Err(ReadError { reason }.into());
         }
         read(&self.store)
     }

@@ -400,6 +400,8 @@ impl World {
             .restarted(storage.epoch(), is_lossless, |document| {
                 storage.fate(document)
             });
+        self.judge
+            .found_versions(is_lossless, |document| storage.versions(document));
     }
 
     fn summary(&self) -> Summary {

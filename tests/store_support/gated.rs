@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use corelay::store::{
-    Backend, Committed, CommitterHandle, DocumentList, FjallStore, Loaded, Page, ReadError, Reader,
-    StoreError, StoreReply, Write, committer,
+    Backend, Committed, CommitterHandle, DocumentList, FjallStore, History, HistoryError,
+    HistoryRange, Loaded, Page, ReadError, Reader, StoreError, StoreReply, StoredVersion, Write,
+    committer,
 };
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
@@ -35,6 +36,14 @@ impl Reader for Gated {
 
     fn read(&self, d: &str, from: u64, to: u64, bytes: usize) -> Result<Page, ReadError> {
         self.inner.read(d, from, to, bytes)
+    }
+
+    fn history(&self, document: &str, range: &HistoryRange) -> Result<History, HistoryError> {
+        self.inner.history(document, range)
+    }
+
+    fn versions(&self, document: &str) -> Result<Vec<StoredVersion>, HistoryError> {
+        self.inner.versions(document)
     }
 
     fn list(

@@ -102,6 +102,31 @@ impl Session {
                     });
                 }
             }
+            Told::HistoryPage(page) => {
+                if let Some(request) = self.requests.answered(page.request_id) {
+                    self.events.push_back(Event::History { request, page });
+                }
+            }
+            Told::VersionSaved(saved) => {
+                if let Some(request) = self.requests.answered(saved.request_id) {
+                    let version = saved.version.unwrap_or_default();
+                    self.events
+                        .push_back(Event::VersionSaved { request, version });
+                }
+            }
+            Told::Versions(list) => {
+                if let Some(request) = self.requests.answered(list.request_id) {
+                    let versions = list.versions;
+                    self.events.push_back(Event::Versions { request, versions });
+                }
+            }
+            Told::VersionDeleted(deleted) => {
+                if let Some(request) = self.requests.answered(deleted.request_id) {
+                    let name = deleted.name;
+                    self.events
+                        .push_back(Event::VersionDeleted { request, name });
+                }
+            }
             Told::DirectoryUpdate(update) => {
                 if let Some(request) = self.requests.watched() {
                     self.events.push_back(Event::DirectoryUpdate {

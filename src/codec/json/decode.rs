@@ -64,6 +64,10 @@ pub fn decode(text: &[u8], limits: &Limits) -> Result<Message, JsonError> {
         "snapshot_offer" => snapshot_offer(object(payload)?)?,
         "delete" => delete(object(payload)?),
         "list" => list(object(payload)?),
+        "history" => history(object(payload)?),
+        "save_version" => save_version(object(payload)?),
+        "list_versions" => list_versions(object(payload)?),
+        "delete_version" => delete_version(object(payload)?),
         unknown => {
             return Err(JsonError::TypeUnknown {
                 name: shortened(unknown.to_owned()),
@@ -97,7 +101,7 @@ pub fn client_uuid(text: &str) -> Option<[u8; 16]> {
 }
 
 /// The types of requests.
-pub(super) const TYPES: [&str; 13] = [
+pub(super) const TYPES: [&str; 17] = [
     "connect",
     "disconnect",
     "open",
@@ -111,6 +115,10 @@ pub(super) const TYPES: [&str; 13] = [
     "snapshot_offer",
     "delete",
     "list",
+    "history",
+    "save_version",
+    "list_versions",
+    "delete_version",
 ];
 
 /// The document that a request is about, and the request.
@@ -190,6 +198,7 @@ struct Open<'a> {
     subscribe: Option<bool>,
     snapshots: Option<bool>,
     bidirectional: Option<bool>,
+    from_newest: Option<bool>,
 }
 
 fn open(open: Open<'_>, limits: &Limits) -> Result<Decoded, JsonError> {
@@ -204,6 +213,7 @@ fn open(open: Open<'_>, limits: &Limits) -> Result<Decoded, JsonError> {
         subscribe: open.subscribe,
         snapshots: open.snapshots,
         bidirectional: open.bidirectional.unwrap_or_default(),
+        from_newest: open.from_newest.unwrap_or_default(),
     };
     Ok((open.document_id, request::Body::Open(message).into()))
 }
@@ -265,6 +275,7 @@ struct Batch<'a> {
     operations: &'a RawValue,
     #[serde(borrow)]
     expected_server_vector: Option<&'a RawValue>,
+    expected_revision: Option<u64>,
 }
 
 fn operations(batch: Batch<'_>, limits: &Limits) -> Result<Decoded, JsonError> {
@@ -277,6 +288,7 @@ fn operations(batch: Batch<'_>, limits: &Limits) -> Result<Decoded, JsonError> {
         base_revision: batch.base_revision.unwrap_or_default(),
         operations,
         expected_server_vector: state_vector(batch.expected_server_vector, limits)?,
+        expected_revision: batch.expected_revision,
     };
     Ok((batch.document_id, Body::Operations(operations)))
 }
@@ -398,4 +410,70 @@ fn list(list: List) -> Decoded {
         watch: list.watch.unwrap_or_default(),
     };
     (None, request::Body::List(message).into())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct History {
+    request_id: Option<u64>,
+    document_id: Option<String>,
+    newest_first: Option<bool>,
+    from_revision: Option<u64>,
+    from_time: Option<u64>,
+    limit: Option<u32>,
+    with_operations: Option<bool>,
+}
+
+fn history(history: History) -> Decoded {
+    let message = wire::History {
+        request_id: history.request_id.unwrap_or_default(),
+        document_id: history.document_id.clone().unwrap_or_default(),
+        newest_first: history.newest_first.unwrap_or_default(),
+        from_revision: history.from_revision.unwrap_or_default(),
+        from_time_ms: history.from_time.unwrap_or_default(),
+        limit: history.limit.unwrap_or_default(),
+        with_operations: history.with_operations.unwrap_or_default(),
+    };
+    let body = request::Body::History(message);
+    (history.document_id, body.into())
+}
+
+/// What every request about versions may have.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Version {
+    request_id: Option<u64>,
+    document_id: Option<String>,
+    name: Option<String>,
+    revision: Option<u64>,
+}
+
+fn save_version(version: Version) -> Decoded {
+    let message = wire::SaveVersion {
+        request_id: version.request_id.unwrap_or_default(),
+        document_id: version.document_id.clone().unwrap_or_default(),
+        name: version.name.unwrap_or_default(),
+        revision: version.revision.unwrap_or_default(),
+    };
+    let body = request::Body::SaveVersion(message);
+    (version.document_id, body.into())
+}
+
+fn list_versions(version: Version) -> Decoded {
+    let message = wire::ListVersions {
+        request_id: version.request_id.unwrap_or_default(),
+        document_id: version.document_id.clone().unwrap_or_default(),
+    };
+    let body = request::Body::ListVersions(message);
+    (version.document_id, body.into())
+}
+
+fn delete_version(version: Version) -> Decoded {
+    let message = wire::DeleteVersion {
+        request_id: version.request_id.unwrap_or_default(),
+        document_id: version.document_id.clone().unwrap_or_default(),
+        name: version.name.unwrap_or_default(),
+    };
+    let body = request::Body::DeleteVersion(message);
+    (version.document_id, body.into())
 }

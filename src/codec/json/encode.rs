@@ -52,6 +52,10 @@ fn type_of(body: &event::Body) -> &'static str {
         event::Body::Deleted(_) => "deleted",
         event::Body::Directory(_) => "directory",
         event::Body::DirectoryUpdate(_) => "directory_update",
+        event::Body::HistoryPage(_) => "history_page",
+        event::Body::VersionSaved(_) => "version_saved",
+        event::Body::Versions(_) => "versions",
+        event::Body::VersionDeleted(_) => "version_deleted",
     }
 }
 
@@ -130,6 +134,28 @@ fn write_body(body: &event::Body, context: &Context<'_>, out: &mut Members<'_>) 
             out.value("deleted", &update.deleted);
             out.value("isIncomplete", update.is_incomplete);
         }
+        event::Body::HistoryPage(page) => write_history(page, out),
+        event::Body::VersionSaved(saved) => {
+            write_request_id(saved.request_id, out);
+            out.value("documentId", &saved.document_id);
+            if let Some(version) = &saved.version {
+                write_version(version, out.member("version"));
+            }
+        }
+        event::Body::Versions(list) => {
+            write_request_id(list.request_id, out);
+            out.value("documentId", &list.document_id);
+            let mut versions = Array::open(out.member("versions"));
+            for version in &list.versions {
+                write_version(version, versions.element());
+            }
+            versions.close();
+        }
+        event::Body::VersionDeleted(deleted) => {
+            write_request_id(deleted.request_id, out);
+            out.value("documentId", &deleted.document_id);
+            out.value("name", &deleted.name);
+        }
     }
 }
 
@@ -167,6 +193,8 @@ fn write_opened(opened: &wire::Opened, context: &Context<'_>, out: &mut Members<
     }
     write_presences(&opened.presences, out);
     out.value("color", &opened.color);
+    out.value("shard", opened.shard);
+    out.value("contentBytes", opened.content_bytes);
 }
 
 fn write_remote_ops(remote: &wire::RemoteOps, context: &Context<'_>, out: &mut Members<'_>) {
@@ -222,6 +250,41 @@ fn write_sync_response(page: &wire::SyncResponse, context: &Context<'_>, out: &m
     }
     write_position("position", page.position.as_ref(), out);
     out.word("sync", page.sync().as_str_name());
+}
+
+fn write_history(page: &wire::HistoryPage, out: &mut Members<'_>) {
+    write_request_id(page.request_id, out);
+    out.value("documentId", &page.document_id);
+    out.value("kind", &page.kind);
+    let payload = Payload::of_kind(&page.kind);
+    let mut entries = Array::open(out.member("entries"));
+    for entry in &page.entries {
+        let mut members = Members::open(entries.element());
+        members.value("revision", entry.revision);
+        members.value("count", entry.count);
+        members.value("origin", entry.origin);
+        members.value("author", &entry.author);
+        members.value("time", entry.time_ms);
+        members.value("bytes", entry.bytes);
+        if !entry.operations.is_empty() {
+            write_operations(&entry.operations, payload, &mut members);
+        }
+        members.close();
+    }
+    entries.close();
+    out.value("nextRevision", page.next_revision);
+    write_position("position", page.position.as_ref(), out);
+    out.value("firstRevision", page.first_revision);
+    out.value("oldestRevision", page.oldest_revision);
+}
+
+fn write_version(version: &wire::Version, out: &mut Vec<u8>) {
+    let mut members = Members::open(out);
+    members.value("name", &version.name);
+    members.value("revision", version.revision);
+    members.value("author", &version.author);
+    members.value("time", version.time_ms);
+    members.close();
 }
 
 fn write_chunk(chunk: &wire::SnapshotChunk, payload: Payload, out: &mut Members<'_>) {

@@ -1,6 +1,6 @@
 //! The JSON dialect: its text to the messages of [`wire`] and back.
 //!
-//! What operations are depends on their document's kind, which only the engine knows: [`decode`] leaves them as they
+//! What operations are depends on their document's kind, which only the engine knows: [`decode()`] leaves them as they
 //! came, and [`Payload`] reads them.
 
 mod decode;
@@ -37,7 +37,7 @@ pub struct Message {
 #[derive(Debug, Clone)]
 pub enum Body {
     /// Everything but operations, with `document` 0: the document is the one that [`Message::document_id`] names. In
-    /// Open, SyncRequest and Delete the id stands also in the message. Close without an id ends the connection.
+    /// Open, SyncRequest, Delete, History and what is about versions the id stands also in the message. Close without an id ends the connection.
     Request(wire::request::Body),
     Operations(Operations),
 }
@@ -51,6 +51,7 @@ pub struct Operations {
     pub base_revision: u64,
     pub operations: Vec<Box<RawValue>>,
     pub expected_server_vector: BTreeMap<u64, u64>,
+    pub expected_revision: Option<u64>,
 }
 
 /// What one message may have.

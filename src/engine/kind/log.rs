@@ -62,6 +62,10 @@ impl Kind for Log {
         })
     }
 
+    fn content_bytes(&self) -> usize {
+        self.offer.as_ref().map_or(0, |offer| offer.data.len())
+    }
+
     fn snapshot(&self) -> Option<Snapshot> {
         None
     }

@@ -52,6 +52,9 @@ pub trait Kind: Debug {
     /// The size of `state`.
     fn state_bytes(&self) -> usize;
 
+    /// What a client that has nothing is given of it as a snapshot, in bytes.
+    fn content_bytes(&self) -> usize;
+
     /// The newest state, for a client that joins. `None`: the relay knows of none.
     fn snapshot(&self) -> Option<Snapshot>;
 

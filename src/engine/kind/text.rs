@@ -200,6 +200,10 @@ impl Kind for TextKind {
         self.text.len_bytes()
     }
 
+    fn content_bytes(&self) -> usize {
+        self.text.len_bytes()
+    }
+
     fn snapshot(&self) -> Option<Snapshot> {
         Some(Snapshot::Text(self.text.clone()))
     }

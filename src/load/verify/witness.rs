@@ -115,6 +115,10 @@ impl Witness {
             | Event::Directory { .. }
             | Event::DirectoryUpdate { .. }
             | Event::Deleted { .. }
+            | Event::History { .. }
+            | Event::VersionSaved { .. }
+            | Event::Versions { .. }
+            | Event::VersionDeleted { .. }
             | Event::RequestRefused { .. } => {}
         }
     }

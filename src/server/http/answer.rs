@@ -1,5 +1,6 @@
 //! What a client gets in plain HTTP.
 
+use super::problem::{self, Problem};
 use crate::auth::TokenError;
 use crate::engine::Refusal;
 
@@ -12,6 +13,8 @@ pub struct Answer {
     body: String,
     /// The body is not sent: it was HEAD that asked.
     is_head: bool,
+    /// The words are said as a problem in JSON.
+    is_problem: bool,
 }
 
 impl Answer {
@@ -21,6 +24,7 @@ impl Answer {
             headers: String::new(),
             body: body.into(),
             is_head: false,
+            is_problem: false,
         }
     }
 
@@ -52,6 +56,12 @@ impl Answer {
     /// What is said to this method.
     pub fn to(mut self, method: &str) -> Self {
         self.is_head = method == "HEAD";
+        self
+    }
+
+    /// The same for a program: a [`Problem`].
+    pub fn as_problem(mut self) -> Self {
+        self.is_problem = true;
         self
     }
 
@@ -106,6 +116,12 @@ impl Answer {
         .with_headers("Retry-After: 1\r\n")
     }
 
+    fn problem(&self) -> Problem {
+        let (status, title) = self.status.split_once(' ').expect("a status line has both");
+        let status = status.parse().expect("a status is a number");
+        Problem::of_http(status, title, self.body.trim_end())
+    }
+
     /// After the last response of a connection the relay closes it.
     pub fn response(&self, is_last: bool) -> String {
         let Self {
@@ -113,14 +129,19 @@ impl Answer {
             headers,
             body,
             is_head,
+            is_problem,
         } = self;
+        let (content_type, body) = match is_problem {
+            true => (problem::CONTENT_TYPE, self.problem().to_json()),
+            false => ("text/plain; charset=utf-8", body.clone()),
+        };
         let about_body = if body.is_empty() {
             String::new()
         } else {
             let length = body.len();
-            format!("Content-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n")
+            format!("Content-Type: {content_type}\r\nContent-Length: {length}\r\n")
         };
-        let body = if *is_head { "" } else { body };
+        let body = if *is_head { "" } else { &body };
         let close = if is_last { "Connection: close\r\n" } else { "" };
         format!("HTTP/1.1 {status}\r\n{about_body}{headers}{close}\r\n{body}")
     }

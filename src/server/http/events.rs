@@ -4,12 +4,12 @@ use std::fmt;
 
 use serde_json::{Map, Value, json};
 
-use super::{Answer, Caller, Head, Request, Rules, only, percent};
+use super::{Answer, Caller, Head, Request, Rules, length_required, only, percent};
 use crate::codec::wire::Position;
 use crate::config::Origins;
 
 /// How long a browser may remember what it may send.
-const PREFLIGHT_SECONDS: u32 = 3600;
+pub const PREFLIGHT_SECONDS: u32 = 3600;
 
 /// A client that may have its event stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +98,7 @@ impl fmt::Display for SessionName {
 }
 
 impl Cors {
-    fn of(request: &Request<'_>, origins: &Origins) -> Self {
+    pub(super) fn of(request: &Request<'_>, origins: &Origins) -> Self {
         let Some(origin) = request.headers.text("Origin") else {
             return Self::default();
         };
@@ -107,8 +107,13 @@ impl Cors {
             Origins::Listed(_) => (origin.as_str(), "Vary: Origin\r\n"),
         };
         Self(format!(
-            "Access-Control-Allow-Origin: {allowed}\r\n{vary}Access-Control-Expose-Headers: Retry-After\r\n"
+            "Access-Control-Allow-Origin: {allowed}\r\n{vary}Access-Control-Expose-Headers: ETag, Location, Retry-After\r\n"
         ))
+    }
+
+    /// Whole lines.
+    pub fn lines(&self) -> &str {
+        &self.0
     }
 
     pub fn on(&self, answer: Answer) -> Answer {
@@ -179,28 +184,9 @@ fn position(id: &str) -> Option<Position> {
 
 fn post(request: &Request<'_>, session: SessionName, rules: &Rules<'_>) -> Result<Post, Answer> {
     let headers = request.headers;
-    let body_bytes_max = rules.body_bytes_max;
-    let mut lengths = headers.values("Content-Length");
-    let length = match (lengths.next(), lengths.next()) {
-        (Some(length), None) if headers.count("Transfer-Encoding") == 0 => {
-            std::str::from_utf8(length).unwrap_or_default()
-        }
-        _other => {
-            let words = "The request needs one Content-Length, and no other way to say where its body ends.";
-            return Err(Answer::refused("411 Length Required", words));
-        }
-    };
-    if length.is_empty() || !length.bytes().all(|digit| digit.is_ascii_digit()) {
-        return Err(Answer::bad("Content-Length must be a number."));
-    }
-    // What does not even fit into the number is too large as well.
-    let body_bytes = length.parse().unwrap_or(usize::MAX);
-    if body_bytes > body_bytes_max {
-        return Err(Answer::refused(
-            "413 Content Too Large",
-            format!("The body may have {body_bytes_max} bytes."),
-        ));
-    }
+    let body_bytes = request
+        .body_bytes(rules.body_bytes_max)?
+        .ok_or_else(length_required)?;
     let content_type = headers.text("Content-Type").unwrap_or_default();
     let content_type = content_type.split(';').next().unwrap_or_default().trim();
     let is_taken = ["application/json", "text/plain"]
@@ -216,7 +202,7 @@ fn post(request: &Request<'_>, session: SessionName, rules: &Rules<'_>) -> Resul
         session,
         body_bytes,
         expects_continue: headers.lists("Expect", "100-continue"),
-        keeps_alive: request.is_http_1_1 && !headers.lists("Connection", "close"),
+        keeps_alive: request.keeps_alive(),
         cors: Cors::default(),
     })
 }
@@ -233,7 +219,7 @@ fn preflight(request: &Request<'_>, is_session: bool) -> Result<Head, Answer> {
          Access-Control-Allow-Headers: Authorization, Content-Type, Last-Event-ID, X-Client-ID, X-Protocol-Version\r\n\
          Access-Control-Max-Age: {PREFLIGHT_SECONDS}\r\n"
     ));
-    if request.is_http_1_1 && !request.headers.lists("Connection", "close") {
+    if request.keeps_alive() {
         Ok(Head::Answered(answer))
     } else {
         Err(answer)
@@ -380,7 +366,6 @@ mod tests {
     fn what_is_not_there_is_said() {
         let table = [
             ("GET /events/x HTTP/1.1", "404 "),
-            ("GET /eventsx HTTP/1.1", "404 "),
             ("GET /events/documents/a/b HTTP/1.1", "404 "),
             ("GET /events/documents/%00 HTTP/1.1", "400 "),
             ("GET /events HTTP/1.1\nX-Client-ID: me", "400 "),

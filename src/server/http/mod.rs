@@ -1,19 +1,22 @@
 //! The HTTP heads that the relay answers, as pure functions of their bytes.
 //!
-//! A head opens a WebSocket or an event stream, or posts to an event stream; or it leads to an [`Answer`]. No other HTTP
-//! is spoken. Answers say in words what was wrong.
+//! A head opens a WebSocket or an event stream, or posts to an event stream; or it is an [`Exchange`], which the control
+//! thread sees to. One that is wrong leads to an [`Answer`], which says so in words.
 
 mod answer;
 mod events;
+mod exchange;
 mod headers;
 mod introduction;
 mod percent;
+pub mod problem;
 mod upgrade;
 
 use std::sync::Arc;
 
 pub use answer::Answer;
-pub use events::{Cors, Opening, Post, SessionName, no_session};
+pub use events::{Cors, Opening, PREFLIGHT_SECONDS, Post, SessionName, no_session};
+pub use exchange::{Exchange, is_interface};
 pub use introduction::Introduction;
 pub use upgrade::Upgrade;
 
@@ -25,8 +28,10 @@ use headers::Headers;
 /// More headers than a browser behind several proxies sends.
 const HEADERS_MAX: usize = 64;
 
-const ABOUT: &str = "This is a corelay relay. Open a WebSocket at /ws or at /ws/documents/{id}, or where that is \
-                     blocked an event stream at /events or at /events/documents/{id}.\n";
+/// What this is, for whoever looks.
+pub const ABOUT: &str = "This is a corelay relay. Open a WebSocket at /ws or at /ws/documents/{id}, or where that is \
+                     blocked an event stream at /events or at /events/documents/{id}. Everything else is under /v1/, \
+                     and described in /v1/openapi.json.\n";
 
 const LINES: &str =
     "This is no HTTP/1.1 request: its lines end with CR LF, and none begins with a space.";
@@ -37,6 +42,8 @@ pub enum Head {
     Upgrade(Upgrade),
     Stream(Opening),
     Post(Post),
+    /// The control thread answers it.
+    Exchange(Box<Exchange>),
     /// Nothing is left to be done.
     Answered(Answer),
 }
@@ -65,6 +72,8 @@ pub struct Caller {
 #[derive(Clone, Copy)]
 struct Request<'a> {
     method: &'a str,
+    /// The path with the query.
+    target: &'a str,
     path: &'a str,
     query: &'a str,
     is_http_1_1: bool,
@@ -84,12 +93,13 @@ pub fn read_head(bytes: &[u8], rules: &Rules<'_>) -> Result<Option<(Head, usize)
         |words: String| Answer::refused("431 Request Header Fields Too Large", words + ".");
     let parsed = request.parse(bytes);
     let method = request.method.unwrap_or_default();
+    let target = request.path.unwrap_or_default();
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let head = match parsed {
         Ok(httparse::Status::Complete(length)) if length <= rules.head_bytes_max => {
-            let target = request.path.unwrap_or_default();
-            let (path, query) = target.split_once('?').unwrap_or((target, ""));
             let request = Request {
                 method,
+                target,
                 path,
                 query,
                 is_http_1_1: request.version == Some(1),
@@ -112,7 +122,10 @@ pub fn read_head(bytes: &[u8], rules: &Rules<'_>) -> Result<Option<(Head, usize)
             "This is no HTTP/1.1 request: {error}."
         ))),
     };
-    head.map_err(|answer| answer.to(method))
+    head.map_err(|answer| match is_interface(path) {
+        true => answer.to(method).as_problem(),
+        false => answer.to(method),
+    })
 }
 
 /// Whether every line ends with CR LF, neither of which is anywhere else, and none goes on with the one before it. What
@@ -133,6 +146,7 @@ impl Head {
         match self {
             Self::Stream(opening) => opening.cors.on(answer),
             Self::Post(post) => post.cors.on(answer),
+            Self::Exchange(exchange) => exchange.refused(answer),
             Self::Upgrade(_) | Self::Answered(_) => answer,
         }
     }
@@ -146,11 +160,8 @@ impl Request<'_> {
         if let Some(place) = self.place("/events") {
             return events::read(self, place, rules);
         }
-        match (self.method, self.path) {
-            ("GET" | "HEAD", "/") => Err(Answer::new("200 OK", ABOUT)),
-            (_, "/") => Err(only("GET, HEAD")),
-            _elsewhere => Err(Answer::not_found(format!("There is nothing here. {ABOUT}"))),
-        }
+        let exchange = exchange::read(self, rules)?;
+        Ok(Head::Exchange(Box::new(exchange)))
     }
 
     /// What follows `root` in the path, if that is where it leads.
@@ -187,6 +198,35 @@ impl Request<'_> {
             .filter(|token| !token.is_empty())
     }
 
+    /// Whether another request may follow on the same connection.
+    fn keeps_alive(&self) -> bool {
+        self.is_http_1_1 && !self.headers.lists("Connection", "close")
+    }
+
+    /// How long the body is. `None`: there is none.
+    fn body_bytes(&self, bytes_max: usize) -> Result<Option<usize>, Answer> {
+        let mut lengths = self.headers.values("Content-Length");
+        let length = match (lengths.next(), lengths.next()) {
+            (Some(length), None) if self.headers.count("Transfer-Encoding") == 0 => {
+                std::str::from_utf8(length).unwrap_or_default()
+            }
+            (None, _) if self.headers.count("Transfer-Encoding") == 0 => return Ok(None),
+            _other => return Err(length_required()),
+        };
+        if length.is_empty() || !length.bytes().all(|digit| digit.is_ascii_digit()) {
+            return Err(Answer::bad("Content-Length must be a number."));
+        }
+        // What does not even fit into the number is too large as well.
+        let length = length.parse().unwrap_or(usize::MAX);
+        if length > bytes_max {
+            return Err(Answer::refused(
+                "413 Content Too Large",
+                format!("The body may have {bytes_max} bytes."),
+            ));
+        }
+        Ok(Some(length))
+    }
+
     fn has_body(&self) -> bool {
         self.headers.count("Transfer-Encoding") > 0
             || self
@@ -206,6 +246,17 @@ impl Request<'_> {
             "Pages of this origin may not connect (listen.origins).",
         ))
     }
+}
+
+fn length_required() -> Answer {
+    let words =
+        "The request needs one Content-Length, and no other way to say where its body ends.";
+    Answer::refused("411 Length Required", words)
+}
+
+/// To whoever is in the wrong place.
+pub fn nothing_here() -> String {
+    format!("There is nothing here. {}", ABOUT.trim_end())
 }
 
 fn only(methods: &str) -> Answer {
@@ -243,24 +294,31 @@ fn document_of(place: &str) -> Result<Option<Arc<str>>, Answer> {
 mod tests {
     use super::*;
 
-    fn answer(head: &str) -> Answer {
+    fn read(head: &str) -> Result<Option<(Head, usize)>, Answer> {
         let origins = Origins::default();
         let rules = Rules {
             head_bytes_max: 1024,
             body_bytes_max: 1024,
             origins: &origins,
         };
-        read_head(head.as_bytes(), &rules).expect_err("it is answered at once")
+        read_head(head.as_bytes(), &rules)
+    }
+
+    fn answer(head: &str) -> Answer {
+        read(head).expect_err("it is answered at once")
     }
 
     #[test]
     fn a_head_has_plain_lines() {
-        let about = Answer::new("200 OK", ABOUT);
         for head in [
             "GET / HTTP/1.1\r\nHost: relay\r\nA: b\r\n\r\n",
             "\r\nGET / HTTP/1.1\r\nHost: relay\r\n\r\n",
         ] {
-            assert_eq!(answer(head), about, "{head:?}");
+            let read = read(head);
+            assert!(
+                matches!(read, Ok(Some((Head::Exchange(_), length))) if length == head.len()),
+                "{head:?}: {read:?}"
+            );
         }
         for head in [
             "\nGET / HTTP/1.1\r\nHost: relay\r\n\r\n",
@@ -283,10 +341,10 @@ mod tests {
     #[test]
     fn who_asks_with_head_gets_the_length_of_a_body_and_none() {
         for (path, status) in [
-            ("/", "200"),
             ("/ws", "405"),
             ("/events", "405"),
-            ("/elsewhere", "404"),
+            ("/events/documents/a/b", "405"),
+            ("/ws/elsewhere", "404"),
         ] {
             let of = |method| {
                 let head = format!("{method} {path} HTTP/1.1\r\nHost: relay\r\n\r\n");

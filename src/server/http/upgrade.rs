@@ -165,10 +165,9 @@ mod tests {
         let long = "x".repeat(257);
         let table: &[(&str, &str, &str, &str)] = &[
             ("GET /", "POST /", "405 Method Not Allowed", "Allow: GET"),
-            (line, "GET / HTTP/1.1", "200 OK", "corelay relay"),
             (
                 line,
-                "GET /other HTTP/1.1",
+                "GET /ws/other HTTP/1.1",
                 "404 Not Found",
                 "/ws/documents/{id}",
             ),

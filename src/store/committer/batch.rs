@@ -31,7 +31,9 @@ pub struct Batch {
     documents: FxHashSet<Arc<str>>,
     changes: Vec<ChangeTicket>,
     pub snapshots: Vec<SnapshotTicket>,
-    sweeps: Vec<SweepTicket>,
+    sweeps: Vec<Ticket>,
+    /// Versions that are saved or deleted.
+    versions: Vec<Ticket>,
     /// Reads of what this batch writes.
     reads: Vec<(usize, StoreRequest)>,
 }
@@ -49,7 +51,8 @@ struct ChangeTicket {
     is_deletion: bool,
 }
 
-struct SweepTicket {
+/// What the asker has chosen.
+struct Ticket {
     shard: usize,
     ticket: u64,
 }
@@ -139,13 +142,43 @@ impl Batch {
                 ticket,
                 deleted_before_ms,
             } => {
-                self.sweeps.push(SweepTicket { shard, ticket });
+                self.sweeps.push(Ticket { shard, ticket });
                 self.writes.push(Write::Sweep { deleted_before_ms });
                 None
             }
             StoreRequest::Load { ref document } | StoreRequest::Read { ref document, .. } => {
                 let waits = self.documents.contains(&document.name);
                 self.read(shard, request, waits)
+            }
+            StoreRequest::History { ref document, .. }
+            | StoreRequest::ListVersions { ref document, .. } => {
+                let waits = self.documents.contains(document);
+                self.read(shard, request, waits)
+            }
+            StoreRequest::SaveVersion {
+                document,
+                ticket,
+                version,
+                versions_max,
+            } => {
+                self.documents.insert(Arc::clone(&document));
+                self.versions.push(Ticket { shard, ticket });
+                self.writes.push(Write::SaveVersion {
+                    document,
+                    version,
+                    versions_max,
+                });
+                None
+            }
+            StoreRequest::DeleteVersion {
+                document,
+                ticket,
+                name,
+            } => {
+                self.documents.insert(Arc::clone(&document));
+                self.versions.push(Ticket { shard, ticket });
+                self.writes.push(Write::DeleteVersion { document, name });
+                None
             }
             StoreRequest::List { .. } => {
                 let waits = self.has_writes();
@@ -226,6 +259,7 @@ impl Batch {
             changes,
             snapshots,
             sweeps,
+            versions,
             reads,
         } = self;
         (*bytes, *arriving) = (0, 0);
@@ -242,6 +276,7 @@ impl Batch {
         changes.clear();
         snapshots.clear();
         sweeps.clear();
+        versions.clear();
         reads.clear();
     }
 
@@ -297,6 +332,10 @@ impl Batch {
         for (sweep, &swept) in self.sweeps.drain(..).zip(&committed.sweeps) {
             let ticket = sweep.ticket;
             replies[sweep.shard].push(StoreReply::Swept { ticket, swept });
+        }
+        for (version, &result) in self.versions.drain(..).zip(&committed.versions) {
+            let ticket = version.ticket;
+            replies[version.shard].push(StoreReply::VersionChanged { ticket, result });
         }
         for (shard, replies) in replies.into_iter().enumerate() {
             if !replies.is_empty() {

@@ -75,12 +75,17 @@ impl ReaderThreads {
 fn about(read: &StoreRequest) -> &str {
     match read {
         StoreRequest::Load { document } | StoreRequest::Read { document, .. } => &document.name,
+        StoreRequest::History { document, .. } | StoreRequest::ListVersions { document, .. } => {
+            document
+        }
         StoreRequest::List { tenant, .. } => tenant,
         StoreRequest::Append { .. }
         | StoreRequest::PutSnapshot { .. }
         | StoreRequest::Delete { .. }
         | StoreRequest::Restore { .. }
-        | StoreRequest::Sweep { .. } => unreachable!("a write is no read"),
+        | StoreRequest::Sweep { .. }
+        | StoreRequest::SaveVersion { .. }
+        | StoreRequest::DeleteVersion { .. } => unreachable!("a write is no read"),
     }
 }
 

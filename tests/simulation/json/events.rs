@@ -63,6 +63,8 @@ impl Names {
                 }),
                 presences: presences(payload)?,
                 color: word("color")?,
+                shard: short("shard")?,
+                content_bytes: number("contentBytes")?,
             }),
             "remote_ops" => event::Body::RemoteOps(wire::RemoteOps {
                 document: self.handle(payload)?,
@@ -185,6 +187,26 @@ impl Names {
                     .collect::<Option<_>>()?,
                 is_incomplete: is("isIncomplete")?,
             }),
+            "version_saved" => event::Body::VersionSaved(wire::VersionSaved {
+                request_id: number("requestId")?,
+                document_id: word("documentId")?,
+                version: Some(version(&payload["version"])?),
+            }),
+            "versions" => event::Body::Versions(wire::Versions {
+                request_id: number("requestId")?,
+                document_id: word("documentId")?,
+                versions: payload["versions"]
+                    .as_array()?
+                    .iter()
+                    .map(version)
+                    .collect::<Option<_>>()?,
+            }),
+            "version_deleted" => event::Body::VersionDeleted(wire::VersionDeleted {
+                request_id: number("requestId")?,
+                document_id: word("documentId")?,
+                name: word("name")?,
+            }),
+            "history_page" => event::Body::HistoryPage(history(payload)?),
             _unknown => return None,
         })
     }
@@ -248,6 +270,45 @@ impl Names {
         });
         operations.collect()
     }
+}
+
+fn version(version: &Value) -> Option<wire::Version> {
+    Some(wire::Version {
+        name: version["name"].as_str()?.to_owned(),
+        revision: version["revision"].as_u64()?,
+        author: version["author"].as_str()?.to_owned(),
+        time_ms: version["time"].as_u64()?,
+    })
+}
+
+fn history(payload: &Value) -> Option<wire::HistoryPage> {
+    let is_text = payload["kind"] == "text";
+    let entries = payload["entries"].as_array()?.iter().map(|entry| {
+        let operations = entry["operations"].as_array().into_iter().flatten();
+        let operations = operations.map(|operation| match is_text {
+            true => to_components(operation),
+            false => to_bytes(operation),
+        });
+        Some(wire::HistoryEntry {
+            revision: entry["revision"].as_u64()?,
+            count: u32::try_from(entry["count"].as_u64()?).ok()?,
+            origin: entry["origin"].as_u64()?,
+            author: entry["author"].as_str()?.to_owned(),
+            time_ms: entry["time"].as_u64()?,
+            bytes: entry["bytes"].as_u64()?,
+            operations: operations.collect::<Option<_>>()?,
+        })
+    });
+    Some(wire::HistoryPage {
+        request_id: payload["requestId"].as_u64()?,
+        document_id: payload["documentId"].as_str()?.to_owned(),
+        kind: payload["kind"].as_str()?.to_owned(),
+        entries: entries.collect::<Option<_>>()?,
+        next_revision: payload["nextRevision"].as_u64()?,
+        position: Some(position(&payload["position"])?),
+        first_revision: payload["firstRevision"].as_u64()?,
+        oldest_revision: payload["oldestRevision"].as_u64()?,
+    })
 }
 
 /// What every refusal says.

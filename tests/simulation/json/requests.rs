@@ -76,6 +76,9 @@ impl Names {
                     let vector = from_vector(&batch.expected_server_vector);
                     payload.insert("expectedServerVector".to_owned(), vector);
                 }
+                if let Some(expected) = batch.expected_revision {
+                    payload.insert("expectedRevision".to_owned(), expected.into());
+                }
                 ("operations", payload.into())
             }
             Body::Presence(presence) => {
@@ -112,6 +115,39 @@ impl Names {
                     "requestId": delete.request_id,
                     "documentId": delete.document_id,
                     "undo": delete.undo,
+                }),
+            ),
+            Body::History(history) => (
+                "history",
+                json!({
+                    "requestId": history.request_id,
+                    "documentId": history.document_id,
+                    "newestFirst": history.newest_first,
+                    "fromRevision": history.from_revision,
+                    "fromTime": history.from_time_ms,
+                    "limit": history.limit,
+                    "withOperations": history.with_operations,
+                }),
+            ),
+            Body::SaveVersion(save) => (
+                "save_version",
+                json!({
+                    "requestId": save.request_id,
+                    "documentId": save.document_id,
+                    "name": save.name,
+                    "revision": save.revision,
+                }),
+            ),
+            Body::ListVersions(list) => (
+                "list_versions",
+                json!({"requestId": list.request_id, "documentId": list.document_id}),
+            ),
+            Body::DeleteVersion(delete) => (
+                "delete_version",
+                json!({
+                    "requestId": delete.request_id,
+                    "documentId": delete.document_id,
+                    "name": delete.name,
                 }),
             ),
             Body::List(list) => (

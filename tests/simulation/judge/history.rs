@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use corelay::text::{Component, Operation, Text};
 
+use super::past::Stamp;
 use super::{Fate, Position, broken};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +14,7 @@ pub(super) struct Placed {
     pub(super) origin: u64,
     pub(super) clock: u64,
     pub(super) operation: Bytes,
+    pub(super) stamp: Stamp,
     pub(super) written_at_us: u64,
 }
 

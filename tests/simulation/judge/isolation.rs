@@ -114,6 +114,12 @@ impl Judge {
         }
     }
 
+    /// The user that a client was greeted as.
+    pub(super) fn user_of(&self, client_id: u64) -> Option<&str> {
+        let member = self.isolation.members.get(&client_id);
+        member.map(|member| &*member.user)
+    }
+
     pub(super) fn is_wanted(&self, document: &Arc<str>, right: Right) -> bool {
         let wanted = (document.clone(), right);
         self.isolation.wanted.contains(&wanted)

@@ -28,6 +28,9 @@ impl Judge {
             Fate::Gone { .. } => history.is_restored = false,
         }
         history.fate = Some(fate);
+        if let Fate::Gone { .. } = fate {
+            self.forget_versions(document);
+        }
     }
 
     /// What is written is durable.

@@ -11,7 +11,8 @@ impl Judge {
         let tenant = tenant_of(document);
         let others = self.current().filter(|other| {
             // What is brought back counts, and is not refused.
-            tenant_of(other) == tenant && self.is_live(other) && !self.is_restored(other)
+            let counts = tenant_of(other) == tenant && !self.is_restored(other);
+            *other != document && counts && self.is_live(other)
         });
         let count = others.count() as u64;
         if self.quota.documents_max.is_some_and(|max| count >= max) {

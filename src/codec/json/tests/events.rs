@@ -100,8 +100,10 @@ fn every_event_has_its_members() {
                 }),
                 presences: vec![presence],
                 color: "#000075".to_owned(),
+                shard: 1,
+                content_bytes: 6,
             }),
-            r##"{"requestId":9,"documentId":"doc","kind":"log","position":{"epoch":1,"revision":2},"sync":"delta","fromRevision":1,"nextClock":3,"permissions":{"read":true,"write":false},"presences":[{"clientId":1,"userId":"u","name":"Zoë","color":"#e6194b","cursor":{"blockId":"p1","offset":42},"selection":{"anchor":{"blockId":"","offset":0}},"isTyping":true,"fields":{"\"":{"base64":"/w=="},"a":[1]},"lastSeen":5,"left":false}],"color":"#000075"}"##,
+            r##"{"requestId":9,"documentId":"doc","kind":"log","position":{"epoch":1,"revision":2},"sync":"delta","fromRevision":1,"nextClock":3,"permissions":{"read":true,"write":false},"presences":[{"clientId":1,"userId":"u","name":"Zoë","color":"#e6194b","cursor":{"blockId":"p1","offset":42},"selection":{"anchor":{"blockId":"","offset":0}},"isTyping":true,"fields":{"\"":{"base64":"/w=="},"a":[1]},"lastSeen":5,"left":false}],"color":"#000075","shard":1,"contentBytes":6}"##,
         ),
         (
             event::Body::RemoteOps(wire::RemoteOps {
@@ -285,6 +287,43 @@ fn every_event_has_its_members() {
                 is_incomplete: false,
             }),
             r#"{"created":[{"documentId":"doc","kind":"log"}],"deleted":["a","b"],"isIncomplete":false}"#,
+        ),
+        (
+            event::Body::HistoryPage(wire::HistoryPage {
+                request_id: 2,
+                document_id: "doc".to_owned(),
+                kind: "log".to_owned(),
+                entries: vec![
+                    wire::HistoryEntry {
+                        revision: 3,
+                        count: 2,
+                        origin: 42,
+                        author: "ada".to_owned(),
+                        time_ms: 1_700_000_000_000,
+                        bytes: 6,
+                        operations: vec![Bytes::from_static(b"[1]"), Bytes::from_static(b"[2]")],
+                    },
+                    wire::HistoryEntry {
+                        revision: 2,
+                        count: 1,
+                        origin: 42,
+                        ..wire::HistoryEntry::default()
+                    },
+                ],
+                next_revision: 1,
+                position: Some(wire::Position {
+                    epoch: 1,
+                    revision: 4,
+                }),
+                first_revision: 1,
+                oldest_revision: 1,
+            }),
+            concat!(
+                r#"{"requestId":2,"documentId":"doc","kind":"log","entries":["#,
+                r#"{"revision":3,"count":2,"origin":42,"author":"ada","time":1700000000000,"bytes":6,"operations":[[1],[2]]},"#,
+                r#"{"revision":2,"count":1,"origin":42,"author":"","time":0,"bytes":0}],"#,
+                r#""nextRevision":1,"position":{"epoch":1,"revision":4},"firstRevision":1,"oldestRevision":1}"#,
+            ),
         ),
     ];
     for (body, text) in table {

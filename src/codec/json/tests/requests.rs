@@ -142,7 +142,7 @@ fn every_request_has_its_members() {
             }),
         ),
         (
-            r#"{"type":"open","payload":{"requestId":9,"documentId":"doc","kind":"text","have":{"epoch":1,"revision":2},"create":true,"stateVector":{"5":0},"resumeToken":"-_8","subscribe":false,"snapshots":false,"bidirectional":true}}"#,
+            r#"{"type":"open","payload":{"requestId":9,"documentId":"doc","kind":"text","have":{"epoch":1,"revision":2},"create":true,"stateVector":{"5":0},"resumeToken":"-_8","subscribe":false,"snapshots":false,"bidirectional":true,"fromNewest":true}}"#,
             doc(),
             Request::Open(wire::Open {
                 request_id: 9,
@@ -155,6 +155,7 @@ fn every_request_has_its_members() {
                 subscribe: Some(false),
                 snapshots: Some(false),
                 bidirectional: true,
+                from_newest: true,
             }),
         ),
         (
@@ -234,13 +235,14 @@ fn every_request_has_its_members() {
         assert_eq!(request(text), (document_id, body), "{text}");
     }
     let (document_id, batch) = operations(
-        r#"{"type":"operations","payload":{"documentId":"doc","operations":[1,"two"],"clientSeq":2,"firstClock":3,"baseRevision":4,"expectedServerVector":{"1":2,"3":-1}}}"#,
+        r#"{"type":"operations","payload":{"documentId":"doc","operations":[1,"two"],"clientSeq":2,"firstClock":3,"baseRevision":4,"expectedServerVector":{"1":2,"3":-1},"expectedRevision":5}}"#,
     );
     assert_eq!(document_id, doc());
     assert_eq!((batch.client_seq, batch.first_clock), (2, Some(3)));
     assert_eq!(batch.base_revision, 4);
     assert_eq!(texts(&batch), ["1", "\"two\""]);
     assert_eq!(batch.expected_server_vector, BTreeMap::from([(1, 2)]));
+    assert_eq!(batch.expected_revision, Some(5));
 }
 
 #[test]

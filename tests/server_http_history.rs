@@ -1,0 +1,187 @@
+//! The HTTP interface: who changed what and when, and texts as they were, over real sockets.
+
+mod common;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use common::Server;
+use common::api::Api;
+use common::tokens::{settings, token};
+use serde_json::{Value, json};
+
+fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    u64::try_from(now.expect("it is after 1970").as_millis()).expect("not so late")
+}
+
+fn texts(api: &mut Api, path: &str, query: &str) -> (String, u64) {
+    let content = api.get(&format!("{path}/content?{query}")).ok();
+    let text = content["text"].as_str().expect("a text").to_owned();
+    (text, content["revision"].as_u64().expect("a revision"))
+}
+
+#[test]
+fn changes_have_authors_and_times_and_texts_are_read_as_they_were() {
+    let directory = tempfile::TempDir::new().expect("room");
+    let settings = settings(directory.path());
+    let server = Server::spawn_in(
+        directory.path(),
+        &[&settings[0], &settings[1], "shards.cores=2"],
+    );
+    let mut ada = Api::with_token(&server, &token(json!({"sub": "ada"})));
+    let mut bob = Api::with_token(&server, &token(json!({"sub": "bob"})));
+    let path = "/v1/documents/novel";
+    let content = format!("{path}/content");
+    let begun = now_ms();
+    ada.put(path, json!({"kind": "text", "text": "Once"})).ok();
+    bob.write(&content, "", "Once upon").ok();
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    let between = now_ms();
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    let two = json!({"operations": [[{"retain": 9}, {"insert": " a"}], [{"retain": 11}, {"insert": " time 😀"}]], "baseRevision": 2});
+    ada.post(&format!("{path}/operations"), two).ok();
+
+    let history = ada.get(&format!("{path}/history")).ok();
+    let changes = history["changes"].as_array().expect("an array");
+    let of = |change: &Value| {
+        (
+            change["author"].as_str().expect("a name").to_owned(),
+            change["firstRevision"].as_u64().expect("a number"),
+            change["revision"].as_u64().expect("a number"),
+        )
+    };
+    let expected = [("ada", 3, 4), ("bob", 2, 2), ("ada", 1, 1)];
+    let expected = expected.map(|(author, first, last)| (author.to_owned(), first, last));
+    assert_eq!(changes.iter().map(of).collect::<Vec<_>>(), expected);
+    for change in changes {
+        let time = change["time"].as_u64().expect("a time");
+        assert!((begun..=now_ms()).contains(&time), "{change}");
+        assert!(change["bytes"].as_u64() > Some(0));
+    }
+    assert_eq!(history["kind"], "text");
+    assert_eq!(
+        (&history["revision"], &history["next"]),
+        (&json!(4), &Value::Null)
+    );
+    let mut seen = Vec::new();
+    let mut query = String::from("order=oldest&limit=1");
+    loop {
+        let page = bob.get(&format!("{path}/history?{query}")).ok();
+        seen.push(of(&page["changes"][0]));
+        match page["next"].as_u64() {
+            Some(next) => query = format!("order=oldest&limit=1&from={next}"),
+            None => break,
+        }
+    }
+    assert!(seen.iter().eq(expected.iter().rev()), "{seen:?}");
+
+    for (revision, text) in [
+        "",
+        "Once",
+        "Once upon",
+        "Once upon a",
+        "Once upon a time 😀",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let (found, at) = texts(&mut bob, path, &format!("revision={revision}"));
+        assert_eq!((found.as_str(), at), (*text, revision as u64));
+    }
+    assert_eq!(
+        texts(&mut bob, path, &format!("time={between}")),
+        ("Once upon".to_owned(), 2)
+    );
+    assert_eq!(texts(&mut bob, path, "time=1").0, "");
+    let plain = bob.request(
+        "GET",
+        &format!("{content}?revision=2"),
+        "Accept: text/plain\n",
+        "",
+    );
+    assert_eq!(
+        (plain.body.as_str(), plain.header("etag")),
+        ("Once upon", Some("\"1.2\""))
+    );
+    assert_eq!(
+        bob.get(&format!("{content}?revision=5")).problem(404),
+        "REVISION_UNKNOWN"
+    );
+
+    let stale = bob.send(
+        "POST",
+        &format!("{path}/revert"),
+        "If-Match: \"1.3\"\n",
+        &json!({"revision": 2}),
+    );
+    stale.whole_problem(412);
+    let reverted = bob
+        .post(&format!("{path}/revert"), json!({"revision": 2}))
+        .ok();
+    assert_eq!(
+        (&reverted["revision"], &reverted["count"]),
+        (&json!(5), &json!(1))
+    );
+    assert_eq!(texts(&mut ada, path, ""), ("Once upon".to_owned(), 5));
+    let again = bob
+        .post(&format!("{path}/revert"), json!({"revision": 2}))
+        .ok();
+    assert_eq!(
+        (&again["revision"], &again["count"]),
+        (&json!(5), &json!(0))
+    );
+    assert_eq!(
+        bob.post(&format!("{path}/revert"), json!({"revision": 9}))
+            .problem(404),
+        "REVISION_UNKNOWN"
+    );
+    assert_eq!(
+        ada.get(&format!("{path}/history")).ok()["changes"][0]["author"],
+        "bob"
+    );
+    let unknown = ada.get("/v1/documents/none/history");
+    assert_eq!(unknown.problem(404), "DOCUMENT_NOT_FOUND");
+    let reader = json!({"sub": "eve", "documents": ["other-*"]});
+    let mut eve = Api::with_token(&server, &token(reader));
+    for place in ["history", "content?revision=1"] {
+        assert_eq!(
+            eve.get(&format!("{path}/{place}")).problem(403),
+            "FORBIDDEN"
+        );
+    }
+}
+
+#[test]
+fn a_long_history_leads_to_the_same_text() {
+    let server = Server::spawn(&["shards.cores=2"]);
+    let mut api = Api::of(&server);
+    let path = "/v1/documents/long";
+    api.put(path, json!({"kind": "text", "text": "0"})).ok();
+    let mut expected = vec![String::new(), "0".to_owned()];
+    for batch in 0..20 {
+        let base = expected.len() - 1;
+        let mut text = expected[base].clone();
+        let operations: Vec<Value> = (0..250)
+            .map(|number| {
+                let word = format!("{batch}.{number} ");
+                text.insert_str(0, &word);
+                expected.push(text.clone());
+                json!([{"insert": word}])
+            })
+            .collect();
+        let body = json!({"operations": operations, "baseRevision": base});
+        api.post(&format!("{path}/operations"), body).ok();
+    }
+    for revision in [1, 2, 999, 2500, 4999, expected.len() - 1] {
+        let (found, _) = texts(&mut api, path, &format!("revision={revision}"));
+        assert_eq!(found, expected[revision], "{revision}");
+    }
+    api.put(
+        "/v1/documents/log",
+        json!({"kind": "log", "operations": [1]}),
+    )
+    .ok();
+    assert_eq!(api.get("/v1/documents/log/history").ok()["kind"], "log");
+    let log = api.get("/v1/documents/log/content?revision=1");
+    assert_eq!(log.problem(409), "KIND_MISMATCH");
+}

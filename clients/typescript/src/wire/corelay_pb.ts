@@ -21,22 +21,22 @@
 //   - kind text: an operation is an array of components, `[{"retain": 5}, {"insert": "x"}, {"delete": 2}]`.
 //   - Any other bytes (operations of kind log, presence fields) are the JSON value that they are the text of, or
 //     `{"base64": "…"}` where they are no JSON text. An object whose only member is `base64` always means bytes.
-//   - `firstClock` may be left out of operations: then they count as new, and a batch that is sent again is applied again:
-//     only a batch with its `firstClock` is applied once. So may `kind` and `create` of a sync_request: then the document
-//     is made where it does not exist, as a log.
+//   - `firstClock` may be left out of operations: then they count as new, and a batch that is sent again is applied
+//     again: only a batch with its `firstClock` is applied once. So may `kind` and `create` of a sync_request: then the
+//     document is made where it does not exist, as a log.
 //   - A sync_request for a document that is not open opens it, and is answered with sync_response alone, after a resync
 //     where what the client has is void. Operations that the relay still has at hand come as remote_ops before the last
-//     sync_response. The client's next clock is its entry in that one's `serverVector` plus one. Nobody is present until
-//     a presence_update (with `full`) says so: a client that asks again forgets whom it saw.
-//   - `operations` of a sync_response are those of all its batches in one array; `batches` says of each in turn `origin`,
-//     `revision`, `firstClock` and `count`. Only the last page has a `serverVector` that is not empty. The data of a
-//     snapshot is a string for kind text, else `{"base64": …}`. `resumeToken` is base64url.
+//     sync_response. The client's next clock is its entry in that one's `serverVector` plus one. Nobody is present
+//     until a presence_update (with `full`) says so: a client that asks again forgets whom it saw.
+//   - `operations` of a sync_response are those of all its batches in one array; `batches` says of each in turn
+//     `origin`, `revision`, `firstClock` and `count`. Only the last page has a `serverVector` that is not empty. The
+//     data of a snapshot is a string for kind text, else `{"base64": …}`. `resumeToken` is base64url.
 //   - The relay's own sync_request has in `stateVector` an entry for the client, -1 for none, beside `nextClock`.
 //   - `clientId` of connect is the uuid as text; without `protocolVersion` it is 1.
 //   - `debug` stands beside the payload: `messageId`, `serverProcessing` in milliseconds, `queueDepth`,
 //     `stateVectorDelta`. What else an error says stands in its `details`.
-//   - The payload may be left out. A member that is null counts as absent, and one that is not known is ignored. `ops` is
-//     another name of `operations`. The data of a snapshot_offer is `{"base64": …}`.
+//   - The payload may be left out. A member that is null counts as absent, and one that is not known is ignored. `ops`
+//     is another name of `operations`. The data of a snapshot_offer is `{"base64": …}`.
 //   - A value of kind log or of a presence field is passed on as its client wrote it. It has at most 100 levels, no
 //     surrogate without its other half, and no number beyond a double: else OPERATION_INVALID (of a presence field,
 //     MALFORMED_FRAME).
@@ -45,8 +45,8 @@
 //   > {"type": "connect", "payload": {"clientId": "00000000-0000-4000-8000-00000000000a", "protocolVersion": 3}}
 //   < {"type": "connected", "payload": {"clientId": 40059090691371, "protocolVersion": 3, …}}
 //   > {"type": "open", "payload": {"documentId": "poem", "kind": "text", "create": true}}
-//   < {"type": "opened", "payload": {"documentId": "poem", "position": {"epoch": 1, "revision": 0}, "sync": "up_to_date",
-//      "fromRevision": 0, "nextClock": 0, …}}
+//   < {"type": "opened", "payload": {"documentId": "poem", "position": {"epoch": 1, "revision": 0},
+//      "sync": "up_to_date", "fromRevision": 0, "nextClock": 0, …}}
 //   > {"type": "operations", "payload": {"documentId": "poem", "clientSeq": 1, "firstClock": 0, "baseRevision": 0,
 //      "operations": [[{"insert": "Hello"}]]}}
 //   < {"type": "ack", "payload": {"documentId": "poem", "clientSeq": 1, "firstRevision": 1, "count": 1, "clock": 0, …}}
@@ -56,8 +56,8 @@
 //   > {"type": "open", "payload": {"documentId": "poem", "have": {"epoch": 1, "revision": 2}, "snapshots": false}}
 //   < {"type": "opened", "payload": {"documentId": "poem", "position": {"epoch": 1, "revision": 4}, "sync": "delta",
 //      "fromRevision": 2, "nextClock": 2, …}}
-//   < {"type": "remote_ops", "payload": {"documentId": "poem", "origin": 40059090691371, "revision": 3, "firstClock": 1,
-//      "operations": [[{"retain": 5}, {"insert": " world"}]], …}}
+//   < {"type": "remote_ops", "payload": {"documentId": "poem", "origin": 40059090691371, "revision": 3,
+//      "firstClock": 1, "operations": [[{"retain": 5}, {"insert": " world"}]], …}}
 //   < {"type": "remote_ops", "payload": {"documentId": "poem", "origin": 3194423789141157, "revision": 4, …}}
 //   < {"type": "sync_response", "payload": {"documentId": "poem", "operations": [], "hasMore": false,
 //      "position": {"epoch": 1, "revision": 4}, …}}
@@ -65,8 +65,8 @@
 //
 // HEADERS. A WebSocket's request may bring what Hello would: `X-Client-ID` (or `?client=`) the uuid as text,
 // `X-Protocol-Version` (or `?version=`), and the token. Then Connected comes without a Hello, in JSON for version 1 and
-// with the subprotocol `corelay.json` (or `?dialect=json`), else in protobuf. A document that the URL names is opened by
-// the client's open or sync_request all the same.
+// with the subprotocol `corelay.json` (or `?dialect=json`), else in protobuf. A document that the URL names is opened
+// by the client's open or sync_request all the same.
 //
 // EVENT STREAM. Where WebSocket is blocked: `GET /events` or `GET /events/documents/{id}` with the same headers or
 // query is answered with server-sent events, each the text of one message of the JSON dialect. The first event is
@@ -80,14 +80,14 @@
 //     post whose answer was lost can be posted again if they had clocks.
 //   - On a stream whose URL names a document, and whose request says who the client is, the document is opened at once,
 //     as by a sync_request; with `?kind=` as that kind, if it does not exist. An event's id is the position in that
-//     document that the client has with it, `epoch.revision`: sent back as `Last-Event-ID`, as a browser does by itself, or
-//     as `?have=`, it is where the stream goes on.
+//     document that the client has with it, `epoch.revision`: sent back as `Last-Event-ID`, as a browser does by
+//     itself, or as `?have=`, it is where the stream goes on.
 //   - Comments keep a quiet stream alive; nobody has to answer them. A stream that takes nothing is given up like any
 //     connection.
 //
 // VERSIONS. Version 1 is JSON alone. Version 2 adds protobuf. Version 3 adds snapshots in more than one page: an older
-// client gets a snapshot in one message. Where its data is longer than a message may be, it gets the operations instead,
-// or SNAPSHOT_REQUIRED if these are gone.
+// client gets a snapshot in one message. Where its data is longer than a message may be, it gets the operations
+// instead, or SNAPSHOT_REQUIRED if these are gone.
 //
 // ORDER. The first request is Hello; before it only Ping is answered. Requests of one connection are handled
 // in the order in which they arrive. What the relay sends about one document arrives in the order in which it
@@ -368,8 +368,9 @@ export const EventSchema: GenMessage<Event> = /*@__PURE__*/
 
 /**
  * Must be the first request, within the handshake time (10 s). Where the relay asks for tokens, a later Hello of the
- * same client brings a fresh token, and is answered with Connected again; documents that it no longer grants are closed.
- * A token that cannot be judged now is answered with SERVICE_UNAVAILABLE; the connection ends, unless it had another one.
+ * same client brings a fresh token, and is answered with Connected again; documents that it no longer grants are
+ * closed. A token that cannot be judged now is answered with SERVICE_UNAVAILABLE; the connection ends, unless it had
+ * another one.
  *
  * @generated from message corelay.v1.Hello
  */
@@ -390,8 +391,8 @@ export type Hello = Message<"corelay.v1.Hello"> & {
   clientUuid: Uint8Array;
 
   /**
-   * The credential, for relays that ask for one: a JSON Web Token, or what the operator's backend knows. Empty: the one that came with the WebSocket's
-   * request (`Authorization: Bearer …`, a subprotocol `bearer.…`, or `?token=…`).
+   * The credential, for relays that ask for one: a JSON Web Token, or what the operator's backend knows. Empty: the one
+   * that came with the WebSocket's request (`Authorization: Bearer …`, a subprotocol `bearer.…`, or `?token=…`).
    *
    * @generated from field: string token = 3;
    */
@@ -487,8 +488,8 @@ export type Connected = Message<"corelay.v1.Connected"> & {
   protocolVersion: number;
 
   /**
-   * What this version has: "log" and "text" (kinds), "presence", "resume" (resume tokens), "snapshot_offers", "deletion",
-   * "directory" (List), "protobuf" (since 2), "paging" (of snapshots, since 3).
+   * What this version has: "log" and "text" (kinds), "presence", "resume" (resume tokens), "snapshot_offers",
+   * "deletion", "directory" (List), "protobuf" (since 2), "paging" (of snapshots, since 3).
    *
    * @generated from field: repeated string features = 4;
    */
@@ -692,7 +693,8 @@ export type Open = Message<"corelay.v1.Open"> & {
 
   /**
    * The highest clock that the client has seen of each client. It is sent what it lacks. `have` says then where it saw
-   * them: in which epoch, and in which life of a document that was deleted and made again; there, a vector without it is void.
+   * them: in which epoch, and in which life of a document that was deleted and made again; there, a vector without it
+   * is void.
    *
    * @generated from field: map<uint64, uint64> state_vector = 6;
    */
@@ -714,8 +716,8 @@ export type Open = Message<"corelay.v1.Open"> & {
 
   /**
    * False: operations only, for a client with edits of a text that are not acknowledged: they can be rebased over
-   * operations, not over a snapshot. Where history that old is gone, or what the client has is of an earlier life of the document,
-   * SNAPSHOT_REQUIRED.
+   * operations, not over a snapshot. Where history that old is gone, or what the client has is of an earlier life of
+   * the document, SNAPSHOT_REQUIRED.
    *
    * @generated from field: optional bool snapshots = 9;
    */
@@ -790,9 +792,9 @@ export type Opened = Message<"corelay.v1.Opened"> & {
   position?: Position | undefined;
 
   /**
-   * What follows before the client is where `position` says. UP_TO_DATE: nothing, no SyncResponse either. DELTA: the missing operations,
-   * as SyncResponse pages and as RemoteOps, up to a SyncResponse whose `has_more` is false. SNAPSHOT: a snapshot in
-   * SyncResponse pages, then as with DELTA.
+   * What follows before the client is where `position` says. UP_TO_DATE: nothing, no SyncResponse either. DELTA: the
+   * missing operations, as SyncResponse pages and as RemoteOps, up to a SyncResponse whose `has_more` is false.
+   * SNAPSHOT: a snapshot in SyncResponse pages, then as with DELTA.
    *
    * @generated from field: corelay.v1.SyncMode sync = 5;
    */
@@ -865,8 +867,8 @@ export const PermissionsSchema: GenMessage<Permissions> = /*@__PURE__*/
 /**
  * Ask to be brought to the newest revision. On a document that is open the answer is a Resync followed by SyncResponse
  * pages; otherwise `document_id` names it, it is opened as with Open, and the answer is SyncResponse pages alone.
- * One that comes before the last page of another for the same document takes its place: it alone is answered. What a client
- * sends to a document before it has been answered may find that the document is not open yet.
+ * One that comes before the last page of another for the same document takes its place: it alone is answered. What a
+ * client sends to a document before it has been answered may find that the document is not open yet.
  *
  * @generated from message corelay.v1.SyncRequest
  */
@@ -1172,9 +1174,9 @@ export const SnapshotAcceptedSchema: GenMessage<SnapshotAccepted> = /*@__PURE__*
   messageDesc(file_corelay, 18);
 
 /**
- * Delete a document, or with `undo`, within the configured grace period, take that back. Needs the permission to delete. Answered with
- * Deleted or Error. Every subscriber is told Close with DOCUMENT_DELETED.
- * An `undo` while the document is being deleted is refused with SERVICE_UNAVAILABLE: it can be taken a moment later.
+ * Delete a document, or with `undo`, within the configured grace period, take that back. Needs the permission to
+ * delete. Answered with Deleted or Error. Every subscriber is told Close with DOCUMENT_DELETED. An `undo` while the
+ * document is being deleted is refused with SERVICE_UNAVAILABLE: it can be taken a moment later.
  *
  * @generated from message corelay.v1.Delete
  */
@@ -1231,9 +1233,9 @@ export const DeletedSchema: GenMessage<Deleted> = /*@__PURE__*/
 
 /**
  * List documents: those of the client's tenant that it may read, in the order of their ids' bytes. Answered with
- * Directory. With `watch`, DirectoryUpdates follow until the next List or the end of the connection. A List with the same
- * prefix and `watch` goes on with that: who lists page by page misses nothing. A fifth List while four are not answered is
- * refused with SERVICE_UNAVAILABLE.
+ * Directory. With `watch`, DirectoryUpdates follow until the next List or the end of the connection. A List with the
+ * same prefix and `watch` goes on with that: who lists page by page misses nothing. A fifth List while four are not
+ * answered is refused with SERVICE_UNAVAILABLE.
  *
  * @generated from message corelay.v1.List
  */
@@ -2054,8 +2056,8 @@ export enum ErrorCode {
   MALFORMED_FRAME = 4000,
 
   /**
-   * The credential is missing, wrong, expired or revoked. Closes the connection: when what it granted is over, with what
-   * was still to be answered.
+   * The credential is missing, wrong, expired or revoked. Closes the connection: when what it granted is over, with
+   * what was still to be answered.
    *
    * @generated from enum value: UNAUTHORIZED = 4001;
    */
@@ -2153,8 +2155,8 @@ export enum ErrorCode {
   TOO_MANY_DOCUMENTS = 4014,
 
   /**
-   * A newer connection with the same identity has opened the document. An Open that comes late over an older one is refused
-   * with it, too.
+   * A newer connection with the same identity has opened the document. An Open that comes late over an older one is
+   * refused with it, too.
    *
    * @generated from enum value: REPLACED = 4015;
    */
@@ -2233,8 +2235,8 @@ export enum ErrorCode {
   TOO_MANY_CONNECTIONS = 4027,
 
   /**
-   * The tenant has as many connections, documents or stored bytes as it may; the message says which. Closes the connection
-   * if it is connections, and only then is retryable.
+   * The tenant has as many connections, documents or stored bytes as it may; the message says which. Closes the
+   * connection if it is connections, and only then is retryable.
    *
    * @generated from enum value: TENANT_QUOTA_EXCEEDED = 4028;
    */
@@ -2242,10 +2244,11 @@ export enum ErrorCode {
 
   /**
    * Slow down: the connection, the user or the document has had as many operations or bytes as may come at once, or the
-   * connection as many requests (Hello, Open, SyncRequest, SnapshotOffer, Delete, List, Ping). The same is taken after `retry_after_ms`, unless others
-   * under the same rate use it up before. A batch that is refused costs nothing, unless there is something wrong with its
-   * operations; a batch that was applied before costs its bytes again. Later batches that were on their way are refused
-   * with CLOCK_GAP, and are sent again after it. Presence is coalesced, never refused for coming too fast.
+   * connection as many requests (Hello, Open, SyncRequest, SnapshotOffer, Delete, List, Ping). The same is taken after
+   * `retry_after_ms`, unless others under the same rate use it up before. A batch that is refused costs nothing, unless
+   * there is something wrong with its operations; a batch that was applied before costs its bytes again. Later batches
+   * that were on their way are refused with CLOCK_GAP, and are sent again after it. Presence is coalesced, never
+   * refused for coming too fast.
    *
    * @generated from enum value: RATE_LIMITED = 4029;
    */
@@ -2282,8 +2285,8 @@ export enum ErrorCode {
   SYNC_CONFLICT = 4100,
 
   /**
-   * The history that was asked for is no longer there, and the snapshot in its place was not wanted, or does not fit into
-   * one message for a client of version 1 or 2. Ask again with snapshots, and make anew what was not acknowledged.
+   * The history that was asked for is no longer there, and the snapshot in its place was not wanted, or does not fit
+   * into one message for a client of version 1 or 2. Ask again with snapshots, and make anew what was not acknowledged.
    *
    * @generated from enum value: SNAPSHOT_REQUIRED = 4101;
    */

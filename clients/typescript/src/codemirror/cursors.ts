@@ -12,8 +12,12 @@ import type { CorelayOptions } from "./index.js";
 const TYPING_MS = 2000;
 
 interface PeerCursor {
+  readonly clientId: number;
   readonly name: string;
   readonly color: string;
+  /** Where it was said to be. */
+  readonly told: { readonly anchor: number; readonly head: number };
+  /** Where it is, after the edits since then. */
   readonly anchor: number;
   readonly head: number;
 }
@@ -25,7 +29,7 @@ export function cursors(document: TextDocument, options: CorelayOptions): Extens
     create: () => [],
     update: (value, transaction) => {
       const told = transaction.effects.find((effect) => effect.is(changed))?.value;
-      if (told !== undefined) return told;
+      if (told !== undefined) return told.map((cursor) => kept(cursor, value));
       return transaction.docChanged ? value.map((cursor) => mapped(cursor, transaction.changes)) : value;
     },
     provide: (it) => [
@@ -35,6 +39,13 @@ export function cursors(document: TextDocument, options: CorelayOptions): Extens
   });
   const plugin = ViewPlugin.define((view) => new Presence(view, document, options, unnamed, changed));
   return [field, plugin, theme];
+}
+
+/** A cursor of which nothing new is told stays where edits have moved it. */
+function kept(cursor: PeerCursor, before: readonly PeerCursor[]): PeerCursor {
+  const known = before.find(({ clientId }) => clientId === cursor.clientId);
+  const isNews = known?.told.anchor !== cursor.told.anchor || known.told.head !== cursor.told.head;
+  return isNews ? cursor : { ...cursor, anchor: known.anchor, head: known.head };
 }
 
 function mapped(cursor: PeerCursor, changes: ChangeDesc): PeerCursor {
@@ -143,7 +154,8 @@ class Presence {
     const head = peer.selection?.focus.offset ?? peer.cursor?.offset;
     if (head === undefined) return [];
     const color = /^#[0-9a-f]{6}$/i.test(peer.color) ? peer.color : "#666666";
-    return [{ name: this.#nameOf(peer), color, anchor: peer.selection?.anchor.offset ?? head, head }];
+    const told = { anchor: peer.selection?.anchor.offset ?? head, head };
+    return [{ clientId: peer.clientId, name: this.#nameOf(peer), color, told, ...told }];
   }
 
   #nameOf(peer: Peer): string {

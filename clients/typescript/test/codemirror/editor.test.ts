@@ -223,6 +223,14 @@ test("others' cursors and selections have names, and move with the text", async 
   expect(selection?.classList.contains("cm-corelay-3366cc")).toBe(true);
   paper.receive(Operation.splice(0, 0, "oh, "));
   expect(view.dom.querySelector(".cm-corelay-selection")?.textContent).toBe("world");
+  // News of one is none of the other, who has not moved.
+  paper.peers = new Map([
+    [1, peer(1, "Ada Lovelace", 2)],
+    [2, peer(2, "", 11, 6)],
+  ]);
+  paper.emitter.emit("peers", paper.peers);
+  await settled();
+  expect(view.dom.querySelector(".cm-corelay-selection")?.textContent).toBe("world");
   view.dispatch({ changes: { from: 0, to: view.state.doc.length } });
   expect(names().length).toBe(2);
   paper.peers = new Map();

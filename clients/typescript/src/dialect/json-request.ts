@@ -81,8 +81,12 @@ export function writeRequest({ id, body }: Request, handles: Handles): object {
       const { requestId, prefix, after, limit, watch } = body.value;
       return say("list", { requestId: Number(requestId), prefix, after, limit, watch });
     }
+    case "history":
+    case "saveVersion":
+    case "listVersions":
+    case "deleteVersion":
     case undefined:
-      throw new Error("a request asks something");
+      throw new Error(`this client does not ask for ${body.case ?? "nothing"}`);
   }
 }
 

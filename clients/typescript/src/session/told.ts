@@ -78,7 +78,11 @@ export function handleEvent(session: Session, event: wire.Event, now: number): v
       }
       return;
     }
-    // Heard, which is all that a Pong is for. This client does not ask to be asked. The others are of a later version.
+    // Heard, which is all that a Pong is for. This client does not ask to be asked, nor for history.
+    case "historyPage":
+    case "versionSaved":
+    case "versions":
+    case "versionDeleted":
     case "pong":
     case "syncRequest":
     case undefined:

@@ -15,7 +15,8 @@
 //   - Documents have their ids, not handles: `documentId`, in open too. It may be left out where the connection's URL
 //     names one, but not in close, which then ends the connection.
 //   - Values of enums are their names in small letters: `"up_to_date"`. An ErrorCode is its number.
-//   - Points in time lose their unit: `serverTime`, `persistedAt`, `lastSeen`. `retryAfter` is in seconds.
+//   - Points in time lose their unit: `serverTime`, `persistedAt`, `lastSeen`, `time`, `fromTime`. `retryAfter` is in
+//     seconds.
 //   - State vectors are objects: `{"42": 17}`. The one in a sync_response has an entry for the client itself, -1 where
 //     it has no operation. `serverVector` in remote_ops and ack has the entries that they change.
 //   - kind text: an operation is an array of components, `[{"retain": 5}, {"insert": "x"}, {"delete": 2}]`.
@@ -115,7 +116,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file corelay.proto.
  */
 export const file_corelay: GenFile = /*@__PURE__*/
-  fileDesc("Cg1jb3JlbGF5LnByb3RvEgpjb3JlbGF5LnYxIv0DCgdSZXF1ZXN0EgoKAmlkGA8gASgJEiIKBWhlbGxvGAEgASgLMhEuY29yZWxheS52MS5IZWxsb0gAEiAKBG9wZW4YAiABKAsyEC5jb3JlbGF5LnYxLk9wZW5IABIsCgpvcGVyYXRpb25zGAMgASgLMhYuY29yZWxheS52MS5PcGVyYXRpb25zSAASLwoMc3luY19yZXF1ZXN0GAQgASgLMhcuY29yZWxheS52MS5TeW5jUmVxdWVzdEgAEigKCHByZXNlbmNlGAUgASgLMhQuY29yZWxheS52MS5QcmVzZW5jZUgAEioKCWhlYXJ0YmVhdBgGIAEoCzIVLmNvcmVsYXkudjEuSGVhcnRiZWF0SAASIAoEcGluZxgHIAEoCzIQLmNvcmVsYXkudjEuUGluZ0gAEiAKBHBvbmcYCCABKAsyEC5jb3JlbGF5LnYxLlBvbmdIABIiCgVjbG9zZRgJIAEoCzIRLmNvcmVsYXkudjEuQ2xvc2VIABIzCg5zbmFwc2hvdF9vZmZlchgKIAEoCzIZLmNvcmVsYXkudjEuU25hcHNob3RPZmZlckgAEiQKBmRlbGV0ZRgLIAEoCzISLmNvcmVsYXkudjEuRGVsZXRlSAASIAoEbGlzdBgMIAEoCzIQLmNvcmVsYXkudjEuTGlzdEgAQgYKBGJvZHki5wYKBUV2ZW50EhAKCHJlcGx5X3RvGA8gASgJEiAKBWRlYnVnGBUgASgLMhEuY29yZWxheS52MS5EZWJ1ZxIqCgljb25uZWN0ZWQYASABKAsyFS5jb3JlbGF5LnYxLkNvbm5lY3RlZEgAEiQKBm9wZW5lZBgCIAEoCzISLmNvcmVsYXkudjEuT3BlbmVkSAASKwoKcmVtb3RlX29wcxgDIAEoCzIVLmNvcmVsYXkudjEuUmVtb3RlT3BzSAASHgoDYWNrGAQgASgLMg8uY29yZWxheS52MS5BY2tIABIgCgRuYWNrGAUgASgLMhAuY29yZWxheS52MS5OYWNrSAASMQoNc3luY19yZXNwb25zZRgGIAEoCzIYLmNvcmVsYXkudjEuU3luY1Jlc3BvbnNlSAASNQoPcHJlc2VuY2VfdXBkYXRlGAcgASgLMhouY29yZWxheS52MS5QcmVzZW5jZVVwZGF0ZUgAEiYKB3dhcm5pbmcYCCABKAsyEy5jb3JlbGF5LnYxLldhcm5pbmdIABIkCgZyZXN5bmMYCSABKAsyEi5jb3JlbGF5LnYxLlJlc3luY0gAEiIKBWVycm9yGAogASgLMhEuY29yZWxheS52MS5FcnJvckgAEiAKBHBpbmcYCyABKAsyEC5jb3JlbGF5LnYxLlBpbmdIABIgCgRwb25nGAwgASgLMhAuY29yZWxheS52MS5Qb25nSAASJAoGZ29hd2F5GA0gASgLMhIuY29yZWxheS52MS5Hb2F3YXlIABIiCgVjbG9zZRgOIAEoCzIRLmNvcmVsYXkudjEuQ2xvc2VIABIvCgxzeW5jX3JlcXVlc3QYECABKAsyFy5jb3JlbGF5LnYxLlN5bmNSZXF1ZXN0SAASOQoRc25hcHNob3RfYWNjZXB0ZWQYESABKAsyHC5jb3JlbGF5LnYxLlNuYXBzaG90QWNjZXB0ZWRIABImCgdkZWxldGVkGBIgASgLMhMuY29yZWxheS52MS5EZWxldGVkSAASKgoJZGlyZWN0b3J5GBMgASgLMhUuY29yZWxheS52MS5EaXJlY3RvcnlIABI3ChBkaXJlY3RvcnlfdXBkYXRlGBQgASgLMhsuY29yZWxheS52MS5EaXJlY3RvcnlVcGRhdGVIAEIGCgRib2R5IngKBUhlbGxvEhgKEHByb3RvY29sX3ZlcnNpb24YASABKA0SEwoLY2xpZW50X3V1aWQYAiABKAwSDQoFdG9rZW4YAyABKAkSDwoHdXNlcl9pZBgEIAEoCRIRCgl1c2VyX25hbWUYBSABKAkSDQoFZGVidWcYBiABKAgitQEKBURlYnVnEhIKCm1lc3NhZ2VfaWQYASABKAkSFQoNcHJvY2Vzc2luZ191cxgCIAEoBBITCgtxdWV1ZV9kZXB0aBgDIAEoDRI4Cgx2ZWN0b3JfZGVsdGEYBCADKAsyIi5jb3JlbGF5LnYxLkRlYnVnLlZlY3RvckRlbHRhRW50cnkaMgoQVmVjdG9yRGVsdGFFbnRyeRILCgNrZXkYASABKAQSDQoFdmFsdWUYAiABKAQ6AjgBIswBCglDb25uZWN0ZWQSEQoJY2xpZW50X2lkGAEgASgEEhYKDnNlcnZlcl90aW1lX21zGAIgASgEEhgKEHByb3RvY29sX3ZlcnNpb24YAyABKA0SEAoIZmVhdHVyZXMYBCADKAkSGQoRbWVzc2FnZV9ieXRlc19tYXgYBSABKA0SHAoUYmF0Y2hfb3BlcmF0aW9uc19tYXgYBiABKA0SFgoOcGluZ19wZXJpb2RfbXMYByABKA0SFwoPcHJlc2VuY2VfdHRsX21zGAggASgNIhUKBFBpbmcSDQoFbm9uY2UYASABKAQiLQoEUG9uZxINCgVub25jZRgBIAEoBBIWCg5zZXJ2ZXJfdGltZV9tcxgCIAEoBCJHCgZHb2F3YXkSDgoGcmVhc29uGAEgASgJEhoKEnJlY29ubmVjdF9hZnRlcl9tcxgCIAEoDRIRCglqaXR0ZXJfbXMYAyABKA0iegoFQ2xvc2USEAoIZG9jdW1lbnQYASABKAQSIwoEY29kZRgCIAEoDjIVLmNvcmVsYXkudjEuRXJyb3JDb2RlEg8KB21lc3NhZ2UYAyABKAkSEQoJcmV0cnlhYmxlGAQgASgIEhYKDnJldHJ5X2FmdGVyX21zGAUgASgNItQCCgRPcGVuEhIKCnJlcXVlc3RfaWQYASABKAQSEAoIZG9jdW1lbnQYAiABKAkSDAoEa2luZBgDIAEoCRIiCgRoYXZlGAQgASgLMhQuY29yZWxheS52MS5Qb3NpdGlvbhIOCgZjcmVhdGUYBSABKAgSNwoMc3RhdGVfdmVjdG9yGAYgAygLMiEuY29yZWxheS52MS5PcGVuLlN0YXRlVmVjdG9yRW50cnkSFAoMcmVzdW1lX3Rva2VuGAcgASgMEhYKCXN1YnNjcmliZRgIIAEoCEgAiAEBEhYKCXNuYXBzaG90cxgJIAEoCEgBiAEBEhUKDWJpZGlyZWN0aW9uYWwYCiABKAgaMgoQU3RhdGVWZWN0b3JFbnRyeRILCgNrZXkYASABKAQSDQoFdmFsdWUYAiABKAQ6AjgBQgwKCl9zdWJzY3JpYmVCDAoKX3NuYXBzaG90cyIrCghQb3NpdGlvbhINCgVlcG9jaBgBIAEoBBIQCghyZXZpc2lvbhgCIAEoBCKdAgoGT3BlbmVkEhIKCnJlcXVlc3RfaWQYASABKAQSEAoIZG9jdW1lbnQYAiABKAQSDAoEa2luZBgDIAEoCRImCghwb3NpdGlvbhgEIAEoCzIULmNvcmVsYXkudjEuUG9zaXRpb24SIgoEc3luYxgFIAEoDjIULmNvcmVsYXkudjEuU3luY01vZGUSFQoNZnJvbV9yZXZpc2lvbhgKIAEoBBISCgpuZXh0X2Nsb2NrGAYgASgEEiwKC3Blcm1pc3Npb25zGAcgASgLMhcuY29yZWxheS52MS5QZXJtaXNzaW9ucxIrCglwcmVzZW5jZXMYCCADKAsyGC5jb3JlbGF5LnYxLlVzZXJQcmVzZW5jZRINCgVjb2xvchgJIAEoCSIqCgtQZXJtaXNzaW9ucxIMCgRyZWFkGAEgASgIEg0KBXdyaXRlGAIgASgIIvcCCgtTeW5jUmVxdWVzdBIQCghkb2N1bWVudBgBIAEoBBIiCgRoYXZlGAIgASgLMhQuY29yZWxheS52MS5Qb3NpdGlvbhI+CgxzdGF0ZV92ZWN0b3IYAyADKAsyKC5jb3JlbGF5LnYxLlN5bmNSZXF1ZXN0LlN0YXRlVmVjdG9yRW50cnkSFAoMcmVzdW1lX3Rva2VuGAQgASgMEhYKCXN1YnNjcmliZRgFIAEoCEgAiAEBEhYKCXNuYXBzaG90cxgGIAEoCEgBiAEBEhUKDWJpZGlyZWN0aW9uYWwYByABKAgSEwoLZG9jdW1lbnRfaWQYCCABKAkSDAoEa2luZBgJIAEoCRIOCgZjcmVhdGUYCiABKAgSEgoKbmV4dF9jbG9jaxgLIAEoBBoyChBTdGF0ZVZlY3RvckVudHJ5EgsKA2tleRgBIAEoBBINCgV2YWx1ZRgCIAEoBDoCOAFCDAoKX3N1YnNjcmliZUIMCgpfc25hcHNob3RzIuQCCgxTeW5jUmVzcG9uc2USEAoIZG9jdW1lbnQYASABKAQSKwoIc25hcHNob3QYAiABKAsyGS5jb3JlbGF5LnYxLlNuYXBzaG90Q2h1bmsSKQoKb3BlcmF0aW9ucxgDIAMoCzIVLmNvcmVsYXkudjEuUmVtb3RlT3BzEhAKCGhhc19tb3JlGAQgASgIEhQKDHJlc3VtZV90b2tlbhgFIAEoDBJBCg1zZXJ2ZXJfdmVjdG9yGAYgAygLMiouY29yZWxheS52MS5TeW5jUmVzcG9uc2UuU2VydmVyVmVjdG9yRW50cnkSJgoIcG9zaXRpb24YByABKAsyFC5jb3JlbGF5LnYxLlBvc2l0aW9uEiIKBHN5bmMYCCABKA4yFC5jb3JlbGF5LnYxLlN5bmNNb2RlGjMKEVNlcnZlclZlY3RvckVudHJ5EgsKA2tleRgBIAEoBBINCgV2YWx1ZRgCIAEoBDoCOAEiaAoNU25hcHNob3RDaHVuaxIQCghyZXZpc2lvbhgBIAEoBBITCgtieXRlc190b3RhbBgCIAEoBBIOCgZvZmZzZXQYAyABKAQSDAoEZGF0YRgEIAEoDBISCgpuZXh0X2Nsb2NrGAUgASgEIqABCgZSZXN5bmMSEAoIZG9jdW1lbnQYASABKAQSKAoGcmVhc29uGAIgASgOMhguY29yZWxheS52MS5SZXN5bmNSZWFzb24SIgoEZnJvbRgDIAEoCzIULmNvcmVsYXkudjEuUG9zaXRpb24SIgoEc3luYxgEIAEoDjIULmNvcmVsYXkudjEuU3luY01vZGUSEgoKbmV4dF9jbG9jaxgFIAEoBCJmCg1TbmFwc2hvdE9mZmVyEhAKCGRvY3VtZW50GAEgASgEEhAKCHJldmlzaW9uGAIgASgEEhMKC2J5dGVzX3RvdGFsGAMgASgEEg4KBm9mZnNldBgEIAEoBBIMCgRkYXRhGAUgASgMIjYKEFNuYXBzaG90QWNjZXB0ZWQSEAoIZG9jdW1lbnQYASABKAQSEAoIcmV2aXNpb24YAiABKAQiPwoGRGVsZXRlEhIKCnJlcXVlc3RfaWQYASABKAQSEwoLZG9jdW1lbnRfaWQYAiABKAkSDAoEdW5kbxgDIAEoCCJCCgdEZWxldGVkEhIKCnJlcXVlc3RfaWQYASABKAQSEwoLZG9jdW1lbnRfaWQYAiABKAkSDgoGdW5kb25lGAMgASgIIlcKBExpc3QSEgoKcmVxdWVzdF9pZBgBIAEoBBIOCgZwcmVmaXgYAiABKAkSDQoFYWZ0ZXIYAyABKAkSDQoFbGltaXQYBCABKA0SDQoFd2F0Y2gYBSABKAgiXwoJRGlyZWN0b3J5EhIKCnJlcXVlc3RfaWQYASABKAQSLAoJZG9jdW1lbnRzGAIgAygLMhkuY29yZWxheS52MS5Eb2N1bWVudEVudHJ5EhAKCGhhc19tb3JlGAMgASgIIjIKDURvY3VtZW50RW50cnkSEwoLZG9jdW1lbnRfaWQYASABKAkSDAoEa2luZBgCIAEoCSJlCg9EaXJlY3RvcnlVcGRhdGUSKgoHY3JlYXRlZBgBIAMoCzIZLmNvcmVsYXkudjEuRG9jdW1lbnRFbnRyeRIPCgdkZWxldGVkGAIgAygJEhUKDWlzX2luY29tcGxldGUYAyABKAgigQIKCk9wZXJhdGlvbnMSEAoIZG9jdW1lbnQYASABKAQSEgoKY2xpZW50X3NlcRgCIAEoBBITCgtmaXJzdF9jbG9jaxgDIAEoBBIVCg1iYXNlX3JldmlzaW9uGAQgASgEEhIKCm9wZXJhdGlvbnMYBSADKAwSUAoWZXhwZWN0ZWRfc2VydmVyX3ZlY3RvchgGIAMoCzIwLmNvcmVsYXkudjEuT3BlcmF0aW9ucy5FeHBlY3RlZFNlcnZlclZlY3RvckVudHJ5GjsKGUV4cGVjdGVkU2VydmVyVmVjdG9yRW50cnkSCwoDa2V5GAEgASgEEg0KBXZhbHVlGAIgASgEOgI4ASJoCglSZW1vdGVPcHMSEAoIZG9jdW1lbnQYASABKAQSEAoIcmV2aXNpb24YAiABKAQSDgoGb3JpZ2luGAMgASgEEhMKC2ZpcnN0X2Nsb2NrGAQgASgEEhIKCm9wZXJhdGlvbnMYBSADKAwiuQEKA0FjaxIQCghkb2N1bWVudBgBIAEoBBISCgpjbGllbnRfc2VxGAIgASgEEhYKDmZpcnN0X3JldmlzaW9uGAMgASgEEg0KBWNvdW50GAQgASgNEg0KBWNsb2NrGAUgASgEEhcKD3BlcnNpc3RlZF9hdF9tcxgGIAEoBBIqCgpkdXJhYmlsaXR5GAcgASgOMhYuY29yZWxheS52MS5EdXJhYmlsaXR5EhEKCWR1cGxpY2F0ZRgIIAEoCCKzAQoETmFjaxIQCghkb2N1bWVudBgBIAEoBBISCgpjbGllbnRfc2VxGAIgASgEEiMKBGNvZGUYAyABKA4yFS5jb3JlbGF5LnYxLkVycm9yQ29kZRIPCgdtZXNzYWdlGAQgASgJEhEKCXJldHJ5YWJsZRgFIAEoCBIWCg5yZXRyeV9hZnRlcl9tcxgGIAEoDRISCgpuZXh0X2Nsb2NrGAcgASgEEhAKCHJldmlzaW9uGAggASgEIj4KDVRleHRPcGVyYXRpb24SLQoKY29tcG9uZW50cxgBIAMoCzIZLmNvcmVsYXkudjEuVGV4dENvbXBvbmVudCJNCg1UZXh0Q29tcG9uZW50EhAKBnJldGFpbhgBIAEoBEgAEhAKBmluc2VydBgCIAEoCUgAEhAKBmRlbGV0ZRgDIAEoBEgAQgYKBGVkaXQi7QEKCFByZXNlbmNlEhAKCGRvY3VtZW50GAEgASgEEiIKBmN1cnNvchgCIAEoCzISLmNvcmVsYXkudjEuQ3Vyc29yEigKCXNlbGVjdGlvbhgDIAEoCzIVLmNvcmVsYXkudjEuU2VsZWN0aW9uEhEKCWlzX3R5cGluZxgEIAEoCBIwCgZmaWVsZHMYBSADKAsyIC5jb3JlbGF5LnYxLlByZXNlbmNlLkZpZWxkc0VudHJ5Eg0KBWxlYXZlGAYgASgIGi0KC0ZpZWxkc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDDoCOAEiKgoGQ3Vyc29yEhAKCGJsb2NrX2lkGAEgASgJEg4KBm9mZnNldBgCIAEoBCJSCglTZWxlY3Rpb24SIgoGYW5jaG9yGAEgASgLMhIuY29yZWxheS52MS5DdXJzb3ISIQoFZm9jdXMYAiABKAsyEi5jb3JlbGF5LnYxLkN1cnNvciIdCglIZWFydGJlYXQSEAoIZG9jdW1lbnQYASABKAQiXQoOUHJlc2VuY2VVcGRhdGUSEAoIZG9jdW1lbnQYASABKAQSKwoJcHJlc2VuY2VzGAIgAygLMhguY29yZWxheS52MS5Vc2VyUHJlc2VuY2USDAoEZnVsbBgDIAEoCCK5AgoMVXNlclByZXNlbmNlEhEKCWNsaWVudF9pZBgBIAEoBBIPCgd1c2VyX2lkGAIgASgJEgwKBG5hbWUYAyABKAkSDQoFY29sb3IYBCABKAkSIgoGY3Vyc29yGAUgASgLMhIuY29yZWxheS52MS5DdXJzb3ISKAoJc2VsZWN0aW9uGAYgASgLMhUuY29yZWxheS52MS5TZWxlY3Rpb24SEQoJaXNfdHlwaW5nGAcgASgIEjQKBmZpZWxkcxgIIAMoCzIkLmNvcmVsYXkudjEuVXNlclByZXNlbmNlLkZpZWxkc0VudHJ5EhQKDGxhc3Rfc2Vlbl9tcxgJIAEoBBIMCgRsZWZ0GAogASgIGi0KC0ZpZWxkc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDDoCOAEiTgoHV2FybmluZxIQCghkb2N1bWVudBgBIAEoBBIaChJwZW5kaW5nX29wZXJhdGlvbnMYAiABKAQSFQoNcGVuZGluZ19ieXRlcxgDIAEoBCKqAQoFRXJyb3ISIwoEY29kZRgBIAEoDjIVLmNvcmVsYXkudjEuRXJyb3JDb2RlEg8KB21lc3NhZ2UYAiABKAkSEQoJcmV0cnlhYmxlGAMgASgIEhYKDnJldHJ5X2FmdGVyX21zGAQgASgNEhIKCnJlcXVlc3RfaWQYBSABKAQSEAoIZG9jdW1lbnQYBiABKAQSGgoSc3VwcG9ydGVkX3ZlcnNpb25zGAcgAygNKjMKCFN5bmNNb2RlEg4KClVQX1RPX0RBVEUQABIJCgVERUxUQRABEgwKCFNOQVBTSE9UEAIqMwoMUmVzeW5jUmVhc29uEg0KCVJFUVVFU1RFRBAAEgoKBkxBUFBFRBABEggKBFZPSUQQAioxCgpEdXJhYmlsaXR5EgoKBkFMV0FZUxAAEgwKCElOVEVSVkFMEAESCQoFTkVWRVIQAiq3BgoJRXJyb3JDb2RlEgYKAk9LEAASFAoPTUFMRk9STUVEX0ZSQU1FEKAfEhEKDFVOQVVUSE9SSVpFRBChHxITCg5IRUxMT19SRVFVSVJFRBCiHxIOCglGT1JCSURERU4Qox8SFwoSRE9DVU1FTlRfTk9UX0ZPVU5EEKQfEhEKDEtJTkRfVU5LTk9XThClHxISCg1LSU5EX01JU01BVENIEKYfEhgKE0RPQ1VNRU5UX0lEX0lOVkFMSUQQpx8SFgoRRE9DVU1FTlRfTk9UX09QRU4QqB8SFQoQVkVSU0lPTl9NSVNNQVRDSBCpHxISCg1IRUxMT19JTlZBTElEEKofEhYKEU1FU1NBR0VfVE9PX0xBUkdFEKsfEhYKEUhBTkRTSEFLRV9USU1FT1VUEKwfEhEKDFBPTkdfVElNRU9VVBCtHxIXChJUT09fTUFOWV9ET0NVTUVOVFMQrh8SDQoIUkVQTEFDRUQQrx8SEgoNRElBTEVDVF9NSVhFRBCwHxIVChBET0NVTUVOVF9ERUxFVEVEELEfEhIKDUJBVENIX0lOVkFMSUQQtB8SFgoRT1BFUkFUSU9OX0lOVkFMSUQQtR8SHAoXT1BFUkFUSU9OX09VVF9PRl9CT1VORFMQth8SFAoPU1VSUk9HQVRFX1NQTElUELcfEg4KCUNMT0NLX0dBUBC4HxIXChJET0NVTUVOVF9UT09fTEFSR0UQuR8SFQoQVE9PX01BTllfQ0xJRU5UUxC6HxIZChRUT09fTUFOWV9DT05ORUNUSU9OUxC7HxIaChVURU5BTlRfUVVPVEFfRVhDRUVERUQQvB8SEQoMUkFURV9MSU1JVEVEEL0fEhEKDEJBQ0tQUkVTU1VSRRC+HxIXChJQUkVTRU5DRV9UT09fTEFSR0UQvx8SFQoQU05BUFNIT1RfSU5WQUxJRBDAHxISCg1TWU5DX0NPTkZMSUNUEIQgEhYKEVNOQVBTSE9UX1JFUVVJUkVEEIUgEhkKFFJFU1VNRV9UT0tFTl9JTlZBTElEEIYgEhMKDklOVEVSTkFMX0VSUk9SEIgnEhgKE1NFUlZJQ0VfVU5BVkFJTEFCTEUQiydiBnByb3RvMw");
+  fileDesc("Cg1jb3JlbGF5LnByb3RvEgpjb3JlbGF5LnYxIr4FCgdSZXF1ZXN0EgoKAmlkGA8gASgJEiIKBWhlbGxvGAEgASgLMhEuY29yZWxheS52MS5IZWxsb0gAEiAKBG9wZW4YAiABKAsyEC5jb3JlbGF5LnYxLk9wZW5IABIsCgpvcGVyYXRpb25zGAMgASgLMhYuY29yZWxheS52MS5PcGVyYXRpb25zSAASLwoMc3luY19yZXF1ZXN0GAQgASgLMhcuY29yZWxheS52MS5TeW5jUmVxdWVzdEgAEigKCHByZXNlbmNlGAUgASgLMhQuY29yZWxheS52MS5QcmVzZW5jZUgAEioKCWhlYXJ0YmVhdBgGIAEoCzIVLmNvcmVsYXkudjEuSGVhcnRiZWF0SAASIAoEcGluZxgHIAEoCzIQLmNvcmVsYXkudjEuUGluZ0gAEiAKBHBvbmcYCCABKAsyEC5jb3JlbGF5LnYxLlBvbmdIABIiCgVjbG9zZRgJIAEoCzIRLmNvcmVsYXkudjEuQ2xvc2VIABIzCg5zbmFwc2hvdF9vZmZlchgKIAEoCzIZLmNvcmVsYXkudjEuU25hcHNob3RPZmZlckgAEiQKBmRlbGV0ZRgLIAEoCzISLmNvcmVsYXkudjEuRGVsZXRlSAASIAoEbGlzdBgMIAEoCzIQLmNvcmVsYXkudjEuTGlzdEgAEiYKB2hpc3RvcnkYDSABKAsyEy5jb3JlbGF5LnYxLkhpc3RvcnlIABIvCgxzYXZlX3ZlcnNpb24YDiABKAsyFy5jb3JlbGF5LnYxLlNhdmVWZXJzaW9uSAASMQoNbGlzdF92ZXJzaW9ucxgQIAEoCzIYLmNvcmVsYXkudjEuTGlzdFZlcnNpb25zSAASMwoOZGVsZXRlX3ZlcnNpb24YESABKAsyGS5jb3JlbGF5LnYxLkRlbGV0ZVZlcnNpb25IAEIGCgRib2R5IqwICgVFdmVudBIQCghyZXBseV90bxgPIAEoCRIgCgVkZWJ1ZxgVIAEoCzIRLmNvcmVsYXkudjEuRGVidWcSKgoJY29ubmVjdGVkGAEgASgLMhUuY29yZWxheS52MS5Db25uZWN0ZWRIABIkCgZvcGVuZWQYAiABKAsyEi5jb3JlbGF5LnYxLk9wZW5lZEgAEisKCnJlbW90ZV9vcHMYAyABKAsyFS5jb3JlbGF5LnYxLlJlbW90ZU9wc0gAEh4KA2FjaxgEIAEoCzIPLmNvcmVsYXkudjEuQWNrSAASIAoEbmFjaxgFIAEoCzIQLmNvcmVsYXkudjEuTmFja0gAEjEKDXN5bmNfcmVzcG9uc2UYBiABKAsyGC5jb3JlbGF5LnYxLlN5bmNSZXNwb25zZUgAEjUKD3ByZXNlbmNlX3VwZGF0ZRgHIAEoCzIaLmNvcmVsYXkudjEuUHJlc2VuY2VVcGRhdGVIABImCgd3YXJuaW5nGAggASgLMhMuY29yZWxheS52MS5XYXJuaW5nSAASJAoGcmVzeW5jGAkgASgLMhIuY29yZWxheS52MS5SZXN5bmNIABIiCgVlcnJvchgKIAEoCzIRLmNvcmVsYXkudjEuRXJyb3JIABIgCgRwaW5nGAsgASgLMhAuY29yZWxheS52MS5QaW5nSAASIAoEcG9uZxgMIAEoCzIQLmNvcmVsYXkudjEuUG9uZ0gAEiQKBmdvYXdheRgNIAEoCzISLmNvcmVsYXkudjEuR29hd2F5SAASIgoFY2xvc2UYDiABKAsyES5jb3JlbGF5LnYxLkNsb3NlSAASLwoMc3luY19yZXF1ZXN0GBAgASgLMhcuY29yZWxheS52MS5TeW5jUmVxdWVzdEgAEjkKEXNuYXBzaG90X2FjY2VwdGVkGBEgASgLMhwuY29yZWxheS52MS5TbmFwc2hvdEFjY2VwdGVkSAASJgoHZGVsZXRlZBgSIAEoCzITLmNvcmVsYXkudjEuRGVsZXRlZEgAEioKCWRpcmVjdG9yeRgTIAEoCzIVLmNvcmVsYXkudjEuRGlyZWN0b3J5SAASNwoQZGlyZWN0b3J5X3VwZGF0ZRgUIAEoCzIbLmNvcmVsYXkudjEuRGlyZWN0b3J5VXBkYXRlSAASLwoMaGlzdG9yeV9wYWdlGBYgASgLMhcuY29yZWxheS52MS5IaXN0b3J5UGFnZUgAEjEKDXZlcnNpb25fc2F2ZWQYFyABKAsyGC5jb3JlbGF5LnYxLlZlcnNpb25TYXZlZEgAEigKCHZlcnNpb25zGBggASgLMhQuY29yZWxheS52MS5WZXJzaW9uc0gAEjUKD3ZlcnNpb25fZGVsZXRlZBgZIAEoCzIaLmNvcmVsYXkudjEuVmVyc2lvbkRlbGV0ZWRIAEIGCgRib2R5IngKBUhlbGxvEhgKEHByb3RvY29sX3ZlcnNpb24YASABKA0SEwoLY2xpZW50X3V1aWQYAiABKAwSDQoFdG9rZW4YAyABKAkSDwoHdXNlcl9pZBgEIAEoCRIRCgl1c2VyX25hbWUYBSABKAkSDQoFZGVidWcYBiABKAgitQEKBURlYnVnEhIKCm1lc3NhZ2VfaWQYASABKAkSFQoNcHJvY2Vzc2luZ191cxgCIAEoBBITCgtxdWV1ZV9kZXB0aBgDIAEoDRI4Cgx2ZWN0b3JfZGVsdGEYBCADKAsyIi5jb3JlbGF5LnYxLkRlYnVnLlZlY3RvckRlbHRhRW50cnkaMgoQVmVjdG9yRGVsdGFFbnRyeRILCgNrZXkYASABKAQSDQoFdmFsdWUYAiABKAQ6AjgBIswBCglDb25uZWN0ZWQSEQoJY2xpZW50X2lkGAEgASgEEhYKDnNlcnZlcl90aW1lX21zGAIgASgEEhgKEHByb3RvY29sX3ZlcnNpb24YAyABKA0SEAoIZmVhdHVyZXMYBCADKAkSGQoRbWVzc2FnZV9ieXRlc19tYXgYBSABKA0SHAoUYmF0Y2hfb3BlcmF0aW9uc19tYXgYBiABKA0SFgoOcGluZ19wZXJpb2RfbXMYByABKA0SFwoPcHJlc2VuY2VfdHRsX21zGAggASgNIhUKBFBpbmcSDQoFbm9uY2UYASABKAQiLQoEUG9uZxINCgVub25jZRgBIAEoBBIWCg5zZXJ2ZXJfdGltZV9tcxgCIAEoBCJHCgZHb2F3YXkSDgoGcmVhc29uGAEgASgJEhoKEnJlY29ubmVjdF9hZnRlcl9tcxgCIAEoDRIRCglqaXR0ZXJfbXMYAyABKA0iegoFQ2xvc2USEAoIZG9jdW1lbnQYASABKAQSIwoEY29kZRgCIAEoDjIVLmNvcmVsYXkudjEuRXJyb3JDb2RlEg8KB21lc3NhZ2UYAyABKAkSEQoJcmV0cnlhYmxlGAQgASgIEhYKDnJldHJ5X2FmdGVyX21zGAUgASgNIukCCgRPcGVuEhIKCnJlcXVlc3RfaWQYASABKAQSEAoIZG9jdW1lbnQYAiABKAkSDAoEa2luZBgDIAEoCRIiCgRoYXZlGAQgASgLMhQuY29yZWxheS52MS5Qb3NpdGlvbhIOCgZjcmVhdGUYBSABKAgSNwoMc3RhdGVfdmVjdG9yGAYgAygLMiEuY29yZWxheS52MS5PcGVuLlN0YXRlVmVjdG9yRW50cnkSFAoMcmVzdW1lX3Rva2VuGAcgASgMEhYKCXN1YnNjcmliZRgIIAEoCEgAiAEBEhYKCXNuYXBzaG90cxgJIAEoCEgBiAEBEhUKDWJpZGlyZWN0aW9uYWwYCiABKAgSEwoLZnJvbV9uZXdlc3QYCyABKAgaMgoQU3RhdGVWZWN0b3JFbnRyeRILCgNrZXkYASABKAQSDQoFdmFsdWUYAiABKAQ6AjgBQgwKCl9zdWJzY3JpYmVCDAoKX3NuYXBzaG90cyIrCghQb3NpdGlvbhINCgVlcG9jaBgBIAEoBBIQCghyZXZpc2lvbhgCIAEoBCLDAgoGT3BlbmVkEhIKCnJlcXVlc3RfaWQYASABKAQSEAoIZG9jdW1lbnQYAiABKAQSDAoEa2luZBgDIAEoCRImCghwb3NpdGlvbhgEIAEoCzIULmNvcmVsYXkudjEuUG9zaXRpb24SIgoEc3luYxgFIAEoDjIULmNvcmVsYXkudjEuU3luY01vZGUSFQoNZnJvbV9yZXZpc2lvbhgKIAEoBBISCgpuZXh0X2Nsb2NrGAYgASgEEiwKC3Blcm1pc3Npb25zGAcgASgLMhcuY29yZWxheS52MS5QZXJtaXNzaW9ucxIrCglwcmVzZW5jZXMYCCADKAsyGC5jb3JlbGF5LnYxLlVzZXJQcmVzZW5jZRINCgVjb2xvchgJIAEoCRINCgVzaGFyZBgLIAEoDRIVCg1jb250ZW50X2J5dGVzGAwgASgEIioKC1Blcm1pc3Npb25zEgwKBHJlYWQYASABKAgSDQoFd3JpdGUYAiABKAgi9wIKC1N5bmNSZXF1ZXN0EhAKCGRvY3VtZW50GAEgASgEEiIKBGhhdmUYAiABKAsyFC5jb3JlbGF5LnYxLlBvc2l0aW9uEj4KDHN0YXRlX3ZlY3RvchgDIAMoCzIoLmNvcmVsYXkudjEuU3luY1JlcXVlc3QuU3RhdGVWZWN0b3JFbnRyeRIUCgxyZXN1bWVfdG9rZW4YBCABKAwSFgoJc3Vic2NyaWJlGAUgASgISACIAQESFgoJc25hcHNob3RzGAYgASgISAGIAQESFQoNYmlkaXJlY3Rpb25hbBgHIAEoCBITCgtkb2N1bWVudF9pZBgIIAEoCRIMCgRraW5kGAkgASgJEg4KBmNyZWF0ZRgKIAEoCBISCgpuZXh0X2Nsb2NrGAsgASgEGjIKEFN0YXRlVmVjdG9yRW50cnkSCwoDa2V5GAEgASgEEg0KBXZhbHVlGAIgASgEOgI4AUIMCgpfc3Vic2NyaWJlQgwKCl9zbmFwc2hvdHMi5AIKDFN5bmNSZXNwb25zZRIQCghkb2N1bWVudBgBIAEoBBIrCghzbmFwc2hvdBgCIAEoCzIZLmNvcmVsYXkudjEuU25hcHNob3RDaHVuaxIpCgpvcGVyYXRpb25zGAMgAygLMhUuY29yZWxheS52MS5SZW1vdGVPcHMSEAoIaGFzX21vcmUYBCABKAgSFAoMcmVzdW1lX3Rva2VuGAUgASgMEkEKDXNlcnZlcl92ZWN0b3IYBiADKAsyKi5jb3JlbGF5LnYxLlN5bmNSZXNwb25zZS5TZXJ2ZXJWZWN0b3JFbnRyeRImCghwb3NpdGlvbhgHIAEoCzIULmNvcmVsYXkudjEuUG9zaXRpb24SIgoEc3luYxgIIAEoDjIULmNvcmVsYXkudjEuU3luY01vZGUaMwoRU2VydmVyVmVjdG9yRW50cnkSCwoDa2V5GAEgASgEEg0KBXZhbHVlGAIgASgEOgI4ASJoCg1TbmFwc2hvdENodW5rEhAKCHJldmlzaW9uGAEgASgEEhMKC2J5dGVzX3RvdGFsGAIgASgEEg4KBm9mZnNldBgDIAEoBBIMCgRkYXRhGAQgASgMEhIKCm5leHRfY2xvY2sYBSABKAQioAEKBlJlc3luYxIQCghkb2N1bWVudBgBIAEoBBIoCgZyZWFzb24YAiABKA4yGC5jb3JlbGF5LnYxLlJlc3luY1JlYXNvbhIiCgRmcm9tGAMgASgLMhQuY29yZWxheS52MS5Qb3NpdGlvbhIiCgRzeW5jGAQgASgOMhQuY29yZWxheS52MS5TeW5jTW9kZRISCgpuZXh0X2Nsb2NrGAUgASgEImYKDVNuYXBzaG90T2ZmZXISEAoIZG9jdW1lbnQYASABKAQSEAoIcmV2aXNpb24YAiABKAQSEwoLYnl0ZXNfdG90YWwYAyABKAQSDgoGb2Zmc2V0GAQgASgEEgwKBGRhdGEYBSABKAwiNgoQU25hcHNob3RBY2NlcHRlZBIQCghkb2N1bWVudBgBIAEoBBIQCghyZXZpc2lvbhgCIAEoBCI/CgZEZWxldGUSEgoKcmVxdWVzdF9pZBgBIAEoBBITCgtkb2N1bWVudF9pZBgCIAEoCRIMCgR1bmRvGAMgASgIIkIKB0RlbGV0ZWQSEgoKcmVxdWVzdF9pZBgBIAEoBBITCgtkb2N1bWVudF9pZBgCIAEoCRIOCgZ1bmRvbmUYAyABKAgiVwoETGlzdBISCgpyZXF1ZXN0X2lkGAEgASgEEg4KBnByZWZpeBgCIAEoCRINCgVhZnRlchgDIAEoCRINCgVsaW1pdBgEIAEoDRINCgV3YXRjaBgFIAEoCCJfCglEaXJlY3RvcnkSEgoKcmVxdWVzdF9pZBgBIAEoBBIsCglkb2N1bWVudHMYAiADKAsyGS5jb3JlbGF5LnYxLkRvY3VtZW50RW50cnkSEAoIaGFzX21vcmUYAyABKAgiMgoNRG9jdW1lbnRFbnRyeRITCgtkb2N1bWVudF9pZBgBIAEoCRIMCgRraW5kGAIgASgJImUKD0RpcmVjdG9yeVVwZGF0ZRIqCgdjcmVhdGVkGAEgAygLMhkuY29yZWxheS52MS5Eb2N1bWVudEVudHJ5Eg8KB2RlbGV0ZWQYAiADKAkSFQoNaXNfaW5jb21wbGV0ZRgDIAEoCCK3AgoKT3BlcmF0aW9ucxIQCghkb2N1bWVudBgBIAEoBBISCgpjbGllbnRfc2VxGAIgASgEEhMKC2ZpcnN0X2Nsb2NrGAMgASgEEhUKDWJhc2VfcmV2aXNpb24YBCABKAQSEgoKb3BlcmF0aW9ucxgFIAMoDBJQChZleHBlY3RlZF9zZXJ2ZXJfdmVjdG9yGAYgAygLMjAuY29yZWxheS52MS5PcGVyYXRpb25zLkV4cGVjdGVkU2VydmVyVmVjdG9yRW50cnkSHgoRZXhwZWN0ZWRfcmV2aXNpb24YByABKARIAIgBARo7ChlFeHBlY3RlZFNlcnZlclZlY3RvckVudHJ5EgsKA2tleRgBIAEoBBINCgV2YWx1ZRgCIAEoBDoCOAFCFAoSX2V4cGVjdGVkX3JldmlzaW9uImgKCVJlbW90ZU9wcxIQCghkb2N1bWVudBgBIAEoBBIQCghyZXZpc2lvbhgCIAEoBBIOCgZvcmlnaW4YAyABKAQSEwoLZmlyc3RfY2xvY2sYBCABKAQSEgoKb3BlcmF0aW9ucxgFIAMoDCK5AQoDQWNrEhAKCGRvY3VtZW50GAEgASgEEhIKCmNsaWVudF9zZXEYAiABKAQSFgoOZmlyc3RfcmV2aXNpb24YAyABKAQSDQoFY291bnQYBCABKA0SDQoFY2xvY2sYBSABKAQSFwoPcGVyc2lzdGVkX2F0X21zGAYgASgEEioKCmR1cmFiaWxpdHkYByABKA4yFi5jb3JlbGF5LnYxLkR1cmFiaWxpdHkSEQoJZHVwbGljYXRlGAggASgIIrMBCgROYWNrEhAKCGRvY3VtZW50GAEgASgEEhIKCmNsaWVudF9zZXEYAiABKAQSIwoEY29kZRgDIAEoDjIVLmNvcmVsYXkudjEuRXJyb3JDb2RlEg8KB21lc3NhZ2UYBCABKAkSEQoJcmV0cnlhYmxlGAUgASgIEhYKDnJldHJ5X2FmdGVyX21zGAYgASgNEhIKCm5leHRfY2xvY2sYByABKAQSEAoIcmV2aXNpb24YCCABKAQiPgoNVGV4dE9wZXJhdGlvbhItCgpjb21wb25lbnRzGAEgAygLMhkuY29yZWxheS52MS5UZXh0Q29tcG9uZW50Ik0KDVRleHRDb21wb25lbnQSEAoGcmV0YWluGAEgASgESAASEAoGaW5zZXJ0GAIgASgJSAASEAoGZGVsZXRlGAMgASgESABCBgoEZWRpdCKdAQoHSGlzdG9yeRISCgpyZXF1ZXN0X2lkGAEgASgEEhMKC2RvY3VtZW50X2lkGAIgASgJEhQKDG5ld2VzdF9maXJzdBgDIAEoCBIVCg1mcm9tX3JldmlzaW9uGAQgASgEEhQKDGZyb21fdGltZV9tcxgFIAEoBBINCgVsaW1pdBgGIAEoDRIXCg93aXRoX29wZXJhdGlvbnMYByABKAgi3wEKC0hpc3RvcnlQYWdlEhIKCnJlcXVlc3RfaWQYASABKAQSEwoLZG9jdW1lbnRfaWQYAiABKAkSDAoEa2luZBgDIAEoCRIpCgdlbnRyaWVzGAQgAygLMhguY29yZWxheS52MS5IaXN0b3J5RW50cnkSFQoNbmV4dF9yZXZpc2lvbhgFIAEoBBImCghwb3NpdGlvbhgGIAEoCzIULmNvcmVsYXkudjEuUG9zaXRpb24SFgoOZmlyc3RfcmV2aXNpb24YByABKAQSFwoPb2xkZXN0X3JldmlzaW9uGAggASgEIoMBCgxIaXN0b3J5RW50cnkSEAoIcmV2aXNpb24YASABKAQSDQoFY291bnQYAiABKA0SDgoGb3JpZ2luGAMgASgEEg4KBmF1dGhvchgEIAEoCRIPCgd0aW1lX21zGAUgASgEEg0KBWJ5dGVzGAYgASgEEhIKCm9wZXJhdGlvbnMYByADKAwiWQoMUmVhZFNuYXBzaG90EhIKCnJlcXVlc3RfaWQYASABKAQSEwoLZG9jdW1lbnRfaWQYAiABKAkSEAoIcmV2aXNpb24YAyABKAQSDgoGb2Zmc2V0GAQgASgEIssBCgxTbmFwc2hvdFBhZ2USEgoKcmVxdWVzdF9pZBgBIAEoBBITCgtkb2N1bWVudF9pZBgCIAEoCRIMCgRraW5kGAMgASgJEisKCHNuYXBzaG90GAQgASgLMhkuY29yZWxheS52MS5TbmFwc2hvdENodW5rEiYKCHBvc2l0aW9uGAUgASgLMhQuY29yZWxheS52MS5Qb3NpdGlvbhIWCg5maXJzdF9yZXZpc2lvbhgGIAEoBBIXCg9vbGRlc3RfcmV2aXNpb24YByABKAQiVgoLU2F2ZVZlcnNpb24SEgoKcmVxdWVzdF9pZBgBIAEoBBITCgtkb2N1bWVudF9pZBgCIAEoCRIMCgRuYW1lGAMgASgJEhAKCHJldmlzaW9uGAQgASgEIl0KDFZlcnNpb25TYXZlZBISCgpyZXF1ZXN0X2lkGAEgASgEEhMKC2RvY3VtZW50X2lkGAIgASgJEiQKB3ZlcnNpb24YAyABKAsyEy5jb3JlbGF5LnYxLlZlcnNpb24iSgoHVmVyc2lvbhIMCgRuYW1lGAEgASgJEhAKCHJldmlzaW9uGAIgASgEEg4KBmF1dGhvchgDIAEoCRIPCgd0aW1lX21zGAQgASgEIjcKDExpc3RWZXJzaW9ucxISCgpyZXF1ZXN0X2lkGAEgASgEEhMKC2RvY3VtZW50X2lkGAIgASgJIloKCFZlcnNpb25zEhIKCnJlcXVlc3RfaWQYASABKAQSEwoLZG9jdW1lbnRfaWQYAiABKAkSJQoIdmVyc2lvbnMYAyADKAsyEy5jb3JlbGF5LnYxLlZlcnNpb24iRgoNRGVsZXRlVmVyc2lvbhISCgpyZXF1ZXN0X2lkGAEgASgEEhMKC2RvY3VtZW50X2lkGAIgASgJEgwKBG5hbWUYAyABKAkiRwoOVmVyc2lvbkRlbGV0ZWQSEgoKcmVxdWVzdF9pZBgBIAEoBBITCgtkb2N1bWVudF9pZBgCIAEoCRIMCgRuYW1lGAMgASgJIu0BCghQcmVzZW5jZRIQCghkb2N1bWVudBgBIAEoBBIiCgZjdXJzb3IYAiABKAsyEi5jb3JlbGF5LnYxLkN1cnNvchIoCglzZWxlY3Rpb24YAyABKAsyFS5jb3JlbGF5LnYxLlNlbGVjdGlvbhIRCglpc190eXBpbmcYBCABKAgSMAoGZmllbGRzGAUgAygLMiAuY29yZWxheS52MS5QcmVzZW5jZS5GaWVsZHNFbnRyeRINCgVsZWF2ZRgGIAEoCBotCgtGaWVsZHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAw6AjgBIioKBkN1cnNvchIQCghibG9ja19pZBgBIAEoCRIOCgZvZmZzZXQYAiABKAQiUgoJU2VsZWN0aW9uEiIKBmFuY2hvchgBIAEoCzISLmNvcmVsYXkudjEuQ3Vyc29yEiEKBWZvY3VzGAIgASgLMhIuY29yZWxheS52MS5DdXJzb3IiHQoJSGVhcnRiZWF0EhAKCGRvY3VtZW50GAEgASgEIl0KDlByZXNlbmNlVXBkYXRlEhAKCGRvY3VtZW50GAEgASgEEisKCXByZXNlbmNlcxgCIAMoCzIYLmNvcmVsYXkudjEuVXNlclByZXNlbmNlEgwKBGZ1bGwYAyABKAgiuQIKDFVzZXJQcmVzZW5jZRIRCgljbGllbnRfaWQYASABKAQSDwoHdXNlcl9pZBgCIAEoCRIMCgRuYW1lGAMgASgJEg0KBWNvbG9yGAQgASgJEiIKBmN1cnNvchgFIAEoCzISLmNvcmVsYXkudjEuQ3Vyc29yEigKCXNlbGVjdGlvbhgGIAEoCzIVLmNvcmVsYXkudjEuU2VsZWN0aW9uEhEKCWlzX3R5cGluZxgHIAEoCBI0CgZmaWVsZHMYCCADKAsyJC5jb3JlbGF5LnYxLlVzZXJQcmVzZW5jZS5GaWVsZHNFbnRyeRIUCgxsYXN0X3NlZW5fbXMYCSABKAQSDAoEbGVmdBgKIAEoCBotCgtGaWVsZHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAw6AjgBIk4KB1dhcm5pbmcSEAoIZG9jdW1lbnQYASABKAQSGgoScGVuZGluZ19vcGVyYXRpb25zGAIgASgEEhUKDXBlbmRpbmdfYnl0ZXMYAyABKAQiqgEKBUVycm9yEiMKBGNvZGUYASABKA4yFS5jb3JlbGF5LnYxLkVycm9yQ29kZRIPCgdtZXNzYWdlGAIgASgJEhEKCXJldHJ5YWJsZRgDIAEoCBIWCg5yZXRyeV9hZnRlcl9tcxgEIAEoDRISCgpyZXF1ZXN0X2lkGAUgASgEEhAKCGRvY3VtZW50GAYgASgEEhoKEnN1cHBvcnRlZF92ZXJzaW9ucxgHIAMoDSozCghTeW5jTW9kZRIOCgpVUF9UT19EQVRFEAASCQoFREVMVEEQARIMCghTTkFQU0hPVBACKjMKDFJlc3luY1JlYXNvbhINCglSRVFVRVNURUQQABIKCgZMQVBQRUQQARIICgRWT0lEEAIqMQoKRHVyYWJpbGl0eRIKCgZBTFdBWVMQABIMCghJTlRFUlZBTBABEgkKBU5FVkVSEAIqrgcKCUVycm9yQ29kZRIGCgJPSxAAEhQKD01BTEZPUk1FRF9GUkFNRRCgHxIRCgxVTkFVVEhPUklaRUQQoR8SEwoOSEVMTE9fUkVRVUlSRUQQoh8SDgoJRk9SQklEREVOEKMfEhcKEkRPQ1VNRU5UX05PVF9GT1VORBCkHxIRCgxLSU5EX1VOS05PV04QpR8SEgoNS0lORF9NSVNNQVRDSBCmHxIYChNET0NVTUVOVF9JRF9JTlZBTElEEKcfEhYKEURPQ1VNRU5UX05PVF9PUEVOEKgfEhUKEFZFUlNJT05fTUlTTUFUQ0gQqR8SEgoNSEVMTE9fSU5WQUxJRBCqHxIWChFNRVNTQUdFX1RPT19MQVJHRRCrHxIWChFIQU5EU0hBS0VfVElNRU9VVBCsHxIRCgxQT05HX1RJTUVPVVQQrR8SFwoSVE9PX01BTllfRE9DVU1FTlRTEK4fEg0KCFJFUExBQ0VEEK8fEhIKDURJQUxFQ1RfTUlYRUQQsB8SFQoQRE9DVU1FTlRfREVMRVRFRBCxHxISCg1CQVRDSF9JTlZBTElEELQfEhYKEU9QRVJBVElPTl9JTlZBTElEELUfEhwKF09QRVJBVElPTl9PVVRfT0ZfQk9VTkRTELYfEhQKD1NVUlJPR0FURV9TUExJVBC3HxIOCglDTE9DS19HQVAQuB8SFwoSRE9DVU1FTlRfVE9PX0xBUkdFELkfEhUKEFRPT19NQU5ZX0NMSUVOVFMQuh8SGQoUVE9PX01BTllfQ09OTkVDVElPTlMQux8SGgoVVEVOQU5UX1FVT1RBX0VYQ0VFREVEELwfEhEKDFJBVEVfTElNSVRFRBC9HxIRCgxCQUNLUFJFU1NVUkUQvh8SFwoSUFJFU0VOQ0VfVE9PX0xBUkdFEL8fEhUKEFNOQVBTSE9UX0lOVkFMSUQQwB8SGQoUVkVSU0lPTl9OQU1FX0lOVkFMSUQQwR8SEwoOVkVSU0lPTl9FWElTVFMQwh8SFgoRVkVSU0lPTl9OT1RfRk9VTkQQwx8SFgoRVE9PX01BTllfVkVSU0lPTlMQxB8SFQoQUkVWSVNJT05fVU5LTk9XThDFHxISCg1TWU5DX0NPTkZMSUNUEIQgEhYKEVNOQVBTSE9UX1JFUVVJUkVEEIUgEhkKFFJFU1VNRV9UT0tFTl9JTlZBTElEEIYgEhMKDklOVEVSTkFMX0VSUk9SEIgnEhgKE1NFUlZJQ0VfVU5BVkFJTEFCTEUQiydiBnByb3RvMw");
 
 /**
  * What a client sends. A request that the relay does not know closes the connection: a client sends only what the
@@ -206,6 +207,30 @@ export type Request = Message<"corelay.v1.Request"> & {
      */
     value: List;
     case: "list";
+  } | {
+    /**
+     * @generated from field: corelay.v1.History history = 13;
+     */
+    value: History;
+    case: "history";
+  } | {
+    /**
+     * @generated from field: corelay.v1.SaveVersion save_version = 14;
+     */
+    value: SaveVersion;
+    case: "saveVersion";
+  } | {
+    /**
+     * @generated from field: corelay.v1.ListVersions list_versions = 16;
+     */
+    value: ListVersions;
+    case: "listVersions";
+  } | {
+    /**
+     * @generated from field: corelay.v1.DeleteVersion delete_version = 17;
+     */
+    value: DeleteVersion;
+    case: "deleteVersion";
   } | { case: undefined; value?: undefined };
 };
 
@@ -356,6 +381,30 @@ export type Event = Message<"corelay.v1.Event"> & {
      */
     value: DirectoryUpdate;
     case: "directoryUpdate";
+  } | {
+    /**
+     * @generated from field: corelay.v1.HistoryPage history_page = 22;
+     */
+    value: HistoryPage;
+    case: "historyPage";
+  } | {
+    /**
+     * @generated from field: corelay.v1.VersionSaved version_saved = 23;
+     */
+    value: VersionSaved;
+    case: "versionSaved";
+  } | {
+    /**
+     * @generated from field: corelay.v1.Versions versions = 24;
+     */
+    value: Versions;
+    case: "versions";
+  } | {
+    /**
+     * @generated from field: corelay.v1.VersionDeleted version_deleted = 25;
+     */
+    value: VersionDeleted;
+    case: "versionDeleted";
   } | { case: undefined; value?: undefined };
 };
 
@@ -489,7 +538,7 @@ export type Connected = Message<"corelay.v1.Connected"> & {
 
   /**
    * What this version has: "log" and "text" (kinds), "presence", "resume" (resume tokens), "snapshot_offers",
-   * "deletion", "directory" (List), "protobuf" (since 2), "paging" (of snapshots, since 3).
+   * "deletion", "directory" (List), "history" (and versions), "protobuf" (since 2), "paging" (of snapshots, since 3).
    *
    * @generated from field: repeated string features = 4;
    */
@@ -729,6 +778,14 @@ export type Open = Message<"corelay.v1.Open"> & {
    * @generated from field: bool bidirectional = 10;
    */
   bidirectional: boolean;
+
+  /**
+   * Nothing of what was before: the subscription begins at the newest revision, whatever `have` says. For clients that
+   * only write, or only want to know what Opened says.
+   *
+   * @generated from field: bool from_newest = 11;
+   */
+  fromNewest: boolean;
 };
 
 /**
@@ -833,6 +890,20 @@ export type Opened = Message<"corelay.v1.Opened"> & {
    * @generated from field: string color = 9;
    */
   color: string;
+
+  /**
+   * Which of the relay's shards has the document, from 0. For people who look; it can be another after a restart.
+   *
+   * @generated from field: uint32 shard = 11;
+   */
+  shard: number;
+
+  /**
+   * kind text: the bytes of the newest text in UTF-8. kind log: of the snapshot that a client has offered.
+   *
+   * @generated from field: uint64 content_bytes = 12;
+   */
+  contentBytes: bigint;
 };
 
 /**
@@ -1414,6 +1485,13 @@ export type Operations = Message<"corelay.v1.Operations"> & {
    * @generated from field: map<uint64, uint64> expected_server_vector = 6;
    */
   expectedServerVector: { [key: string]: bigint };
+
+  /**
+   * The same by revision: the batch is refused with SYNC_CONFLICT unless this is the document's newest, durable or not.
+   *
+   * @generated from field: optional uint64 expected_revision = 7;
+   */
+  expectedRevision?: bigint | undefined;
 };
 
 /**
@@ -1656,6 +1734,519 @@ export const TextComponentSchema: GenMessage<TextComponent> = /*@__PURE__*/
   messageDesc(file_corelay, 30);
 
 /**
+ * Ask what has happened in a document, whether this connection has it open or not. Needs the permission to read. Answered
+ * with HistoryPage, or Error. Only what is durable is told, and of a document that was deleted and made again only what
+ * happened since. A fifth History (or other request of this section) while four are not answered is refused with
+ * SERVICE_UNAVAILABLE.
+ *
+ * What a relay wrote before it kept times and authors has neither: 0 and empty.
+ *
+ * @generated from message corelay.v1.History
+ */
+export type History = Message<"corelay.v1.History"> & {
+  /**
+   * @generated from field: uint64 request_id = 1;
+   */
+  requestId: bigint;
+
+  /**
+   * May be empty where the URL names a document.
+   *
+   * @generated from field: string document_id = 2;
+   */
+  documentId: string;
+
+  /**
+   * False: from the oldest to the newest, for who replays. True: the newest first, for a list of changes.
+   *
+   * @generated from field: bool newest_first = 3;
+   */
+  newestFirst: boolean;
+
+  /**
+   * Where to begin: with the entry that has this revision, or the first that is kept in that direction. 0: at the
+   * beginning of that direction.
+   *
+   * @generated from field: uint64 from_revision = 4;
+   */
+  fromRevision: bigint;
+
+  /**
+   * Where to begin, in place of a revision, if it is not 0: with the oldest entry that is not earlier than this; with
+   * `newest_first`, the newest that is not later: its last revision is the document's at that time.
+   *
+   * @generated from field: uint64 from_time_ms = 5;
+   */
+  fromTimeMs: bigint;
+
+  /**
+   * At most so many entries. 0: as many as the relay likes to send at once, which is always the most.
+   *
+   * @generated from field: uint32 limit = 6;
+   */
+  limit: number;
+
+  /**
+   * Entries have their operations.
+   *
+   * @generated from field: bool with_operations = 7;
+   */
+  withOperations: boolean;
+};
+
+/**
+ * Describes the message corelay.v1.History.
+ * Use `create(HistorySchema)` to create a new message.
+ */
+export const HistorySchema: GenMessage<History> = /*@__PURE__*/
+  messageDesc(file_corelay, 31);
+
+/**
+ * @generated from message corelay.v1.HistoryPage
+ */
+export type HistoryPage = Message<"corelay.v1.HistoryPage"> & {
+  /**
+   * @generated from field: uint64 request_id = 1;
+   */
+  requestId: bigint;
+
+  /**
+   * @generated from field: string document_id = 2;
+   */
+  documentId: string;
+
+  /**
+   * @generated from field: string kind = 3;
+   */
+  kind: string;
+
+  /**
+   * In the order that was asked for.
+   *
+   * @generated from field: repeated corelay.v1.HistoryEntry entries = 4;
+   */
+  entries: HistoryEntry[];
+
+  /**
+   * Ask again with `from_revision` set to this, and without a time. 0: there is no more in this direction.
+   *
+   * @generated from field: uint64 next_revision = 5;
+   */
+  nextRevision: bigint;
+
+  /**
+   * The document's durable revision at this moment.
+   *
+   * @generated from field: corelay.v1.Position position = 6;
+   */
+  position?: Position | undefined;
+
+  /**
+   * The document began with this revision: before it, it was empty. 1, or more if it was deleted and made again.
+   *
+   * @generated from field: uint64 first_revision = 7;
+   */
+  firstRevision: bigint;
+
+  /**
+   * The oldest that is kept, or one more than the newest if none is. It is past `first_revision` where a log was compacted
+   * (`document.log_compaction`); the history of a text is kept whole.
+   *
+   * @generated from field: uint64 oldest_revision = 8;
+   */
+  oldestRevision: bigint;
+};
+
+/**
+ * Describes the message corelay.v1.HistoryPage.
+ * Use `create(HistoryPageSchema)` to create a new message.
+ */
+export const HistoryPageSchema: GenMessage<HistoryPage> = /*@__PURE__*/
+  messageDesc(file_corelay, 32);
+
+/**
+ * A batch, as it took its place.
+ *
+ * @generated from message corelay.v1.HistoryEntry
+ */
+export type HistoryEntry = Message<"corelay.v1.HistoryEntry"> & {
+  /**
+   * The revision of its first operation; the others follow by one.
+   *
+   * @generated from field: uint64 revision = 1;
+   */
+  revision: bigint;
+
+  /**
+   * How many it has.
+   *
+   * @generated from field: uint32 count = 2;
+   */
+  count: number;
+
+  /**
+   * The client id of who made them.
+   *
+   * @generated from field: uint64 origin = 3;
+   */
+  origin: bigint;
+
+  /**
+   * The user id of who made them; empty where nobody was named.
+   *
+   * @generated from field: string author = 4;
+   */
+  author: string;
+
+  /**
+   * When it took its place. Never earlier than that of the entry before.
+   *
+   * @generated from field: uint64 time_ms = 5;
+   */
+  timeMs: bigint;
+
+  /**
+   * The bytes of its operations.
+   *
+   * @generated from field: uint64 bytes = 6;
+   */
+  bytes: bigint;
+
+  /**
+   * As in RemoteOps, where they were asked for.
+   *
+   * @generated from field: repeated bytes operations = 7;
+   */
+  operations: Uint8Array[];
+};
+
+/**
+ * Describes the message corelay.v1.HistoryEntry.
+ * Use `create(HistoryEntrySchema)` to create a new message.
+ */
+export const HistoryEntrySchema: GenMessage<HistoryEntry> = /*@__PURE__*/
+  messageDesc(file_corelay, 33);
+
+/**
+ * Ask for the newest state of a document that the relay keeps at or before a revision: with the operations after it
+ * (History) the requester makes that revision's. Needs the permission to read. Answered with SnapshotPage, or Error.
+ *
+ * Of a text the relay keeps a state now and then, so that what is left to be replayed is in proportion to the text and not
+ * to its history. Of a log it has the newest that a client has offered.
+ *
+ * @generated from message corelay.v1.ReadSnapshot
+ */
+export type ReadSnapshot = Message<"corelay.v1.ReadSnapshot"> & {
+  /**
+   * @generated from field: uint64 request_id = 1;
+   */
+  requestId: bigint;
+
+  /**
+   * May be empty where the URL names a document.
+   *
+   * @generated from field: string document_id = 2;
+   */
+  documentId: string;
+
+  /**
+   * 0: the newest.
+   *
+   * @generated from field: uint64 revision = 3;
+   */
+  revision: bigint;
+
+  /**
+   * Of a state that does not fit into one page: go on from there. `revision` is then that of the page before.
+   *
+   * @generated from field: uint64 offset = 4;
+   */
+  offset: bigint;
+};
+
+/**
+ * Describes the message corelay.v1.ReadSnapshot.
+ * Use `create(ReadSnapshotSchema)` to create a new message.
+ */
+export const ReadSnapshotSchema: GenMessage<ReadSnapshot> = /*@__PURE__*/
+  messageDesc(file_corelay, 34);
+
+/**
+ * @generated from message corelay.v1.SnapshotPage
+ */
+export type SnapshotPage = Message<"corelay.v1.SnapshotPage"> & {
+  /**
+   * @generated from field: uint64 request_id = 1;
+   */
+  requestId: bigint;
+
+  /**
+   * @generated from field: string document_id = 2;
+   */
+  documentId: string;
+
+  /**
+   * @generated from field: string kind = 3;
+   */
+  kind: string;
+
+  /**
+   * Absent: none that old is kept. What is before `first_revision` is the empty document.
+   *
+   * @generated from field: corelay.v1.SnapshotChunk snapshot = 4;
+   */
+  snapshot?: SnapshotChunk | undefined;
+
+  /**
+   * As in HistoryPage.
+   *
+   * @generated from field: corelay.v1.Position position = 5;
+   */
+  position?: Position | undefined;
+
+  /**
+   * @generated from field: uint64 first_revision = 6;
+   */
+  firstRevision: bigint;
+
+  /**
+   * @generated from field: uint64 oldest_revision = 7;
+   */
+  oldestRevision: bigint;
+};
+
+/**
+ * Describes the message corelay.v1.SnapshotPage.
+ * Use `create(SnapshotPageSchema)` to create a new message.
+ */
+export const SnapshotPageSchema: GenMessage<SnapshotPage> = /*@__PURE__*/
+  messageDesc(file_corelay, 35);
+
+/**
+ * Give a revision a name. Needs the permission to write. Answered with VersionSaved when it is durable, or Error. A
+ * document has at most `document.versions_max` of them (TOO_MANY_VERSIONS).
+ *
+ * A version is a name and no more: it keeps no operations of a log that is compacted. It goes with its document.
+ *
+ * @generated from message corelay.v1.SaveVersion
+ */
+export type SaveVersion = Message<"corelay.v1.SaveVersion"> & {
+  /**
+   * @generated from field: uint64 request_id = 1;
+   */
+  requestId: bigint;
+
+  /**
+   * May be empty where the URL names a document.
+   *
+   * @generated from field: string document_id = 2;
+   */
+  documentId: string;
+
+  /**
+   * 1 to 128 bytes without control characters, else VERSION_NAME_INVALID; no other version of the document has it, else
+   * VERSION_EXISTS.
+   *
+   * @generated from field: string name = 3;
+   */
+  name: string;
+
+  /**
+   * One that the document has had, in this life of it, else REVISION_UNKNOWN. 0: the newest, which is durable with the
+   * version.
+   *
+   * @generated from field: uint64 revision = 4;
+   */
+  revision: bigint;
+};
+
+/**
+ * Describes the message corelay.v1.SaveVersion.
+ * Use `create(SaveVersionSchema)` to create a new message.
+ */
+export const SaveVersionSchema: GenMessage<SaveVersion> = /*@__PURE__*/
+  messageDesc(file_corelay, 36);
+
+/**
+ * @generated from message corelay.v1.VersionSaved
+ */
+export type VersionSaved = Message<"corelay.v1.VersionSaved"> & {
+  /**
+   * @generated from field: uint64 request_id = 1;
+   */
+  requestId: bigint;
+
+  /**
+   * @generated from field: string document_id = 2;
+   */
+  documentId: string;
+
+  /**
+   * @generated from field: corelay.v1.Version version = 3;
+   */
+  version?: Version | undefined;
+};
+
+/**
+ * Describes the message corelay.v1.VersionSaved.
+ * Use `create(VersionSavedSchema)` to create a new message.
+ */
+export const VersionSavedSchema: GenMessage<VersionSaved> = /*@__PURE__*/
+  messageDesc(file_corelay, 37);
+
+/**
+ * A revision with a name.
+ *
+ * @generated from message corelay.v1.Version
+ */
+export type Version = Message<"corelay.v1.Version"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: uint64 revision = 2;
+   */
+  revision: bigint;
+
+  /**
+   * The user id of who saved it; empty where nobody was named.
+   *
+   * @generated from field: string author = 3;
+   */
+  author: string;
+
+  /**
+   * When it was saved.
+   *
+   * @generated from field: uint64 time_ms = 4;
+   */
+  timeMs: bigint;
+};
+
+/**
+ * Describes the message corelay.v1.Version.
+ * Use `create(VersionSchema)` to create a new message.
+ */
+export const VersionSchema: GenMessage<Version> = /*@__PURE__*/
+  messageDesc(file_corelay, 38);
+
+/**
+ * List a document's versions. Needs the permission to read. Answered with Versions, or Error.
+ *
+ * @generated from message corelay.v1.ListVersions
+ */
+export type ListVersions = Message<"corelay.v1.ListVersions"> & {
+  /**
+   * @generated from field: uint64 request_id = 1;
+   */
+  requestId: bigint;
+
+  /**
+   * May be empty where the URL names a document.
+   *
+   * @generated from field: string document_id = 2;
+   */
+  documentId: string;
+};
+
+/**
+ * Describes the message corelay.v1.ListVersions.
+ * Use `create(ListVersionsSchema)` to create a new message.
+ */
+export const ListVersionsSchema: GenMessage<ListVersions> = /*@__PURE__*/
+  messageDesc(file_corelay, 39);
+
+/**
+ * @generated from message corelay.v1.Versions
+ */
+export type Versions = Message<"corelay.v1.Versions"> & {
+  /**
+   * @generated from field: uint64 request_id = 1;
+   */
+  requestId: bigint;
+
+  /**
+   * @generated from field: string document_id = 2;
+   */
+  documentId: string;
+
+  /**
+   * All of them, in the order of their revisions.
+   *
+   * @generated from field: repeated corelay.v1.Version versions = 3;
+   */
+  versions: Version[];
+};
+
+/**
+ * Describes the message corelay.v1.Versions.
+ * Use `create(VersionsSchema)` to create a new message.
+ */
+export const VersionsSchema: GenMessage<Versions> = /*@__PURE__*/
+  messageDesc(file_corelay, 40);
+
+/**
+ * Take a name from its revision. Needs the permission to write. Answered with VersionDeleted when it is durable, or Error,
+ * VERSION_NOT_FOUND among others.
+ *
+ * @generated from message corelay.v1.DeleteVersion
+ */
+export type DeleteVersion = Message<"corelay.v1.DeleteVersion"> & {
+  /**
+   * @generated from field: uint64 request_id = 1;
+   */
+  requestId: bigint;
+
+  /**
+   * May be empty where the URL names a document.
+   *
+   * @generated from field: string document_id = 2;
+   */
+  documentId: string;
+
+  /**
+   * @generated from field: string name = 3;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message corelay.v1.DeleteVersion.
+ * Use `create(DeleteVersionSchema)` to create a new message.
+ */
+export const DeleteVersionSchema: GenMessage<DeleteVersion> = /*@__PURE__*/
+  messageDesc(file_corelay, 41);
+
+/**
+ * @generated from message corelay.v1.VersionDeleted
+ */
+export type VersionDeleted = Message<"corelay.v1.VersionDeleted"> & {
+  /**
+   * @generated from field: uint64 request_id = 1;
+   */
+  requestId: bigint;
+
+  /**
+   * @generated from field: string document_id = 2;
+   */
+  documentId: string;
+
+  /**
+   * @generated from field: string name = 3;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message corelay.v1.VersionDeleted.
+ * Use `create(VersionDeletedSchema)` to create a new message.
+ */
+export const VersionDeletedSchema: GenMessage<VersionDeleted> = /*@__PURE__*/
+  messageDesc(file_corelay, 42);
+
+/**
  * The client's whole presence on a document; it replaces the one before. Taken at most 10 times a second: of
  * more, the newest wins. At most 64 KiB.
  *
@@ -1702,7 +2293,7 @@ export type Presence = Message<"corelay.v1.Presence"> & {
  * Use `create(PresenceSchema)` to create a new message.
  */
 export const PresenceSchema: GenMessage<Presence> = /*@__PURE__*/
-  messageDesc(file_corelay, 31);
+  messageDesc(file_corelay, 43);
 
 /**
  * @generated from message corelay.v1.Cursor
@@ -1724,7 +2315,7 @@ export type Cursor = Message<"corelay.v1.Cursor"> & {
  * Use `create(CursorSchema)` to create a new message.
  */
 export const CursorSchema: GenMessage<Cursor> = /*@__PURE__*/
-  messageDesc(file_corelay, 32);
+  messageDesc(file_corelay, 44);
 
 /**
  * @generated from message corelay.v1.Selection
@@ -1746,7 +2337,7 @@ export type Selection = Message<"corelay.v1.Selection"> & {
  * Use `create(SelectionSchema)` to create a new message.
  */
 export const SelectionSchema: GenMessage<Selection> = /*@__PURE__*/
-  messageDesc(file_corelay, 33);
+  messageDesc(file_corelay, 45);
 
 /**
  * Keeps the client's presence alive; others are not told.
@@ -1765,7 +2356,7 @@ export type Heartbeat = Message<"corelay.v1.Heartbeat"> & {
  * Use `create(HeartbeatSchema)` to create a new message.
  */
 export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_corelay, 34);
+  messageDesc(file_corelay, 46);
 
 /**
  * @generated from message corelay.v1.PresenceUpdate
@@ -1794,7 +2385,7 @@ export type PresenceUpdate = Message<"corelay.v1.PresenceUpdate"> & {
  * Use `create(PresenceUpdateSchema)` to create a new message.
  */
 export const PresenceUpdateSchema: GenMessage<PresenceUpdate> = /*@__PURE__*/
-  messageDesc(file_corelay, 35);
+  messageDesc(file_corelay, 47);
 
 /**
  * @generated from message corelay.v1.UserPresence
@@ -1858,7 +2449,7 @@ export type UserPresence = Message<"corelay.v1.UserPresence"> & {
  * Use `create(UserPresenceSchema)` to create a new message.
  */
 export const UserPresenceSchema: GenMessage<UserPresence> = /*@__PURE__*/
-  messageDesc(file_corelay, 36);
+  messageDesc(file_corelay, 48);
 
 /**
  * The subscription is at 80 % of what a slow consumer may fall behind. Presence is withheld until it catches
@@ -1888,7 +2479,7 @@ export type Warning = Message<"corelay.v1.Warning"> & {
  * Use `create(WarningSchema)` to create a new message.
  */
 export const WarningSchema: GenMessage<Warning> = /*@__PURE__*/
-  messageDesc(file_corelay, 37);
+  messageDesc(file_corelay, 49);
 
 /**
  * Something that the client asked for was refused. The connection stays open unless a Close with document 0
@@ -1944,7 +2535,7 @@ export type Error = Message<"corelay.v1.Error"> & {
  * Use `create(ErrorSchema)` to create a new message.
  */
 export const ErrorSchema: GenMessage<Error> = /*@__PURE__*/
-  messageDesc(file_corelay, 38);
+  messageDesc(file_corelay, 50);
 
 /**
  * @generated from enum corelay.v1.SyncMode
@@ -2244,11 +2835,11 @@ export enum ErrorCode {
 
   /**
    * Slow down: the connection, the user or the document has had as many operations or bytes as may come at once, or the
-   * connection as many requests (Hello, Open, SyncRequest, SnapshotOffer, Delete, List, Ping). The same is taken after
-   * `retry_after_ms`, unless others under the same rate use it up before. A batch that is refused costs nothing, unless
-   * there is something wrong with its operations; a batch that was applied before costs its bytes again. Later batches
-   * that were on their way are refused with CLOCK_GAP, and are sent again after it. Presence is coalesced, never
-   * refused for coming too fast.
+   * connection as many requests (Hello, Open, SyncRequest, SnapshotOffer, Delete, List, History, SaveVersion,
+   * ListVersions, DeleteVersion, Ping). The same is taken after `retry_after_ms`, unless others under the same rate use
+   * it up before. A batch that is refused costs nothing, unless there is something wrong with its operations; a batch
+   * that was applied before costs its bytes again. Later batches that were on their way are refused with CLOCK_GAP, and
+   * are sent again after it. Presence is coalesced, never refused for coming too fast.
    *
    * @generated from enum value: RATE_LIMITED = 4029;
    */
@@ -2275,6 +2866,41 @@ export enum ErrorCode {
    * @generated from enum value: SNAPSHOT_INVALID = 4032;
    */
   SNAPSHOT_INVALID = 4032,
+
+  /**
+   * The name of a version is empty, too long, or has control characters.
+   *
+   * @generated from enum value: VERSION_NAME_INVALID = 4033;
+   */
+  VERSION_NAME_INVALID = 4033,
+
+  /**
+   * The document has a version of that name.
+   *
+   * @generated from enum value: VERSION_EXISTS = 4034;
+   */
+  VERSION_EXISTS = 4034,
+
+  /**
+   * The document has no version of that name.
+   *
+   * @generated from enum value: VERSION_NOT_FOUND = 4035;
+   */
+  VERSION_NOT_FOUND = 4035,
+
+  /**
+   * The document has as many versions as it may.
+   *
+   * @generated from enum value: TOO_MANY_VERSIONS = 4036;
+   */
+  TOO_MANY_VERSIONS = 4036,
+
+  /**
+   * The document has never had that revision.
+   *
+   * @generated from enum value: REVISION_UNKNOWN = 4037;
+   */
+  REVISION_UNKNOWN = 4037,
 
   /**
    * The base revision is in the future, too old to transform from, or older than the client's own last

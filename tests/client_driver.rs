@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::{PATIENCE, Server};
-use corelay::client::{Client, Event, Reconnect, Settings, TextDocument};
+use corelay::client::{Client, Event, Roster, TextDocument};
 use corelay::codec::wire;
 use corelay::text::Operation;
 
@@ -16,28 +16,19 @@ struct Editor {
     /// What the view shows, kept up only by what `handle_event` returns and by the editor's own edits.
     view: String,
     /// Everybody else who is present.
-    present: Vec<u64>,
+    here: Roster,
     connections: usize,
 }
 
 impl Editor {
     fn new(url: &str, number: u8) -> Self {
-        let settings = Settings {
-            client_uuid: [number; 16],
-            reconnect: Reconnect {
-                delay: Duration::from_millis(20),
-                ..Reconnect::default()
-            },
-            seed: number.into(),
-            ..Settings::default()
-        };
-        let mut client = Client::new(url, settings).expect("a valid URL");
+        let mut client = Client::new(url, common::settings(number)).expect("a valid URL");
         let text = TextDocument::open(client.session(), "novel", true);
         Self {
             client,
             text,
             view: String::new(),
-            present: Vec::new(),
+            here: Roster::default(),
             connections: 0,
         }
     }
@@ -68,15 +59,7 @@ impl Editor {
             Event::Presence {
                 presences, full, ..
             } => {
-                if full {
-                    self.present.clear();
-                }
-                for presence in presences {
-                    self.present.retain(|id| *id != presence.client_id);
-                    if !presence.left {
-                        self.present.push(presence.client_id);
-                    }
-                }
+                self.here.update(&presences, full);
             }
             Event::Violation(violation) => panic!("{violation}"),
             _ => {}
@@ -138,7 +121,7 @@ fn two_people_write_one_text_through_a_crash_of_the_relay() {
     editors[0].client.session().announce(key, typing);
     until(&mut editors, "being seen", |editors| {
         let id = editors[0].client.session().client_id();
-        editors[1].present == [id]
+        editors[1].here.len() == 1 && editors[1].here.get(id).is_some()
     });
 
     // Both write at the same places, without waiting for each other.

@@ -8,22 +8,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use common::{PATIENCE, Server};
 use corelay::client::{
-    Client, ConnectionRequest, DocumentKey, Event, ListOptions, OpenOptions, Reconnect, Session,
-    Settings,
+    Client, ConnectionRequest, DocumentKey, Event, ListOptions, OpenOptions, Session, Settings,
 };
 use corelay::codec::wire::ErrorCode;
 
 fn client(url: &str, number: u8) -> Client {
-    let settings = Settings {
-        client_uuid: [number; 16],
-        reconnect: Reconnect {
-            delay: Duration::from_millis(20),
-            ..Reconnect::default()
-        },
-        seed: number.into(),
-        ..Settings::default()
-    };
-    Client::new(url, settings).expect("a valid URL")
+    Client::new(url, common::settings(number)).expect("a valid URL")
 }
 
 fn open(client: &mut Client, document: &str) -> DocumentKey {

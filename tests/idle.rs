@@ -2,6 +2,8 @@
 
 #[path = "fuzz/allocation.rs"]
 mod allocation;
+#[path = "../benches/support/forgetful.rs"]
+mod forgetful;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +14,6 @@ use corelay::codec::wire::{self, Request, request::Body};
 use corelay::config::{self, Config, Durability};
 use corelay::engine::shard::{Arrival, Authority, ConnectionId, Settings, Transport};
 use corelay::engine::{Instant, Shard};
-use corelay::store::{Loaded, StoreReply, StoreRequest};
 use corelay::text::Operation;
 
 #[global_allocator]
@@ -92,33 +93,7 @@ fn open(shard: &mut Shard, connection: ConnectionId, document: usize, kind: &str
 }
 
 fn settle(shard: &mut Shard) {
-    while let Some(request) = shard.poll_store() {
-        let reply = match request {
-            StoreRequest::Append {
-                document,
-                first_revision,
-                count,
-                ..
-            } => StoreReply::Appended {
-                token: document.token,
-                revision: first_revision + u64::from(count) - 1,
-                persisted_at_ms: 0,
-            },
-            StoreRequest::Load { document } => StoreReply::Loaded {
-                token: document.token,
-                result: Ok(Loaded::Unknown),
-            },
-            StoreRequest::PutSnapshot {
-                document, revision, ..
-            } => StoreReply::SnapshotStored {
-                token: document.token,
-                revision,
-                stored_bytes: 0,
-            },
-            other => unreachable!("{other:?}"),
-        };
-        shard.handle_store(reply, NOW);
-    }
+    forgetful::store(shard, NOW);
     let mut out = Vec::new();
     while let Some(connection) = shard.poll_writable() {
         out.clear();

@@ -1,12 +1,14 @@
 //! A shard with one document, without sockets and disk: what is asked of the store is answered at once.
 
+mod forgetful;
+
 use bytes::Bytes;
 use corelay::codec::frame;
 use corelay::codec::wire::{self, Event, Request, event, request::Body};
 use corelay::config::Config;
 use corelay::engine::shard::{Arrival, Authority, ConnectionId, Settings, Transport};
 use corelay::engine::{Instant, Shard};
-use corelay::store::{Loaded, StoreReply, StoreRequest};
+use forgetful::store;
 use prost::Message;
 
 const NOW: Instant = Instant::from_micros(0);
@@ -31,7 +33,7 @@ impl Room {
             clock: 0,
             out: Vec::new(),
         };
-        room.store();
+        store(&mut room.shard, NOW);
         for reader in 1..=readers {
             joined(&mut room.shard, reader, 0, transport);
         }
@@ -43,7 +45,7 @@ impl Room {
     pub fn publish(&mut self, payload: &Bytes) {
         self.submit(self.clock, payload);
         self.clock += 1;
-        self.store();
+        store(&mut self.shard, NOW);
     }
 
     /// The newest operation again, as after a lost Ack.
@@ -67,7 +69,7 @@ impl Room {
                 ..Default::default()
             });
             say(&mut self.shard, visitor, operations);
-            self.store();
+            store(&mut self.shard, NOW);
             self.shard.handle_eof(visitor, NOW);
         }
         self.flush();
@@ -96,44 +98,6 @@ impl Room {
             ..Default::default()
         });
         say(&mut self.shard, self.writer, operations);
-    }
-
-    fn store(&mut self) {
-        while let Some(request) = self.shard.poll_store() {
-            let reply = match request {
-                StoreRequest::Append {
-                    document,
-                    first_revision,
-                    count,
-                    ..
-                } => StoreReply::Appended {
-                    token: document.token,
-                    revision: first_revision + u64::from(count) - 1,
-                    persisted_at_ms: 0,
-                },
-                StoreRequest::Load { document } => StoreReply::Loaded {
-                    token: document.token,
-                    result: Ok(Loaded::Unknown),
-                },
-                StoreRequest::PutSnapshot {
-                    document, revision, ..
-                } => StoreReply::SnapshotStored {
-                    token: document.token,
-                    revision,
-                    stored_bytes: 0,
-                },
-                StoreRequest::Read { .. } => unreachable!("nobody is behind the ring"),
-                StoreRequest::Delete { .. }
-                | StoreRequest::Restore { .. }
-                | StoreRequest::Sweep { .. }
-                | StoreRequest::List { .. }
-                | StoreRequest::History { .. }
-                | StoreRequest::SaveVersion { .. }
-                | StoreRequest::DeleteVersion { .. }
-                | StoreRequest::ListVersions { .. } => unreachable!("nobody asks for it"),
-            };
-            self.shard.handle_store(reply, NOW);
-        }
     }
 
     /// One send for everybody who has something to be sent. Returns how many bytes that were.

@@ -7,7 +7,7 @@ use corelay::config::Config;
 use corelay::engine::shard::{Arrival, Authority, ConnectionId, Settings, Transport};
 use corelay::engine::{Instant, Shard};
 use corelay::store::{
-    Backend, FjallStore, Loaded, LoadedDocument, Reader, StoreReply, StoreRequest, Write,
+    Backend, FjallStore, Loaded, LoadedDocument, StoreReply, StoreRequest, serve,
 };
 
 const NOW: Instant = Instant::from_micros(0);
@@ -107,87 +107,19 @@ impl Stored {
     }
 
     fn serve(&mut self, request: StoreRequest) -> StoreReply {
-        match request {
-            StoreRequest::Append {
-                document,
-                kind,
-                first_revision,
-                count,
-                record,
-            } => {
-                let token = document.token;
-                self.commit(Write::Append {
-                    document: document.name,
-                    kind,
-                    first_revision,
-                    count,
-                    record,
-                });
-                StoreReply::Appended {
-                    token,
-                    revision: first_revision + u64::from(count) - 1,
-                    persisted_at_ms: 0,
-                }
-            }
-            StoreRequest::PutSnapshot {
-                document,
-                revision,
-                snapshot,
-                compact_to_revision,
-            } => {
-                let token = document.token;
-                self.commit(Write::Snapshot {
-                    document: document.name,
-                    revision,
-                    snapshot,
-                    compact_to_revision,
-                });
-                while self.store.is_unfinished() {
-                    self.store.commit(&[]).expect("the disk is well");
-                }
-                StoreReply::SnapshotStored {
-                    token,
-                    revision,
-                    stored_bytes: 0,
-                }
-            }
-            StoreRequest::Load { document } => {
-                let result = self.store.load(&document.name);
-                self.loaded = match &result {
-                    Ok(Loaded::Live(loaded)) => Some(loaded.clone()),
-                    _nothing => None,
-                };
-                StoreReply::Loaded {
-                    token: document.token,
-                    result,
-                }
-            }
-            StoreRequest::Read {
-                document,
-                ticket,
-                from_revision,
-                to_revision,
-                bytes_max,
-            } => StoreReply::Page {
-                token: document.token,
-                ticket,
-                result: self
-                    .store
-                    .read(&document.name, from_revision, to_revision, bytes_max),
-            },
-            StoreRequest::Delete { .. }
-            | StoreRequest::Restore { .. }
-            | StoreRequest::Sweep { .. }
-            | StoreRequest::List { .. }
-            | StoreRequest::History { .. }
-            | StoreRequest::SaveVersion { .. }
-            | StoreRequest::DeleteVersion { .. }
-            | StoreRequest::ListVersions { .. } => unreachable!("nobody asks for it"),
+        let reply = serve(&mut self.store, request, 0).expect("the disk is well");
+        if let StoreReply::Loaded { result, .. } = &reply {
+            self.loaded = match result {
+                Ok(Loaded::Live(loaded)) => Some(loaded.clone()),
+                _nothing => None,
+            };
         }
-    }
-
-    fn commit(&mut self, write: Write) {
-        self.store.commit(&[write]).expect("the disk is well");
+        if let StoreReply::SnapshotStored { .. } = &reply {
+            while self.store.is_unfinished() {
+                self.store.commit(&[]).expect("the disk is well");
+            }
+        }
+        reply
     }
 }
 

@@ -25,6 +25,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const BLOCKED_WAIT: Duration = Duration::from_millis(100);
 const READ_BYTES: usize = 64 * 1024;
 
+/// A session and its socket. It reconnects by itself, for as long as somebody asks it for the next event.
 pub struct Client {
     endpoint: Endpoint,
     session: Session,

@@ -9,21 +9,28 @@ use std::time::Duration;
 /// How long connecting may take, per address, before it counts as failed.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A relay's address, read from a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
+    /// The URL's scheme and path.
     pub transport: Transport,
     /// HOST:PORT.
     pub authority: String,
 }
 
+/// What carries the frames.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transport {
     /// Frames and nothing else.
     Tcp,
     /// Frames in binary messages.
-    WebSocket { path: String },
+    WebSocket {
+        /// `/ws`, or that of a document.
+        path: String,
+    },
 }
 
+/// The URL is of no relay.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is neither ws://HOST:PORT[/PATH] nor tcp://HOST:PORT")]
 pub struct EndpointError(String);
@@ -69,6 +76,11 @@ impl fmt::Display for Endpoint {
 }
 
 impl Endpoint {
+    /// What the name resolves to.
+    ///
+    /// # Errors
+    ///
+    /// It does not.
     pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
         Ok(self.authority.to_socket_addrs()?.collect())
     }

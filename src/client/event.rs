@@ -20,6 +20,8 @@ const RETRY_AFTER_DEFAULT: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DocumentKey(pub usize);
 
+/// What has happened.
+#[allow(missing_docs, reason = "fields that their names and types say")]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// The relay has answered Hello.
@@ -226,12 +228,16 @@ impl Event {
 }
 
 /// The relay's no.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message} ({})", self.code_name())]
 pub struct Refusal {
     /// An [`ErrorCode`], or a number of a later version.
     pub code: i32,
+    /// For people.
     pub message: String,
+    /// The same may be taken later. Else never.
     pub retryable: bool,
+    /// How long to wait before that; zero where the relay does not say.
     pub retry_after: Duration,
 }
 
@@ -253,6 +259,7 @@ impl Refusal {
         }
     }
 
+    /// Whether this is its code.
     pub fn is(&self, code: ErrorCode) -> bool {
         self.code == code as i32
     }
@@ -267,6 +274,7 @@ impl Refusal {
 }
 
 /// The relay did what the protocol forbids.
+#[allow(missing_docs, reason = "what they display says it")]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
     #[error(transparent)]

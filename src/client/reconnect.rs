@@ -6,8 +6,11 @@ use std::time::Duration;
 /// delay is then moved by up to `jitter` of itself in either direction. There is no last attempt.
 #[derive(Debug, Clone)]
 pub struct Reconnect {
+    /// Before the first attempt after a loss.
     pub delay: Duration,
+    /// The longest, before its jitter.
     pub delay_max: Duration,
+    /// At least 1.
     pub factor: f64,
     /// 0 to 1.
     pub jitter: f64,

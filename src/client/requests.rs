@@ -32,6 +32,7 @@ pub struct ListOptions {
 /// Which part of a document's history to tell, as in the protocol's `History`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HistoryOptions {
+    /// It need not be open on this connection.
     pub document_id: String,
     /// False: from the oldest to the newest.
     pub newest_first: bool,
@@ -41,6 +42,7 @@ pub struct HistoryOptions {
     pub from_time_ms: u64,
     /// At most so many entries. 0: as many as the relay likes to send at once.
     pub limit: u32,
+    /// Whether entries come with what they have changed.
     pub with_operations: bool,
 }
 

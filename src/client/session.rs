@@ -97,6 +97,7 @@ pub enum ConnectionRequest {
 }
 
 /// Why an operation was not taken.
+#[allow(missing_docs, reason = "what they display says it")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
     #[error("the document is closed")]
@@ -110,6 +111,7 @@ pub enum SubmitError {
 }
 
 /// Why a snapshot was not taken.
+#[allow(missing_docs, reason = "what they display says it")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OfferError {
     #[error("the document is closed")]
@@ -121,6 +123,7 @@ pub enum OfferError {
 }
 
 /// Why a list or a deletion was not taken.
+#[allow(missing_docs, reason = "what they display says it")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     #[error("`requests_max` of them wait for the relay")]
@@ -129,6 +132,7 @@ pub enum RequestError {
     IdInvalid,
 }
 
+/// One client and its documents, whatever connection it is on.
 #[derive(Debug)]
 pub struct Session {
     settings: Settings,
@@ -419,10 +423,12 @@ impl Session {
         &self.settings.batching
     }
 
+    /// Whether the relay has answered Hello on the connection that there is.
     pub fn is_live(&self) -> bool {
         self.link == Link::Live
     }
 
+    /// Whether no connection will be made any more.
     pub fn is_stopped(&self) -> bool {
         self.link == Link::Stopped
     }
@@ -448,6 +454,7 @@ impl Session {
         }
     }
 
+    /// There is a connection, as it was asked for.
     pub fn handle_connected(&mut self, now: Instant) {
         if self.link != Link::Connecting {
             return;
@@ -618,6 +625,7 @@ impl Session {
         }
     }
 
+    /// What has happened next.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }

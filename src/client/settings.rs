@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rustix::rand::{GetRandomFlags, getrandom};
+
 use super::reconnect::Reconnect;
 
 const MIB: usize = 1024 * 1024;
@@ -13,9 +15,13 @@ pub struct Settings {
     pub client_uuid: [u8; 16],
     /// The credential; empty where the relay asks for none.
     pub token: String,
+    /// Who the user is, where the relay asks for no token.
     pub user_id: String,
+    /// What others see the user as, where the token does not say.
     pub user_name: String,
+    /// When operations are sent.
     pub batching: Batching,
+    /// When a lost connection is made again.
     pub reconnect: Reconnect,
     /// How often a presence that has been set is kept alive.
     pub heartbeat_period: Duration,
@@ -32,6 +38,27 @@ pub struct Settings {
     pub requests_max: usize,
     /// What the jitter of reconnects is drawn from: different for every client.
     pub seed: u64,
+}
+
+impl Settings {
+    /// Of a client that has not been there before: its UUID and its seed are drawn from the system's randomness.
+    ///
+    /// # Panics
+    ///
+    /// If the system has none.
+    pub fn new(user_name: &str) -> Self {
+        let mut client_uuid = [0; 16];
+        let mut seed = [0; 8];
+        for bytes in [&mut client_uuid[..], &mut seed[..]] {
+            getrandom(&mut *bytes, GetRandomFlags::empty()).expect("Linux has random bytes");
+        }
+        Self {
+            client_uuid,
+            user_name: user_name.to_owned(),
+            seed: u64::from_le_bytes(seed),
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Settings {
@@ -67,8 +94,9 @@ pub struct Batching {
     pub pause: Duration,
     /// Batches of kind `log` on their way at one time. For `text` it is always 1.
     pub in_flight_max: usize,
-    /// Operations and bytes of one document that wait for the relay, past which `submit` refuses.
+    /// Operations of one document that wait for the relay, past which `submit` refuses.
     pub waiting_operations_max: usize,
+    /// Their bytes, likewise.
     pub waiting_bytes_max: usize,
 }
 

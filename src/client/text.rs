@@ -47,12 +47,16 @@ pub struct TextClient {
 /// What `Operations` says about a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextBatch {
+    /// What the first was made against.
     pub base_revision: u64,
+    /// The clock of the first; the others' follow by one.
     pub first_clock: u64,
     /// Encoded `TextOperation`s.
     pub operations: Vec<Bytes>,
 }
 
+/// Why what the relay sent was not taken in.
+#[allow(missing_docs, reason = "fields that their names and types say")]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TextClientError {
     /// What arrived does not continue what was there. Nothing was changed: ask for a sync from `revision`.
@@ -225,7 +229,8 @@ impl TextClient {
         self.caught_up = false;
     }
 
-    /// The document has another epoch: what was seen of its history counts for nothing, and a snapshot follows.
+    /// The document has another epoch, or another history: what was seen of it counts for nothing. A snapshot follows, or
+    /// all of the history after an empty one.
     pub fn epoch_changed(&mut self) {
         self.revision = 0;
     }

@@ -14,6 +14,7 @@ use super::pending::Pace;
 use super::session::Session;
 use super::text::{TextClient, TextClientError};
 
+/// A document of kind `text`, as its user sees and edits it.
 #[derive(Debug)]
 pub struct TextDocument {
     key: DocumentKey,
@@ -27,8 +28,10 @@ pub struct TextDocument {
     out_of_step: bool,
 }
 
+/// Why an edit, or what the relay sent, was not taken in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TextDocumentError {
+    /// There is no text to be edited yet.
     #[error("the document has not been opened yet")]
     NotOpen,
     /// The edit does not fit the text.
@@ -58,6 +61,7 @@ impl TextDocument {
         }
     }
 
+    /// The session's key of the document.
     pub fn key(&self) -> DocumentKey {
         self.key
     }
@@ -110,16 +114,23 @@ impl TextDocument {
         let mut told = Ok(Vec::new());
         match event {
             Event::Opened { position, .. } => {
+                if self.epoch != position.epoch {
+                    client.epoch_changed();
+                }
                 self.epoch = position.epoch;
                 self.out_of_step = false;
             }
             Event::Disconnected { .. } => client.disconnected(),
             Event::Resync { from, .. } => {
+                if self.epoch != from.epoch {
+                    client.epoch_changed();
+                }
                 self.epoch = from.epoch;
                 self.out_of_step = false;
                 client.resyncing();
             }
             Event::Reset { next_clock, .. } => {
+                client.epoch_changed();
                 told = Ok(vec![client.snapshot(0, *next_clock, Text::default())]);
             }
             Event::Snapshot {
@@ -197,10 +208,12 @@ impl TextDocument {
         }
         self.resend = false;
         let batching = session.batching();
-        let batch = client.take_batch(batching.operations_max, batching.bytes_max)?;
-        if client.pending_operations() == batch.operations.len() {
+        let batch = client.take_batch(batching.operations_max, batching.bytes_max);
+        let taken = batch.as_ref().map_or(0, |batch| batch.operations.len());
+        if client.pending_operations() == taken {
             self.pace = Pace::default();
         }
+        let batch = batch?;
         let submitted = session.submit_batch(self.key, batch);
         submitted.err().map(|_| client.abandon())
     }

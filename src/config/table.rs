@@ -1,4 +1,9 @@
 //! The keys: each with its meaning, its cost, its type, its default, its unit and its range, written once.
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    rustdoc::bare_urls,
+    reason = "the same words stand in the configuration file, where [memory] is a table"
+)]
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

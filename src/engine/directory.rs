@@ -62,7 +62,8 @@ pub type Announcements = BTreeMap<Arc<str>, Tidings>;
 pub struct Tidings {
     newest: VecDeque<Announcement>,
     count: u64,
-    watchers: Vec<SessionKey>,
+    /// Shared with whoever is telling them.
+    watchers: Arc<Vec<SessionKey>>,
 }
 
 impl Shard {
@@ -92,7 +93,7 @@ impl Shard {
         let tenant = self.tenant_of(key);
         let tidings = self.announcements.entry(Arc::clone(&tenant)).or_default();
         if !tidings.watchers.contains(&key) {
-            tidings.watchers.push(key);
+            Arc::make_mut(&mut tidings.watchers).push(key);
         }
         let watch = &mut self.sessions[key].watch;
         // Who lists page by page is told what changes meanwhile.
@@ -230,8 +231,8 @@ impl Shard {
         if tidings.newest.len() > ANNOUNCEMENTS_MAX {
             tidings.newest.pop_front();
         }
-        for watcher in tidings.watchers.clone() {
-            self.mark_writable(watcher);
+        for watcher in Arc::clone(&tidings.watchers).iter() {
+            self.mark_writable(*watcher);
         }
     }
 
@@ -280,7 +281,7 @@ impl Shard {
         };
         let tidings = self.announcements.get_mut(&watch.tenant);
         let tidings = tidings.expect("it is kept while somebody watches");
-        tidings.watchers.retain(|watcher| *watcher != key);
+        Arc::make_mut(&mut tidings.watchers).retain(|watcher| *watcher != key);
         if tidings.watchers.is_empty() {
             self.announcements.remove(&watch.tenant);
         }

@@ -138,10 +138,6 @@ impl Shard {
 
     /// Joins a client to an open document, in one step.
     pub(super) fn admit(&mut self, document_key: DocumentKey, joiner: Joiner, now: Instant) {
-        if self.sessions[joiner.session].has_expired(now) {
-            // Its connection is about to be told.
-            return;
-        }
         if let Err(refusal) = self.try_admit(document_key, &joiner, now) {
             self.refuse_joiner(&joiner, &refusal);
         }

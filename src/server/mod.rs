@@ -76,7 +76,7 @@ pub enum ServerError {
     },
     #[error("tokens cannot be checked with {source_name}: {reason}")]
     Keys { source_name: String, reason: String },
-    #[error("tokens cannot be checked with {source_name}: {reason}")]
+    #[error("tokens cannot be checked with {source_name}, whose keys cannot be had: {reason}")]
     KeySet { source_name: String, reason: String },
     #[error(
         "what was revoked cannot be read from {}: {reason}. Tokens in it must not be let in: put the file back, or remove \

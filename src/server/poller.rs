@@ -1,8 +1,10 @@
 //! A shard's set of descriptors, and the one await of its driver.
 //!
 //! All of a shard's sockets, its doorbell and its alarm are in one epoll set. The driver asks the set without
-//! waiting in every turn, and awaits it through the executor when a turn found nothing to do: the set is itself a
-//! descriptor that io_uring can poll. So the driver awaits exactly one thing, and no await is ever cancelled.
+//! waiting in every turn, and waits for it when a turn found nothing to do. It dozes in the set itself, which is one
+//! system call: under load the next event is near, and nothing else runs on the executor. Only when nothing comes it
+//! awaits the set through the executor, which takes a dozen system calls: the set is itself a descriptor that io_uring
+//! can poll. So the driver awaits exactly one thing, and no await is ever cancelled.
 //!
 //! The set is edge-triggered. A socket is registered once, for both directions, and never touched again: that a
 //! connection is not to be read, or that its socket was full, is remembered beside the socket and costs no system
@@ -11,6 +13,7 @@
 use std::os::fd::{AsFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_io::AsyncRead;
 use rustix::buffer::spare_capacity;
@@ -33,6 +36,8 @@ pub const LISTENER: Token = 2;
 
 /// How many events one look takes. What is left over is there at the next look.
 const EVENTS: usize = 1024;
+/// So long a driver dozes before it awaits the executor. Less than a second.
+const DOZE_MAX: Duration = Duration::from_millis(10);
 
 pub struct Poller {
     set: OwnedFd,
@@ -40,6 +45,8 @@ pub struct Poller {
     alarm_at: Option<Instant>,
     doorbell: Arc<Doorbell>,
     events: Vec<epoll::Event>,
+    /// The events came while the driver dozed, and the next look gives them out.
+    is_fresh: bool,
 }
 
 /// What has happened to a descriptor.
@@ -66,6 +73,7 @@ impl Poller {
             alarm_at: None,
             doorbell,
             events: Vec::with_capacity(EVENTS),
+            is_fresh: false,
         };
         poller.add(&*poller.doorbell, DOORBELL)?;
         poller.add(&poller.alarm, ALARM)?;
@@ -93,14 +101,21 @@ impl Poller {
 
     /// Take what has happened since the last look, without waiting. Returns how many things that were.
     pub fn look(&mut self) -> usize {
+        if !std::mem::take(&mut self.is_fresh) {
+            self.wait(Duration::ZERO);
+        }
+        self.events.len()
+    }
+
+    /// Takes what has happened, or happens before the timeout, which is less than a second.
+    fn wait(&mut self, timeout: Duration) {
         self.events.clear();
-        let now = Timespec {
+        let timeout = Timespec {
             tv_sec: 0,
-            tv_nsec: 0,
+            tv_nsec: i64::from(timeout.subsec_nanos()),
         };
-        match epoll::wait(&self.set, spare_capacity(&mut self.events), Some(&now)) {
-            Ok(count) => count,
-            Err(Errno::INTR) => 0,
+        match epoll::wait(&self.set, spare_capacity(&mut self.events), Some(&timeout)) {
+            Ok(_) | Err(Errno::INTR) => {}
             Err(error) => panic!("the shard's own epoll set does not answer: {error}"),
         }
     }
@@ -124,6 +139,11 @@ impl Poller {
     /// the doorbell and looked everywhere once more.
     pub async fn park(&mut self, until: Option<Instant>, now: Instant) {
         self.set_alarm(until, now);
+        self.wait(DOZE_MAX);
+        self.is_fresh = !self.events.is_empty();
+        if self.is_fresh {
+            return;
+        }
         match fcntl_dupfd_cloexec(&self.set, 0) {
             Ok(duplicate) => await_readable(duplicate).await,
             // No descriptor is free for the executor's sake. Nothing else runs on it: it can sleep right here.
@@ -148,7 +168,7 @@ impl Poller {
             return;
         }
         // At least a moment: zero would disarm it.
-        let left = until.since(now).max(std::time::Duration::from_micros(1));
+        let left = until.since(now).max(Duration::from_micros(1));
         let value = Timespec {
             tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(left.subsec_nanos()),
@@ -184,7 +204,6 @@ async fn await_readable(descriptor: OwnedFd) {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
-    use std::time::Duration;
 
     use super::*;
     use crate::server::clock::Clock;
@@ -230,7 +249,11 @@ mod tests {
             }
         });
         let before = descriptors();
-        for () in parks {
+        for (park, ()) in parks.into_iter().enumerate() {
+            // Most rings end a doze, some the executor's wait.
+            if park % 50 == 0 {
+                std::thread::sleep(DOZE_MAX + Duration::from_millis(2));
+            }
             doorbell.ring();
         }
         shard.join().unwrap();

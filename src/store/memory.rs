@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::backend::{Backend, Committed, Reader, SWEEP_DOCUMENTS_MAX, Swept, Write};
 use super::layout::{self, Life};
+use super::serve::serve;
 use super::{
     DocumentList, History, HistoryError, HistoryRange, ListedDocument, Loaded, LoadedDocument,
     Page, ReadError, StoreError, StoreReply, StoreRequest, StoredVersion, VersionError,
@@ -43,145 +44,14 @@ impl MemoryStore {
         self.epoch
     }
 
-    /// Serves one request; a write is a commit of its own. The reply to a write may go out when the durability
-    /// mode allows it: with `Always` after the next [`Backend::sync`].
+    /// As [`serve`]; what goes wrong is the reply.
     pub fn handle(&mut self, request: StoreRequest, now_ms: u64) -> StoreReply {
-        match self.serve(request, now_ms) {
+        match serve(self, request, now_ms) {
             Ok(reply) => reply,
             Err(error) => StoreReply::Failed {
                 reason: error.to_string(),
             },
         }
-    }
-
-    fn serve(&mut self, request: StoreRequest, now_ms: u64) -> Result<StoreReply, StoreError> {
-        Ok(match request {
-            StoreRequest::Load { document } => StoreReply::Loaded {
-                token: document.token,
-                result: self.load(&document.name),
-            },
-            StoreRequest::Read {
-                document,
-                ticket,
-                from_revision,
-                to_revision,
-                bytes_max,
-            } => StoreReply::Page {
-                token: document.token,
-                ticket,
-                result: self.read(&document.name, from_revision, to_revision, bytes_max),
-            },
-            StoreRequest::History {
-                document,
-                ticket,
-                range,
-            } => StoreReply::History {
-                ticket,
-                result: self.history(&document, &range),
-            },
-            StoreRequest::ListVersions { document, ticket } => StoreReply::Versions {
-                ticket,
-                result: self.versions(&document),
-            },
-            StoreRequest::SaveVersion {
-                document,
-                ticket,
-                version,
-                versions_max,
-            } => StoreReply::VersionChanged {
-                ticket,
-                result: self
-                    .commit(&[Write::SaveVersion {
-                        document,
-                        version,
-                        versions_max,
-                    }])?
-                    .versions[0],
-            },
-            StoreRequest::DeleteVersion {
-                document,
-                ticket,
-                name,
-            } => StoreReply::VersionChanged {
-                ticket,
-                result: self
-                    .commit(&[Write::DeleteVersion { document, name }])?
-                    .versions[0],
-            },
-            StoreRequest::List {
-                ticket,
-                tenant,
-                prefix,
-                after,
-                documents_max,
-                bytes_max,
-            } => StoreReply::Listed {
-                ticket,
-                result: self.list(&tenant, &prefix, after.as_deref(), documents_max, bytes_max),
-            },
-            StoreRequest::Append {
-                document,
-                kind,
-                first_revision,
-                count,
-                record,
-            } => {
-                self.commit(&[Write::Append {
-                    document: document.name,
-                    kind,
-                    first_revision,
-                    count,
-                    record,
-                }])?;
-                StoreReply::Appended {
-                    token: document.token,
-                    revision: (first_revision + u64::from(count)).saturating_sub(1),
-                    persisted_at_ms: now_ms,
-                }
-            }
-            StoreRequest::PutSnapshot {
-                document,
-                revision,
-                snapshot,
-                compact_to_revision,
-            } => {
-                let committed = self.commit(&[Write::Snapshot {
-                    document: document.name,
-                    revision,
-                    snapshot,
-                    compact_to_revision,
-                }])?;
-                StoreReply::SnapshotStored {
-                    token: document.token,
-                    revision,
-                    stored_bytes: committed.snapshots[0],
-                }
-            }
-            StoreRequest::Delete { document, at_ms } => StoreReply::Deleted {
-                token: document.token,
-                stored_bytes: self
-                    .commit(&[Write::Delete {
-                        document: document.name,
-                        at_ms,
-                    }])?
-                    .changed[0],
-            },
-            StoreRequest::Restore { document } => StoreReply::Restored {
-                token: document.token,
-                stored_bytes: self
-                    .commit(&[Write::Restore {
-                        document: document.name,
-                    }])?
-                    .changed[0],
-            },
-            StoreRequest::Sweep {
-                ticket,
-                deleted_before_ms,
-            } => StoreReply::Swept {
-                ticket,
-                swept: self.commit(&[Write::Sweep { deleted_before_ms }])?.sweeps[0],
-            },
-        })
     }
 
     /// How many commits a crash could lose.

@@ -27,6 +27,7 @@ mod memory;
 mod operations;
 mod reader;
 mod removals;
+mod serve;
 mod snapshots;
 mod versions;
 
@@ -44,6 +45,7 @@ pub use fjall::FjallStore;
 pub use history::{History, HistoryError, HistoryRange, HistoryStart};
 pub use memory::MemoryStore;
 pub use reader::FjallReader;
+pub use serve::serve;
 pub use versions::{StoredVersion, VersionError};
 
 /// A store that is ready, and what it knows about itself.

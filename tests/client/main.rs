@@ -11,3 +11,4 @@ mod presence;
 mod requests;
 mod snapshots;
 mod sync;
+mod texts;

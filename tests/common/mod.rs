@@ -16,10 +16,24 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use corelay::client::{Reconnect, Settings};
 use tempfile::TempDir;
 
 /// How long anything in a test may take that must happen at some time. It is only ever waited out by a failure.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Of a client of this crate that comes back soon; each has a number of its own.
+pub fn settings(number: u8) -> Settings {
+    Settings {
+        client_uuid: [number; 16],
+        reconnect: Reconnect {
+            delay: Duration::from_millis(20),
+            ..Reconnect::default()
+        },
+        seed: number.into(),
+        ..Settings::default()
+    }
+}
 
 /// A running relay. It is killed when this is dropped.
 pub struct Server {

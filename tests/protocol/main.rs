@@ -5,6 +5,7 @@ mod connection;
 mod crowd;
 mod debug;
 mod defaults;
+mod directory;
 mod documents;
 mod edges;
 mod end;

@@ -1,6 +1,6 @@
 //! The JSON dialect: its text to the messages of [`wire`] and back.
 //!
-//! What operations are depends on their document's kind, which only the engine knows: [`decode`] leaves them as they
+//! What operations are depends on their document's kind, which only the engine knows: [`decode()`] leaves them as they
 //! came, and [`Payload`] reads them.
 
 mod decode;

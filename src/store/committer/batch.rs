@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::read::{ReadRequest, Sinks};
+use super::read::Sinks;
 use crate::store::backend::{Committed, Write};
 use crate::store::counters::Counters;
 use crate::store::{DocumentRef, StoreReply, StoreRequest};
@@ -35,7 +35,7 @@ pub struct Batch {
     /// Versions that are saved or deleted.
     versions: Vec<Ticket>,
     /// Reads of what this batch writes.
-    reads: Vec<(usize, ReadRequest)>,
+    reads: Vec<(usize, StoreRequest)>,
 }
 
 struct AppendTicket {
@@ -66,7 +66,7 @@ pub struct SnapshotTicket {
 
 impl Batch {
     /// Adds a request. Gives a read back that need not wait for this batch.
-    pub fn push(&mut self, shard: usize, request: StoreRequest) -> Option<ReadRequest> {
+    pub fn push(&mut self, shard: usize, request: StoreRequest) -> Option<StoreRequest> {
         match request {
             StoreRequest::Append {
                 document,
@@ -146,43 +146,14 @@ impl Batch {
                 self.writes.push(Write::Sweep { deleted_before_ms });
                 None
             }
-            StoreRequest::Load { document } => {
+            StoreRequest::Load { ref document } | StoreRequest::Read { ref document, .. } => {
                 let waits = self.documents.contains(&document.name);
-                self.read(shard, ReadRequest::Load { document }, waits)
+                self.read(shard, request, waits)
             }
-            StoreRequest::Read {
-                document,
-                ticket,
-                from_revision,
-                to_revision,
-                bytes_max,
-            } => {
-                let waits = self.documents.contains(&document.name);
-                let read = ReadRequest::Read {
-                    document,
-                    ticket,
-                    from_revision,
-                    to_revision,
-                    bytes_max,
-                };
-                self.read(shard, read, waits)
-            }
-            StoreRequest::History {
-                document,
-                ticket,
-                range,
-            } => {
-                let waits = self.documents.contains(&document);
-                let read = ReadRequest::History {
-                    document,
-                    ticket,
-                    range,
-                };
-                self.read(shard, read, waits)
-            }
-            StoreRequest::ListVersions { document, ticket } => {
-                let waits = self.documents.contains(&document);
-                self.read(shard, ReadRequest::ListVersions { document, ticket }, waits)
+            StoreRequest::History { ref document, .. }
+            | StoreRequest::ListVersions { ref document, .. } => {
+                let waits = self.documents.contains(document);
+                self.read(shard, request, waits)
             }
             StoreRequest::SaveVersion {
                 document,
@@ -209,24 +180,9 @@ impl Batch {
                 self.writes.push(Write::DeleteVersion { document, name });
                 None
             }
-            StoreRequest::List {
-                ticket,
-                tenant,
-                prefix,
-                after,
-                documents_max,
-                bytes_max,
-            } => {
+            StoreRequest::List { .. } => {
                 let waits = self.has_writes();
-                let read = ReadRequest::List {
-                    ticket,
-                    tenant,
-                    prefix,
-                    after,
-                    documents_max,
-                    bytes_max,
-                };
-                self.read(shard, read, waits)
+                self.read(shard, request, waits)
             }
         }
     }
@@ -257,7 +213,7 @@ impl Batch {
         });
     }
 
-    fn read(&mut self, shard: usize, read: ReadRequest, waits: bool) -> Option<ReadRequest> {
+    fn read(&mut self, shard: usize, read: StoreRequest, waits: bool) -> Option<StoreRequest> {
         if waits {
             self.reads.push((shard, read));
             None
@@ -283,7 +239,7 @@ impl Batch {
         &self.writes
     }
 
-    pub fn take_reads(&mut self) -> Vec<(usize, ReadRequest)> {
+    pub fn take_reads(&mut self) -> Vec<(usize, StoreRequest)> {
         std::mem::take(&mut self.reads)
     }
 

@@ -13,99 +13,15 @@ use rustc_hash::FxBuildHasher;
 use super::ReplySink;
 use crate::store::backend::Reader;
 use crate::store::counters::Counters;
-use crate::store::{DocumentRef, HistoryRange, StoreError, StoreReply};
-
-/// The requests that change nothing.
-pub enum ReadRequest {
-    Load {
-        document: DocumentRef,
-    },
-    Read {
-        document: DocumentRef,
-        ticket: u64,
-        from_revision: u64,
-        to_revision: u64,
-        bytes_max: usize,
-    },
-    History {
-        document: Arc<str>,
-        ticket: u64,
-        range: HistoryRange,
-    },
-    ListVersions {
-        document: Arc<str>,
-        ticket: u64,
-    },
-    List {
-        ticket: u64,
-        tenant: Arc<str>,
-        prefix: Arc<str>,
-        after: Option<Arc<str>>,
-        documents_max: usize,
-        bytes_max: usize,
-    },
-}
-
-impl ReadRequest {
-    /// What goes to the same thread: a document's reads, a tenant's lists.
-    fn about(&self) -> &str {
-        match self {
-            Self::Load { document } | Self::Read { document, .. } => &document.name,
-            Self::History { document, .. } | Self::ListVersions { document, .. } => document,
-            Self::List { tenant, .. } => tenant,
-        }
-    }
-
-    fn serve(self, reader: &dyn Reader) -> StoreReply {
-        match self {
-            Self::Load { document } => StoreReply::Loaded {
-                token: document.token,
-                result: reader.load(&document.name),
-            },
-            Self::Read {
-                document,
-                ticket,
-                from_revision,
-                to_revision,
-                bytes_max,
-            } => StoreReply::Page {
-                token: document.token,
-                ticket,
-                result: reader.read(&document.name, from_revision, to_revision, bytes_max),
-            },
-            Self::History {
-                document,
-                ticket,
-                range,
-            } => StoreReply::History {
-                ticket,
-                result: reader.history(&document, &range),
-            },
-            Self::ListVersions { document, ticket } => StoreReply::Versions {
-                ticket,
-                result: reader.versions(&document),
-            },
-            Self::List {
-                ticket,
-                tenant,
-                prefix,
-                after,
-                documents_max,
-                bytes_max,
-            } => StoreReply::Listed {
-                ticket,
-                result: reader.list(&tenant, &prefix, after.as_deref(), documents_max, bytes_max),
-            },
-        }
-    }
-}
+use crate::store::serve::serve_read;
+use crate::store::{StoreError, StoreReply, StoreRequest};
 
 pub struct ReaderThreads {
     threads: Vec<ReaderThread>,
 }
 
 struct ReaderThread {
-    sender: Sender<(usize, ReadRequest)>,
+    sender: Sender<(usize, StoreRequest)>,
     handle: JoinHandle<()>,
 }
 
@@ -132,8 +48,11 @@ impl ReaderThreads {
         Ok(Self { threads: threads? })
     }
 
-    pub fn send(&self, shard: usize, read: ReadRequest) {
-        let hash = FxBuildHasher.hash_one(read.about());
+    /// # Panics
+    ///
+    /// If the request is one that changes something.
+    pub fn send(&self, shard: usize, read: StoreRequest) {
+        let hash = FxBuildHasher.hash_one(about(&read));
         let thread = &self.threads[(hash >> 32) as usize % self.threads.len()];
         thread
             .sender
@@ -152,14 +71,32 @@ impl ReaderThreads {
     }
 }
 
+/// What goes to the same thread: a document's reads, a tenant's lists.
+fn about(read: &StoreRequest) -> &str {
+    match read {
+        StoreRequest::Load { document } | StoreRequest::Read { document, .. } => &document.name,
+        StoreRequest::History { document, .. } | StoreRequest::ListVersions { document, .. } => {
+            document
+        }
+        StoreRequest::List { tenant, .. } => tenant,
+        StoreRequest::Append { .. }
+        | StoreRequest::PutSnapshot { .. }
+        | StoreRequest::Delete { .. }
+        | StoreRequest::Restore { .. }
+        | StoreRequest::Sweep { .. }
+        | StoreRequest::SaveVersion { .. }
+        | StoreRequest::DeleteVersion { .. } => unreachable!("a write is no read"),
+    }
+}
+
 fn run(
-    receiver: &Receiver<(usize, ReadRequest)>,
+    receiver: &Receiver<(usize, StoreRequest)>,
     reader: &dyn Reader,
     sinks: &Sinks,
     counters: &Counters,
 ) {
     while let Ok((shard, read)) = receiver.recv() {
-        let reply = read.serve(reader);
+        let reply = serve_read(reader, read);
         counters.count_read();
         sinks.send(shard, vec![reply]);
     }

@@ -1,0 +1,243 @@
+/** A text on a session: the application edits it and is told what others did to it. */
+
+import type { Refusal, TextDocument, TextEvents } from "../api.js";
+import type { DocumentEvent } from "../session/event.js";
+import { Pace } from "../session/pending.js";
+import { ownRefusal, QueueFullError } from "../session/refusal.js";
+import { difference } from "../text/compose.js";
+import { OutOfStep, sizeOf, TextClient } from "../text/client.js";
+import { Operation } from "../text/operation.js";
+import { pieces, repaired } from "../text/pieces.js";
+import { BaseDocument } from "./base.js";
+import { readText, writeText } from "./stored.js";
+
+export class Text extends BaseDocument<TextEvents> implements TextDocument {
+  readonly kind = "text";
+  /** Unknown before the document was opened for the first time. */
+  #client: TextClient | undefined;
+  #epoch = 0;
+  #pace = new Pace();
+  /** A batch that was refused or lost is to be sent again at once. */
+  #resends = false;
+  /** What arrives does not continue the text, until the pages that were asked for come. */
+  #isOutOfStep = false;
+  /** What there is of it is wrong. */
+  #isBroken = false;
+
+  get text(): string {
+    return this.#client?.text ?? "";
+  }
+
+  get revision(): number {
+    return this.#client?.revision ?? 0;
+  }
+
+  protected get pendingCount(): number {
+    return this.#client?.pending.length ?? 0;
+  }
+
+  // ---- edits
+
+  insert(position: number, text: string, source?: unknown): void {
+    this.splice(position, 0, text, source);
+  }
+
+  delete(position: number, length: number, source?: unknown): void {
+    this.splice(position, length, "", source);
+  }
+
+  splice(position: number, deleted: number, inserted: string, source?: unknown): void {
+    this.edit(Operation.splice(position, deleted, inserted), source);
+  }
+
+  edit(operation: Operation, source?: unknown): void {
+    this.checkEditable();
+    const whole = repaired(operation);
+    if (whole.isIdentity) return;
+    const client = this.#client!;
+    const { settings } = this.host.session;
+    if (client.pendingBytes + sizeOf(whole) > settings.waitingBytesMax) {
+      this.full = "waitingBytesMax";
+      this.refresh();
+      throw new QueueFullError(this.full);
+    }
+    // Nothing is changed if it does not fit.
+    whole.apply(client.text);
+    const bytesMax = this.#pieceBytesMax;
+    for (const piece of pieces(whole, bytesMax)) client.edit(piece, settings.waitingOperationsMax, bytesMax);
+    this.#pace.touch(this.host.now());
+    this.emitter.emit("change", { operation: whole, origin: "local", source });
+    this.refresh();
+    this.host.wake(this);
+  }
+
+  /** What one operation may take: in any dialect it fits into a message. */
+  get #pieceBytesMax(): number {
+    return Math.max(1024, Math.min(this.host.session.messageBytesMax / 6, 192 * 1024));
+  }
+
+  flush(): void {
+    this.#pace.dueAtOnce();
+    this.host.wake(this);
+  }
+
+  // ---- the session
+
+  start(stored: string | undefined): void {
+    const record = stored === undefined ? undefined : readText(stored);
+    if (record === undefined) {
+      this.open();
+    } else {
+      this.#client = TextClient.restore(record.text);
+      this.#epoch = record.epoch;
+      this.permissions = { read: true, write: record.canWrite };
+      if (this.#client.pending.length > 0) this.#pace.touch(this.host.now());
+      this.open({ epoch: record.epoch, revision: record.text.revision });
+      this.#changed(Operation.splice(0, 0, this.#client.text));
+      this.nowLoaded();
+    }
+    this.refresh();
+  }
+
+  store(): string | undefined {
+    if (this.#client === undefined || !this.isLoaded) return undefined;
+    return writeText({ epoch: this.#epoch, canWrite: this.permissions.write, text: this.#client.store() });
+  }
+
+  protected handleContent(event: DocumentEvent): void {
+    if (event.type === "opened") this.#opened(event.position.epoch);
+    const client = this.#client;
+    if (client === undefined) return;
+    try {
+      this.#take(client, event);
+    } catch (error) {
+      if (error instanceof OutOfStep) {
+        this.#isOutOfStep = true;
+        this.place?.requestSync({ epoch: this.#epoch, revision: error.revision }, 0);
+      } else if (error instanceof RangeError) {
+        this.#break(error.message);
+      } else {
+        throw error;
+      }
+    }
+  }
+
+  /** The relay has sent what does not fit. To open the document again is to begin anew. */
+  #break(message: string): void {
+    const refusal = ownRefusal("BROKEN", `the relay has sent what does not fit the text: ${message}`);
+    this.#abandon(refusal);
+    this.#isBroken = true;
+    this.host.session.close(this.place!);
+    this.place!.have = undefined;
+    this.handleEvent({ type: "closed", refusal });
+  }
+
+  #opened(epoch: number): void {
+    const { clientId } = this.host.session;
+    if (this.#isBroken) {
+      const view = difference(this.text, "");
+      this.#client = undefined;
+      this.#isBroken = false;
+      this.#changed(view);
+    }
+    this.#client ??= new TextClient(clientId);
+    if (this.#client.clientId !== clientId) this.#identify(clientId);
+    this.#moveTo(epoch);
+  }
+
+  /** Somebody else is signed in than whose edits these were. */
+  #identify(clientId: number): void {
+    if (this.#client!.pending.length > 0) {
+      this.#abandon(ownRefusal("IDENTITY_CHANGED", "the edits are another user's, or another client's"));
+    }
+    this.#client = TextClient.restore({ ...this.#client!.store(), clientId, clock: 0 });
+  }
+
+  #moveTo(epoch: number): void {
+    // Revisions of different epochs are not comparable.
+    if (this.#epoch !== epoch) this.#client!.epochChanged();
+    this.#epoch = epoch;
+    this.#isOutOfStep = false;
+  }
+
+  #take(client: TextClient, event: DocumentEvent): void {
+    switch (event.type) {
+      case "resync":
+        this.#moveTo(event.from.epoch);
+        return client.resyncing();
+      case "reset":
+        return this.#changed(client.reset(event.nextClock));
+      case "snapshot":
+        return this.#changed(client.snapshot(event.revision, event.nextClock, decoder.decode(event.data)));
+      case "synced":
+        client.caughtUp(event.nextClock);
+        this.#resends = true;
+        return;
+      case "rebase":
+        client.nacked();
+        this.#resends = true;
+        return;
+      case "refused":
+        return this.#abandon(event.refusal);
+      case "remote": {
+        if (this.#isOutOfStep) return;
+        const { revision, origin, firstClock, operations } = event;
+        return client.remote(revision, origin, firstClock, operations, (view) => this.#changed(view));
+      }
+      case "acknowledged":
+        if (!this.#isOutOfStep) client.acknowledged(event.firstRevision, event.count);
+        this.#checkFull();
+        return;
+      case "closed":
+        return client.disconnected();
+      default:
+        return;
+    }
+  }
+
+  override connectionChanged(isConnected: boolean): void {
+    if (!isConnected) this.#client?.disconnected();
+    super.connectionChanged(isConnected);
+  }
+
+  /** Own edits are not in the document and never will be. */
+  #abandon(refusal: Refusal): void {
+    const { view, operations } = this.#client!.abandon();
+    this.#checkFull();
+    if (!view.isIdentity) this.emitter.emit("change", { operation: view, origin: "refused" });
+    if (operations.length === 0) return;
+    this.noteRefusal(refusal);
+    const inserted = operations.map((operation) => operation.inserted).join("");
+    this.emitter.emit("refused", { refusal, operations, inserted });
+  }
+
+  #changed(operation: Operation): void {
+    if (!operation.isIdentity) this.emitter.emit("change", { operation, origin: "remote" });
+  }
+
+  #checkFull(): void {
+    const { waitingBytesMax } = this.host.session.settings;
+    if (this.full !== undefined && this.#client!.pendingBytes < waitingBytesMax * 0.9) this.full = undefined;
+  }
+
+  poll(now: number): void {
+    const client = this.#client;
+    const { session } = this.host;
+    const { place } = this;
+    if (client === undefined || place === undefined || this.#isOutOfStep || !session.isReady(place)) return;
+    if (!this.#resends && !this.#pace.isDue(session.settings, now)) return;
+    this.#resends = false;
+    const batch = client.takeBatch(session.settings.batchOperationsMax, session.payloadBytesMax);
+    if (batch === undefined) return;
+    if (client.pending.length === batch.operations.length) this.#pace = new Pace();
+    session.submitBatch(place, batch);
+  }
+
+  pollTimeout(): number | undefined {
+    const { session } = this.host;
+    if (this.place === undefined || this.#isOutOfStep || !session.isReady(this.place)) return undefined;
+    return this.pendingCount === 0 ? undefined : this.#pace.due(session.settings);
+  }
+}
+
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });

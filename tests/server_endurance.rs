@@ -38,7 +38,7 @@ fn come_and_go(server: &Server, rounds: u64) {
                 drop(half);
                 let mut wrong = stream(server.websocket);
                 wrong
-                    .write_all(b"PUT / HTTP/1.1\r\n\r\n")
+                    .write_all(b"PUT /ws HTTP/1.1\r\n\r\n")
                     .expect("it is taken");
                 let mut answer = String::new();
                 wrong.read_to_string(&mut answer).expect("an answer");

@@ -185,3 +185,67 @@ fn a_long_history_leads_to_the_same_text() {
     let log = api.get("/v1/documents/log/content?revision=1");
     assert_eq!(log.problem(409), "KIND_MISMATCH");
 }
+
+#[test]
+fn revisions_have_names() {
+    let server = Server::spawn(&["shards.cores=2"]);
+    let mut api = Api::of(&server);
+    let path = "/v1/documents/novel/versions";
+    assert_eq!(api.get(path).problem(404), "DOCUMENT_NOT_FOUND");
+    api.put(
+        "/v1/documents/novel",
+        json!({"kind": "text", "text": "Once"}),
+    )
+    .ok();
+    api.write("/v1/documents/novel/content", "", "Once upon")
+        .ok();
+    assert_eq!(api.get(path).ok(), json!({"versions": []}));
+    let newest = api.send(
+        "POST",
+        path,
+        "X-User-ID: ada\n",
+        &json!({"name": "second/draft"}),
+    );
+    assert_eq!(newest.status, 201, "{newest:?}");
+    let newest = newest.ok();
+    assert_eq!(
+        (&newest["revision"], &newest["author"]),
+        (&json!(2), &json!("ada"))
+    );
+    assert!(newest["time"].as_u64() > Some(0));
+    api.post(path, json!({"name": "first", "revision": 1})).ok();
+    for (wrong, status, name) in [
+        (json!({"name": "first"}), 409, "VERSION_EXISTS"),
+        (
+            json!({"name": "third", "revision": 3}),
+            404,
+            "REVISION_UNKNOWN",
+        ),
+        (
+            json!({"name": "", "revision": 1}),
+            400,
+            "VERSION_NAME_INVALID",
+        ),
+        (json!({"name": "x", "revision": 0}), 400, "BAD_REQUEST"),
+    ] {
+        assert_eq!(
+            api.post(path, wrong.clone()).problem(status),
+            name,
+            "{wrong}"
+        );
+    }
+    let names = |api: &mut Api| {
+        let versions = api.get(path).ok();
+        let versions = versions["versions"].as_array().expect("an array").iter();
+        let named = versions.map(|version| (version["name"].clone(), version["revision"].clone()));
+        named.collect::<Vec<_>>()
+    };
+    let first = (json!("first"), json!(1));
+    let second = (json!("second/draft"), json!(2));
+    assert_eq!(names(&mut api), [first.clone(), second]);
+    let deleted = api.request("DELETE", &format!("{path}/second%2Fdraft"), "", "");
+    assert_eq!(deleted.status, 204, "{deleted:?}");
+    let again = api.request("DELETE", &format!("{path}/second%2Fdraft"), "", "");
+    assert_eq!(again.problem(404), "VERSION_NOT_FOUND");
+    assert_eq!(names(&mut api), [first]);
+}

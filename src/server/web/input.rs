@@ -88,6 +88,31 @@ impl<S: Send + Sync> FromRequestParts<S> for DocumentId {
     }
 }
 
+/// The version that the path names.
+pub struct VersionName(pub String);
+
+/// How a path is described that names a version.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "it is read by `VersionName`")]
+pub struct InVersion {
+    /// The version.
+    #[param(
+        min_length = 1,
+        max_length = 128,
+        pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"
+    )]
+    name: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for VersionName {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        path_parameter(parts, state, "name").await.map(Self)
+    }
+}
+
 pub struct Query<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {

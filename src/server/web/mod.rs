@@ -24,6 +24,7 @@ mod reading;
 mod submission;
 mod tag;
 mod turns;
+mod versions;
 mod visitor;
 mod whole;
 

@@ -14,7 +14,7 @@ use utoipa::openapi::{self, Content, Ref, RefOr, ResponseBuilder, SecurityRequir
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Web, accept, content, documents, history, operations, pages, presence};
+use super::{Web, accept, content, documents, history, operations, pages, presence, versions};
 use crate::server::http::problem::{CONTENT_TYPE, Problem, ProblemBody};
 use crate::server::http::{PREFLIGHT_SECONDS, is_interface};
 
@@ -77,6 +77,8 @@ fn interface() -> (Router<Arc<Web>>, openapi::OpenApi) {
         .routes(routes!(operations::get, operations::post))
         .routes(routes!(history::get))
         .routes(routes!(history::revert))
+        .routes(routes!(versions::list, versions::save))
+        .routes(routes!(versions::delete))
         .routes(routes!(presence::get))
         .route_layer(from_fn(accept::json_only))
         .routes(routes!(content::get, content::put))

@@ -207,9 +207,13 @@ impl Submission {
     ///
     /// It says it twice, or not at all.
     pub fn check(&self) -> Result<(), Problem> {
-        match self.operations.is_some() == self.edits.is_some() {
-            true => Err(both_or_neither()),
-            false => Ok(()),
+        match (&self.operations, &self.edits) {
+            (Some(operations), None) if operations.is_empty() => {
+                let words = "there are no operations in it";
+                Err(Problem::of_code(ErrorCode::BatchInvalid, words))
+            }
+            (Some(_), None) | (None, Some(_)) => Ok(()),
+            (Some(_), Some(_)) | (None, None) => Err(both_or_neither()),
         }
     }
 

@@ -26,7 +26,7 @@ const DOCUMENTS: usize = 1000;
 const QUIET: Duration = Duration::from_secs(10);
 
 /// What the shell has of a connection at the most (see `server::connections`).
-const SHELL_BYTES: usize = 256;
+const SHELL_BYTES: usize = 224;
 const CONNECTION_BYTES_MAX: usize = 1024;
 const CONNECTION_WITH_DOCUMENT_BYTES_MAX: usize = 2048;
 const DOCUMENT_BYTES_MAX: usize = 4096;

@@ -368,7 +368,7 @@ mod tests {
         // grown has up to twice as many, and an entry of the map.
         let entry_bytes = size_of::<(ConnectionId, Key)>() + 1;
         let bytes = 2 * (size_of::<Connection>() + size_of::<u32>()) + 2 * entry_bytes;
-        assert!(bytes <= 256, "{bytes}");
+        assert!(bytes <= 224, "{bytes}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod document;
 mod driver;
 mod endpoint;
 mod event;
+mod history;
 mod offer;
 mod pending;
 mod reconnect;
@@ -23,6 +24,7 @@ pub use document::OpenOptions;
 pub use driver::Client;
 pub use endpoint::{Endpoint, EndpointError, Transport};
 pub use event::{DocumentKey, Event, Refusal, Violation};
+pub use history::{TextAt, TextAtError, revision_at};
 pub use reconnect::Reconnect;
 pub use requests::{HistoryOptions, ListOptions, RequestKey};
 pub use session::{

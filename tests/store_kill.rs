@@ -1,12 +1,12 @@
-//! kill -9 of a process that appends, compacts, deletes and sweeps through the real committer: every acknowledged append
-//! is there after it, or has gone with its document, and no revision is used again.
+//! kill -9 of a process that appends, compacts, saves versions, deletes and sweeps through the real committer: every
+//! acknowledged append and version is there after it, or has gone with its document, and no revision is used again.
 //!
 //! The test starts itself again as the child, and the child tells what was acknowledged through its standard
 //! output. CORELAY_TEST_ROUNDS says how many children die.
 
 mod store_support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use corelay::config::Durability;
 use corelay::store::{
-    Backend, DocumentRef, FjallStore, Loaded, Reader, StoreQueue, StoreReply, StoreRequest,
+    Backend, DocumentRef, FjallStore, HistoryRange, HistoryStart, Loaded, Reader, StoreQueue,
+    StoreReply, StoreRequest, StoredVersion,
 };
 use crossbeam_channel::Receiver;
 
@@ -44,6 +45,8 @@ fn every_acknowledged_append_survives_a_kill() {
 fn kill_rounds(durability: Durability, durability_name: &str) {
     let directory = tempfile::tempdir().unwrap();
     let mut acknowledged: BTreeMap<u64, u64> = BTreeMap::new();
+    // Documents and revisions.
+    let mut saved: BTreeSet<(u64, u64)> = BTreeSet::new();
     let mut seed = Seed(durability_name.len() as u64);
     for round in 1..=rounds(4) {
         let mut child = Command::new(std::env::current_exe().unwrap())
@@ -59,17 +62,19 @@ fn kill_rounds(durability: Durability, durability_name: &str) {
         let dies_at = 1 + seed.below(200);
         // Everything that the child has said counts, also what is still in the pipe when it dies.
         while let Some(Ok(line)) = lines.next() {
-            let Some(answer) = line.strip_prefix("acknowledged ") else {
-                continue;
-            };
             // A last line may be cut short; whole lines end in a full stop.
-            let Some((document, revision)) = answer
-                .strip_suffix('.')
-                .and_then(|answer| answer.split_once(' '))
-            else {
+            let Some(answer) = line.strip_suffix('.') else {
                 continue;
             };
-            acknowledged.insert(document.parse().unwrap(), revision.parse().unwrap());
+            let words: Vec<_> = answer.split(' ').collect();
+            let [what @ ("acknowledged" | "saved"), document, revision] = words[..] else {
+                continue;
+            };
+            let (document, revision) = (document.parse().unwrap(), revision.parse().unwrap());
+            match what {
+                "saved" => drop(saved.insert((document, revision))),
+                _acknowledged => drop(acknowledged.insert(document, revision)),
+            }
             answers += 1;
             if answers == dies_at {
                 child.kill().unwrap();
@@ -94,8 +99,22 @@ fn kill_rounds(durability: Durability, durability_name: &str) {
                 "{document} is at {found}, and {least} was acknowledged"
             );
             acknowledged.insert(document, found);
+            let name = name(document);
+            let (Ok(Loaded::Live(loaded)), Ok(versions)) =
+                (open.store.load(&name), open.store.versions(&name))
+            else {
+                continue;
+            };
+            for (_, revision) in saved.range((document, loaded.first_revision)..(document + 1, 0)) {
+                let is_it = |version: &StoredVersion| *version == version_at(*revision);
+                assert!(
+                    versions.iter().any(is_it),
+                    "{document}: version {revision} is lost"
+                );
+            }
         }
     }
+    assert!(!saved.is_empty());
     assert!(acknowledged.values().sum::<u64>() > 0);
 }
 
@@ -130,6 +149,15 @@ fn stored(store: &mut FjallStore, document: u64) -> u64 {
         loaded.history_from_revision + kept.len() as u64,
         revision + 1
     );
+    let range = HistoryRange {
+        start: HistoryStart::Revision(0),
+        newest_first: true,
+        until_revision: u64::MAX,
+        records_max: usize::MAX,
+        bytes_max: usize::MAX,
+    };
+    let history = store.history(&name, &range).unwrap();
+    assert!(history.records.iter().rev().eq(&kept));
     assert_eq!(loaded.stored_bytes, stored_bytes as u64);
     revision
 }
@@ -141,6 +169,15 @@ fn record_at(document: u64, revision: u64) -> Bytes {
         _ => 100,
     };
     record(document, revision, size)
+}
+
+fn version_at(revision: u64) -> StoredVersion {
+    StoredVersion {
+        name: format!("version {revision}").into(),
+        revision,
+        time_ms: revision,
+        author: "ada".into(),
+    }
 }
 
 fn snapshot_at(document: u64, revision: u64) -> Bytes {
@@ -240,6 +277,11 @@ fn drive_shard(
                 StoreReply::Restored { token, .. } => {
                     documents[token as usize].life = Life::Unknown;
                 }
+                StoreReply::VersionChanged { ticket, result } => {
+                    if let Ok(revision) = result {
+                        said += &format!("saved {ticket} {revision}.\n");
+                    }
+                }
                 StoreReply::SnapshotStored { .. } | StoreReply::Swept { .. } => {}
                 other => panic!("{other:?}"),
             }
@@ -277,6 +319,12 @@ fn next_request(state: &mut Document, number: u64, seed: &mut Seed) -> Option<St
             state.life = Life::Waiting;
             StoreRequest::Delete { document, at_ms: 1 }
         }
+        Life::Live if chance < 10 => StoreRequest::SaveVersion {
+            document: document.name,
+            ticket: number,
+            version: version_at(state.newest),
+            versions_max: usize::MAX,
+        },
         Life::Live | Life::Unknown => {
             state.life = Life::Live;
             state.newest += 1;

@@ -7,15 +7,14 @@
 //! allocated for a length that the bytes do not really have. Payloads are not copied: they are slices of what
 //! the store gave.
 
-use std::sync::Arc;
+use std::borrow::Cow;
 
 use bytes::Bytes;
 use rkyv::bytecheck::CheckBytes;
-use rkyv::rancor::{Failure, Fallible, Source};
-use rkyv::string::{ArchivedString, StringResolver};
+use rkyv::rancor::Failure;
 use rkyv::vec::ArchivedVec;
-use rkyv::with::{ArchiveWith, SerializeWith};
-use rkyv::{Archive, Place, Portable, Serialize, SerializeUnsized};
+use rkyv::with::AsOwned;
+use rkyv::{Archive, Portable, Serialize};
 
 /// The format that is written.
 pub const FORMAT_VERSION: u8 = 2;
@@ -24,7 +23,7 @@ const FORMAT_BEFORE: u8 = 1;
 
 /// One batch of operations as it stands in a document's history.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize)]
-pub struct OperationsRecord {
+pub struct OperationsRecord<'a> {
     /// The revision of the first operation, at least 1; the others follow by one.
     pub revision: u64,
     /// The client id of who made them.
@@ -36,8 +35,8 @@ pub struct OperationsRecord {
     /// When it took its place, in Unix milliseconds: never earlier than the record before. 0: not known.
     pub time_ms: u64,
     /// The user id of who made them. Empty: not known.
-    #[rkyv(with = AsText)]
-    pub author: Arc<str>,
+    #[rkyv(with = AsOwned)]
+    pub author: Cow<'a, str>,
 }
 
 /// A document at one revision.
@@ -97,7 +96,7 @@ pub enum RecordError {
 /// # Panics
 ///
 /// If the record is longer than 2 GiB, which no limit of ours allows.
-pub fn encode_operations(record: &OperationsRecord) -> Bytes {
+pub fn encode_operations(record: &OperationsRecord<'_>) -> Bytes {
     let payload: usize = record.operations.iter().map(Bytes::len).sum();
     let beside = 64 + record.author.len() + 8 * record.operations.len();
     let mut out = Vec::with_capacity(beside + payload);
@@ -107,7 +106,7 @@ pub fn encode_operations(record: &OperationsRecord) -> Bytes {
         .into()
 }
 
-pub fn decode_operations(bytes: &Bytes) -> Result<OperationsRecord, RecordError> {
+pub fn decode_operations(bytes: &Bytes) -> Result<OperationsRecord<'_>, RecordError> {
     let record = access_operations(bytes)?;
     Ok(OperationsRecord {
         revision: record.revision,
@@ -236,7 +235,7 @@ fn access_operations(bytes: &[u8]) -> Result<Operations<'_>, RecordError> {
             }
         }
         (_newest, archive) => {
-            let record = access::<ArchivedOperationsRecord>(archive)?;
+            let record = access::<ArchivedOperationsRecord<'_>>(archive)?;
             Operations {
                 revision: record.revision.to_native(),
                 origin: record.origin.to_native(),
@@ -269,29 +268,6 @@ where
     T: Portable + for<'a> CheckBytes<rkyv::api::high::HighValidator<'a, Failure>>,
 {
     rkyv::access::<T, Failure>(archive).map_err(|_| RecordError::Damaged)
-}
-
-/// A text that is shared in memory, and stands in each record for itself.
-struct AsText;
-
-impl ArchiveWith<Arc<str>> for AsText {
-    type Archived = ArchivedString;
-    type Resolver = StringResolver;
-
-    fn resolve_with(text: &Arc<str>, resolver: StringResolver, out: Place<ArchivedString>) {
-        ArchivedString::resolve_from_str(text, resolver, out);
-    }
-}
-
-impl<S> SerializeWith<Arc<str>, S> for AsText
-where
-    S: Fallible + ?Sized,
-    S::Error: Source,
-    str: SerializeUnsized<S>,
-{
-    fn serialize_with(text: &Arc<str>, serializer: &mut S) -> Result<StringResolver, S::Error> {
-        ArchivedString::serialize_from_str(text, serializer)
-    }
 }
 
 /// What differed in [`FORMAT_BEFORE`].
@@ -331,7 +307,7 @@ mod tests {
         vec(any::<u8>(), 0..200).prop_map(Bytes::from)
     }
 
-    fn operations_record() -> impl Strategy<Value = OperationsRecord> {
+    fn operations_record() -> impl Strategy<Value = OperationsRecord<'static>> {
         let numbers = (1..u64::MAX / 2, any::<u64>(), 0..u64::MAX / 2);
         let made = (any::<u64>(), ".{0,20}");
         (numbers, vec(payload(), 1..30), made).prop_map(

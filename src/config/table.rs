@@ -309,7 +309,8 @@ tables! {
         pending_bytes_max: usize = size(64 * MIB), Bytes(64 * KIB..=1024 * GIB);
         /// Documents that are being loaded from the store at one time. Further ones wait.
         document_loads_max: usize = 64, Count(1..=65_536);
-        /// Reads from the store at one time, each up to memory.catch_up_page_bytes, and as many lists. Further ones wait.
+        /// Reads from the store at one time, to catch up or of what has happened, each up to memory.catch_up_page_bytes, and
+        /// as many lists. Further ones wait.
         catch_up_reads_max: usize = 64, Count(1..=65_536);
         /// What one read from the store brings to a client that catches up. A client that leaves more than this unread is
         /// not read either.

@@ -276,13 +276,13 @@ fn page(
     })
 }
 
-fn entry(record: OperationsRecord, with_operations: bool) -> wire::HistoryEntry {
+fn entry(record: OperationsRecord<'_>, with_operations: bool) -> wire::HistoryEntry {
     let bytes: usize = record.operations.iter().map(|it| it.len()).sum();
     wire::HistoryEntry {
         revision: record.revision,
         count: u32::try_from(record.operations.len()).expect("a message has fewer bytes than that"),
         origin: record.origin,
-        author: record.author.as_ref().to_owned(),
+        author: record.author.into_owned(),
         time_ms: record.time_ms,
         bytes: bytes as u64,
         operations: match with_operations {

@@ -27,7 +27,7 @@ pub struct Identity {
     pub client_id: u64,
     /// Who is counted against the limits of a user. `None`: nobody is named.
     pub user: Option<UserId>,
-    pub user_id: Arc<str>,
+    pub user_id: String,
     pub user_name: String,
     /// What its token grants. `None`: tokens are not asked for, and everything is granted.
     pub grant: Option<Arc<Grant>>,
@@ -110,7 +110,7 @@ impl Identity {
         Self {
             client_id,
             user,
-            user_id: user_id.into(),
+            user_id,
             user_name,
             grant,
             expires_at,

@@ -131,7 +131,7 @@ impl Shard {
         })
     }
 
-    fn identity_of(&self, key: SessionKey) -> &Identity {
+    fn identity_of(&self, key: SessionKey) -> &Arc<Identity> {
         let identity = self.sessions[key].identity();
         identity.expect("only a session that said Hello has subscriptions")
     }
@@ -144,12 +144,8 @@ impl Shard {
         batch: &wire::Operations,
         now: Instant,
     ) -> Result<(), Refusal> {
-        let Identity {
-            client_id: origin,
-            user_id: author,
-            ..
-        } = self.identity_of(key);
-        let (origin, author) = (*origin, Arc::clone(author));
+        let identity = Arc::clone(self.identity_of(key));
+        let origin = identity.client_id;
         let now_ms = self.unix_ms(now);
         let is_room = self.ledger.document_bytes < self.settings.memory.document_bytes_max;
         let document = &mut self.documents[document_key];
@@ -214,7 +210,7 @@ impl Shard {
             operations,
             // A clock may be set back, and a restart find it earlier.
             time_ms: open.head_time_ms.max(now_ms),
-            author,
+            author: identity.user_id.as_str().into(),
         };
         let count = u32::try_from(record.operations.len()).expect("checked when it came");
         open.place_record(&record);
@@ -388,7 +384,7 @@ impl Shard {
 
 impl Open {
     /// The record takes the next place in history.
-    fn place_record(&mut self, record: &OperationsRecord) {
+    fn place_record(&mut self, record: &OperationsRecord<'_>) {
         let count = record.operations.len() as u64;
         let bytes: usize = record
             .operations
@@ -404,7 +400,7 @@ impl Open {
     }
 
     /// The record has its place already: it comes from the store.
-    pub(super) fn replay(&mut self, record: &OperationsRecord) -> Result<(), StateError> {
+    pub(super) fn replay(&mut self, record: &OperationsRecord<'_>) -> Result<(), StateError> {
         if record.revision != self.head_revision + 1 {
             return Err(StateError(format!(
                 "revision {} follows {}",

@@ -132,7 +132,7 @@ impl Presence {
         let Some(entry) = self.entries.get_mut(&client_id) else {
             let state = wire::UserPresence {
                 client_id,
-                user_id: identity.user_id.as_ref().to_owned(),
+                user_id: identity.user_id.clone(),
                 name: identity.user_name.clone(),
                 color: self.assign_color(client_id).to_owned(),
                 ..Default::default()
@@ -346,7 +346,7 @@ mod tests {
             let identity = Identity {
                 client_id: client,
                 user: None,
-                user_id: format!("user-{client}").into(),
+                user_id: format!("user-{client}"),
                 user_name: String::new(),
                 grant: None,
                 expires_at: None,
@@ -484,7 +484,7 @@ mod tests {
         let identity = Identity {
             client_id: 1,
             user: None,
-            user_id: "".into(),
+            user_id: String::new(),
             user_name: String::new(),
             grant: None,
             expires_at: None,

@@ -314,7 +314,7 @@ impl Shard {
 /// The part of a record that a subscriber wants which has everything before `next_revision`, and its next
 /// revision after that.
 fn missed(
-    record: OperationsRecord,
+    record: OperationsRecord<'_>,
     handle: u64,
     next_revision: &mut u64,
 ) -> Option<wire::RemoteOps> {

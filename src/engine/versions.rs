@@ -29,7 +29,7 @@ impl Shard {
             name: request.name.into(),
             revision: request.revision,
             time_ms: self.unix_ms(now),
-            author: identity.map_or_else(|| "".into(), |it| Arc::clone(&it.user_id)),
+            author: identity.map_or("", |it| &it.user_id).into(),
         };
         let is_name = is_version_name(&version.name);
         let topic = Topic::Save(version.clone());

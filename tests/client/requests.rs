@@ -1,6 +1,6 @@
 //! Documents by name: lists, deletions, and taking those back.
 
-use corelay::client::{Event, ListOptions, RequestError, RequestKey};
+use corelay::client::{Event, HistoryOptions, ListOptions, RequestError, RequestKey};
 use corelay::codec::wire::{self, ErrorCode, event::Body as Told, request::Body};
 
 use crate::fixture::Play;
@@ -30,6 +30,19 @@ fn sent(play: &mut Play) -> Option<(u64, String)> {
             (delete.request_id, format!("restore {}", delete.document_id))
         }
         Body::Delete(delete) => (delete.request_id, format!("delete {}", delete.document_id)),
+        Body::History(it) => (
+            it.request_id,
+            format!("history {} {}", it.document_id, it.from_revision),
+        ),
+        Body::SaveVersion(it) => (
+            it.request_id,
+            format!("save {} {} {}", it.document_id, it.name, it.revision),
+        ),
+        Body::ListVersions(it) => (it.request_id, format!("versions {}", it.document_id)),
+        Body::DeleteVersion(it) => (
+            it.request_id,
+            format!("unsave {} {}", it.document_id, it.name),
+        ),
         other => panic!("{other:?}"),
     })
 }
@@ -111,6 +124,96 @@ fn questions_are_asked_one_after_the_other_and_answered() {
     }
     assert_eq!(sent(&mut play), None);
     assert_eq!(watched(&mut play), [list]);
+}
+
+#[test]
+fn a_document_s_past_is_asked_about_and_told() {
+    let mut play = live();
+    let history = play.session.history(HistoryOptions {
+        document_id: "paper".to_owned(),
+        from_revision: 7,
+        ..HistoryOptions::default()
+    });
+    let save = play.session.save_version("paper", "draft", 3);
+    let list = play.session.list_versions("paper");
+    let unsave = play.session.delete_version("paper", "draft");
+    let requests = [history, save, list, unsave].map(|key| key.expect("room"));
+    let version = wire::Version {
+        name: "draft".to_owned(),
+        revision: 3,
+        ..wire::Version::default()
+    };
+    for (place, expected) in [
+        "history paper 7",
+        "save paper draft 3",
+        "versions paper",
+        "unsave paper draft",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (request_id, what) = sent(&mut play).expect("the next");
+        assert_eq!(what, expected);
+        let document_id = "paper".to_owned();
+        let request = requests[place];
+        let page = wire::HistoryPage {
+            request_id,
+            kind: "text".to_owned(),
+            ..wire::HistoryPage::default()
+        };
+        let (told, event) = match place {
+            0 => (
+                Told::HistoryPage(page.clone()),
+                Event::History { request, page },
+            ),
+            1 => (
+                Told::VersionSaved(wire::VersionSaved {
+                    request_id,
+                    document_id,
+                    version: Some(version.clone()),
+                }),
+                Event::VersionSaved {
+                    request,
+                    version: version.clone(),
+                },
+            ),
+            2 => (
+                Told::Versions(wire::Versions {
+                    request_id,
+                    document_id,
+                    versions: vec![version.clone()],
+                }),
+                Event::Versions {
+                    request,
+                    versions: vec![version.clone()],
+                },
+            ),
+            _last => (
+                Told::VersionDeleted(wire::VersionDeleted {
+                    request_id,
+                    document_id,
+                    name: "draft".to_owned(),
+                }),
+                Event::VersionDeleted {
+                    request,
+                    name: "draft".to_owned(),
+                },
+            ),
+        };
+        play.tell(told.clone());
+        assert_eq!(play.events(), [event]);
+        // What nobody waits for is nothing.
+        play.tell(told);
+        assert_eq!(play.events(), []);
+    }
+    for id in ["", "a\nb"] {
+        assert_eq!(play.session.list_versions(id), Err(RequestError::IdInvalid));
+        let options = HistoryOptions {
+            document_id: id.to_owned(),
+            ..HistoryOptions::default()
+        };
+        assert_eq!(play.session.history(options), Err(RequestError::IdInvalid));
+    }
 }
 
 #[test]

@@ -253,7 +253,8 @@ fn operations_records() {
                 Ok(decoded) => {
                     let count = decoded.operations.len() as u32;
                     assert_eq!(range, Ok((decoded.revision, count)));
-                    let again = record::decode_operations(&record::encode_operations(&decoded));
+                    let encoded = record::encode_operations(&decoded);
+                    let again = record::decode_operations(&encoded);
                     assert_eq!(again, Ok(decoded));
                 }
                 Err(error) => assert_eq!(range, Err(error)),

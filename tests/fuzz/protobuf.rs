@@ -61,7 +61,7 @@ fn changed(random: &mut Random, bytes: &[u8], corpus: &[Vec<u8>], depth: usize) 
         3 => {
             // Another field of the same type.
             let field = &mut fields[place];
-            field.key = ((1 + random.below(16) as u64) << 3) | (field.key & 7);
+            field.key = ((1 + random.below(17) as u64) << 3) | (field.key & 7);
         }
         4 => {
             let other = random.pick(corpus).clone();

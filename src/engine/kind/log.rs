@@ -38,7 +38,7 @@ impl Kind for Log {
         Ok(batch.operations.to_vec())
     }
 
-    fn replay(&mut self, _record: &OperationsRecord) -> Result<(), StateError> {
+    fn replay(&mut self, _record: &OperationsRecord<'_>) -> Result<(), StateError> {
         Ok(())
     }
 

@@ -38,7 +38,7 @@ pub trait Kind: Debug {
     /// # Errors
     ///
     /// If it does not fit the state, which means that the store is not what was written.
-    fn replay(&mut self, record: &OperationsRecord) -> Result<(), StateError>;
+    fn replay(&mut self, record: &OperationsRecord<'_>) -> Result<(), StateError>;
 
     /// Lets go of what is needed for late operations only: none has come for a while.
     fn rest(&mut self);

@@ -171,7 +171,7 @@ impl Kind for TextKind {
         Ok(encoded)
     }
 
-    fn replay(&mut self, record: &OperationsRecord) -> Result<(), StateError> {
+    fn replay(&mut self, record: &OperationsRecord<'_>) -> Result<(), StateError> {
         let operations = record
             .operations
             .iter()

@@ -26,9 +26,9 @@ impl Judge {
     }
 
     /// A record is written: whose it is, and when.
-    pub(super) fn stamp(&self, document: &Arc<str>, record: &OperationsRecord) -> Stamp {
+    pub(super) fn stamp(&self, document: &Arc<str>, record: &OperationsRecord<'_>) -> Stamp {
         let author = self.user_of(record.origin);
-        if author != Some(&record.author) {
+        if author != Some(&*record.author) {
             broken!("S4", "{document}: {record:?} is of {author:?}");
         }
         let before = self.time_ms_at(document, record.revision - 1);

@@ -71,6 +71,12 @@ fn every_event_has_its_members() {
         document_id: "doc".to_owned(),
         kind: "log".to_owned(),
     };
+    let version = wire::Version {
+        name: "a draft".to_owned(),
+        revision: 3,
+        author: "ada".to_owned(),
+        time_ms: 5,
+    };
     let table = [
         (
             event::Body::Connected(wire::Connected {
@@ -324,6 +330,30 @@ fn every_event_has_its_members() {
                 r#"{"revision":2,"count":1,"origin":42,"author":"","time":0,"bytes":0}],"#,
                 r#""nextRevision":1,"position":{"epoch":1,"revision":4},"firstRevision":1,"oldestRevision":1}"#,
             ),
+        ),
+        (
+            event::Body::VersionSaved(wire::VersionSaved {
+                request_id: 2,
+                document_id: "doc".to_owned(),
+                version: Some(version.clone()),
+            }),
+            r#"{"requestId":2,"documentId":"doc","version":{"name":"a draft","revision":3,"author":"ada","time":5}}"#,
+        ),
+        (
+            event::Body::Versions(wire::Versions {
+                request_id: 0,
+                document_id: "doc".to_owned(),
+                versions: vec![version],
+            }),
+            r#"{"documentId":"doc","versions":[{"name":"a draft","revision":3,"author":"ada","time":5}]}"#,
+        ),
+        (
+            event::Body::VersionDeleted(wire::VersionDeleted {
+                request_id: 2,
+                document_id: "doc".to_owned(),
+                name: "a draft".to_owned(),
+            }),
+            r#"{"requestId":2,"documentId":"doc","name":"a draft"}"#,
         ),
     ];
     for (body, text) in table {

@@ -230,6 +230,51 @@ fn every_request_has_its_members() {
                 watch: true,
             }),
         ),
+        (
+            r#"{"type":"history","payload":{"requestId":3,"documentId":"doc","newestFirst":true,"fromRevision":9,"fromTime":1700000000000,"limit":5,"withOperations":true}}"#,
+            doc(),
+            Request::History(wire::History {
+                request_id: 3,
+                document_id: "doc".to_owned(),
+                newest_first: true,
+                from_revision: 9,
+                from_time_ms: 1_700_000_000_000,
+                limit: 5,
+                with_operations: true,
+            }),
+        ),
+        (
+            r#"{"type":"history"}"#,
+            None,
+            Request::History(wire::History::default()),
+        ),
+        (
+            r#"{"type":"save_version","payload":{"requestId":2,"documentId":"doc","name":"a draft","revision":3}}"#,
+            doc(),
+            Request::SaveVersion(wire::SaveVersion {
+                request_id: 2,
+                document_id: "doc".to_owned(),
+                name: "a draft".to_owned(),
+                revision: 3,
+            }),
+        ),
+        (
+            r#"{"type":"list_versions","payload":{"requestId":2,"documentId":"doc"}}"#,
+            doc(),
+            Request::ListVersions(wire::ListVersions {
+                request_id: 2,
+                document_id: "doc".to_owned(),
+            }),
+        ),
+        (
+            r#"{"type":"delete_version","payload":{"documentId":"doc","name":"a draft"}}"#,
+            doc(),
+            Request::DeleteVersion(wire::DeleteVersion {
+                request_id: 0,
+                document_id: "doc".to_owned(),
+                name: "a draft".to_owned(),
+            }),
+        ),
     ];
     for (text, document_id, body) in table {
         assert_eq!(request(text), (document_id, body), "{text}");

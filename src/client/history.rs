@@ -19,18 +19,34 @@ pub struct TextAt {
     reached: Option<u64>,
 }
 
+/// Why there is no text as it was at a revision.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TextAtError {
+    /// Only texts have a state that their operations make.
     #[error("the document is of the kind {kind:?}")]
-    NoText { kind: String },
+    NoText {
+        /// What it is.
+        kind: String,
+    },
+    /// The document never had that revision, or has not got to it.
     #[error("the document has revisions {first} to {newest}, and not {revision}")]
     RevisionUnknown {
+        /// The one that was asked for.
         revision: u64,
+        /// The first that it had.
         first: u64,
+        /// The newest that it has.
         newest: u64,
     },
+    /// The relay has left something out.
     #[error("revision {found} came where {expected} was due")]
-    Gap { expected: u64, found: u64 },
+    Gap {
+        /// The revision after the last.
+        expected: u64,
+        /// What came.
+        found: u64,
+    },
+    /// An operation does not fit the text before it.
     #[error(transparent)]
     Text(#[from] TextError),
 }

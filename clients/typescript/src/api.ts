@@ -66,14 +66,16 @@ export type TokenReason = "connect" | "expiring" | "refused";
 export type Transport = "websocket" | "events";
 
 /** What is used of a WebSocket. */
-export type WebSocketConstructor = new (url: string, protocols?: string | string[]) => WebSocketLike;
+export type WebSocketConstructor = new (url: string) => WebSocketLike;
 
 export interface WebSocketLike {
   binaryType: string;
   readonly bufferedAmount: number;
   send(data: Uint8Array<ArrayBuffer>): void;
   close(code?: number, reason?: string): void;
-  addEventListener(type: "open" | "close" | "error" | "message", listener: (event: never) => void): void;
+  // Browsers and packages have types of their own for events, and none that all of them share.
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+  addEventListener(type: "open" | "close" | "error" | "message", listener: (event: any) => void): void;
 }
 
 export interface Client {

@@ -89,6 +89,7 @@ export class Client implements Face, Host, Passenger {
     await this.#keeper.flush();
     this.#keeper.close();
     this.#identity.release();
+    for (const document of [...this.#documents]) document.close();
     const error = new RefusedError(ownRefusal("CLOSED", "the client was closed"));
     for (const { reject } of this.#answers.values()) reject(error);
     this.#answers.clear();

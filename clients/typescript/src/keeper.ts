@@ -18,6 +18,8 @@ export class Keeper {
   readonly #hidden = (): void => void this.flush();
   /** The storage has failed: it is left alone. */
   hasFailed = false;
+  /** Somebody else may have the identity from here on. */
+  #isClosed = false;
 
   constructor(
     readonly storage: Storage | undefined,
@@ -65,12 +67,13 @@ export class Keeper {
   }
 
   close(): void {
+    this.#isClosed = true;
     clearTimeout(this.#timer);
     (globalThis as Partial<Pick<Window, "removeEventListener">>).removeEventListener?.("pagehide", this.#hidden);
   }
 
   get #isUsed(): boolean {
-    return this.storage !== undefined && this.identity.isStored && !this.hasFailed;
+    return this.storage !== undefined && this.identity.isStored && !this.hasFailed && !this.#isClosed;
   }
 
   #key({ kind, id }: Guest): string {

@@ -23,6 +23,8 @@ export interface Guest {
   /** Sends what is due. */
   poll(now: number): void;
   pollTimeout(): number | undefined;
+  /** Nothing is sent any more, and nothing taken. */
+  close(): void;
 }
 
 export interface Host {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { type DirectoryChange, json, type LogOperation } from "../../src/index.js";
+import { type DirectoryChange, json, type LogOperation, NotEditableError, RefusedError } from "../../src/index.js";
 import { clientOf, relayOf } from "../support/clients.js";
 import { until } from "../support/until.js";
 
@@ -101,6 +101,31 @@ test("an operation of a log that is longer than a message is refused at once", a
   await board.loaded;
   expect(() => board.append(new Uint8Array(1_100_000))).toThrow(RangeError);
   expect(board.pending).toEqual([]);
+});
+
+test("what cannot be an operation is refused before it is one", async () => {
+  const client = clientOf(await relayOf());
+  const [bytes, values] = [client.log("bytes"), client.log("values", { codec: json() })];
+  await Promise.all([bytes.loaded, values.loaded]);
+  expect(() => bytes.append("no bytes" as never)).toThrow(TypeError);
+  expect(() => values.append(undefined)).toThrow(TypeError);
+  expect([bytes.saved.state, values.saved.state]).toEqual(["saved", "saved"]);
+});
+
+test("a closed client takes nothing, and nobody waits for it", async () => {
+  const relay = await relayOf();
+  const client = clientOf(relay);
+  const poem = client.text("poem");
+  await poem.loaded;
+  client.disconnect();
+  poem.insert(0, "never sent");
+  const late = client.text("late");
+  const [saved, loaded] = [poem.whenSaved(), late.loaded];
+  await client.close();
+  await expect(saved).rejects.toThrow(RefusedError);
+  await expect(loaded).rejects.toThrow(RefusedError);
+  expect(() => poem.insert(0, "more")).toThrow(NotEditableError);
+  expect([poem.state.state, poem.saved.state]).toEqual(["closed", "refused"]);
 });
 
 test("documents are listed, watched, deleted and brought back", async () => {

@@ -3,7 +3,7 @@
 import { onTestFinished } from "vitest";
 import { WebSocket } from "ws";
 
-import { type Client, type ClientOptions, createClient, type WebSocketConstructor } from "../../src/index.js";
+import { type Client, type ClientOptions, createClient } from "../../src/index.js";
 import { Relay } from "./relay.js";
 
 /** Quick to come back, so that tests are. */
@@ -18,7 +18,7 @@ export async function relayOf(settings: readonly string[] = []): Promise<Relay> 
 export function clientOf(relay: { url: string }, options: ClientOptions = {}): Client {
   const client = createClient({
     url: relay.url,
-    WebSocket: WebSocket as unknown as WebSocketConstructor,
+    WebSocket,
     ...options,
     settings: { ...QUICK, ...options.settings },
   });

@@ -31,7 +31,8 @@ pub async fn of_texts(text: Text, target: String, mut held: Held) -> Result<Oper
         let _held = held;
         operation(&text.to_string(), &target)
     };
-    Ok(beside(bytes, difference).await)
+    // The work can grow with the square.
+    Ok(beside(bytes.saturating_mul(bytes), difference).await)
 }
 
 /// The operation that makes `before` into `after`.

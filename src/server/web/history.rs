@@ -175,7 +175,9 @@ pub async fn text_at(
     let mut text = Text::default();
     let mut held = web.memory.hold(0)?;
     let mut reached = 0;
-    while reached < revision {
+    // Whoever asks for a beginning, too, is told whether there is such a document, and whether it may be read.
+    let mut is_checked = false;
+    while reached < revision || !is_checked {
         let page = call
             .ask_history(wire::History {
                 document_id: id.to_owned(),
@@ -186,6 +188,7 @@ pub async fn text_at(
             })
             .await?;
         check_past(&page, revision)?;
+        is_checked = true;
         let Some(last) = page.entries.last() else {
             return Err(misfit("the history ends early"));
         };
@@ -231,7 +234,8 @@ async fn revision_at(call: &mut Call, id: &str, time_ms: u64) -> Result<u64, Pro
         })
         .await?;
     check_past(&page, page.first_revision)?;
-    Ok(page.entries.first().map_or(0, last_revision))
+    let beginning = page.first_revision.saturating_sub(1);
+    Ok(page.entries.first().map_or(beginning, last_revision))
 }
 
 /// Where to take a text back to.

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::call::{Call, unexpected};
 use super::documents::NewKind;
 use super::operations::check_start;
-use super::reading::{Limit, position_of};
+use super::reading::{Limit, beside, position_of};
 use super::visitor::Author;
 use super::whole::Whole;
 use super::{Web, tag};
@@ -370,6 +370,19 @@ impl Batch {
             Some(operation) => vec![operation.encode().into()],
             None => self.submission.payloads(&opened.kind)?,
         };
+        // Before any work is done for it.
+        if !opened.permissions.unwrap_or_default().write {
+            let words = "the token does not permit writing to this document";
+            return Err(Problem::of_code(ErrorCode::Forbidden, words));
+        }
+        let operations_max = web.limits.batch_operations_max;
+        if payloads.len() > operations_max {
+            let words = format!(
+                "a batch has at most {operations_max} operations; this one has {}",
+                payloads.len()
+            );
+            return Err(Problem::of_code(ErrorCode::BatchInvalid, words));
+        }
         let base_revision = self.submission.base_revision.map(|base| base.0);
         let base_revision = base_revision.or(matched);
         let (base_revision, operations) = match (&*opened.kind, base_revision) {
@@ -445,18 +458,22 @@ async fn rebase(
     }
     let sent = call.take_pages(web, Limit::NONE).await?;
     let revision = sent.revision(&opened);
-    let rebased = || -> Result<Vec<Bytes>, TextError> {
+    let client_id = call.client_id;
+    let payload_bytes: usize = payloads.iter().map(Bytes::len).sum();
+    let work_bytes = payload_bytes.saturating_mul(sent.operations.len());
+    let rebased = move || -> Result<Vec<Bytes>, TextError> {
         let decode = |bytes: &Bytes| Operation::decode(bytes);
         let mut batch = payloads.iter().map(decode).collect::<Result<Vec<_>, _>>()?;
         for placed in &sent.operations {
             let since = Operation::decode(&placed.operation)?;
-            transform_batch(&mut batch, call.client_id, [(placed.origin, &since)]);
+            transform_batch(&mut batch, client_id, [(placed.origin, &since)]);
         }
         Ok(batch
             .iter()
             .map(|operation| operation.encode().into())
             .collect())
     };
-    let rebased = rebased().map_err(|error| invalid(error.to_string()))?;
+    let rebased = beside(work_bytes, rebased).await;
+    let rebased = rebased.map_err(|error| invalid(error.to_string()))?;
     Ok((revision, rebased))
 }

@@ -36,10 +36,15 @@ pub fn is_listed(headers: &HeaderMap, tag: &str) -> bool {
 ///
 /// The document is elsewhere.
 pub fn expected_revision(headers: &HeaderMap, position: Position) -> Result<Option<u64>, Problem> {
-    let Some(tags) = text(headers, header::IF_MATCH.as_str()) else {
-        return Ok(None);
-    };
-    if tags == "*" {
+    let values = headers.get_all(header::IF_MATCH);
+    // What is no text is a condition, too, and no place of ours.
+    let tags: Vec<_> = values
+        .iter()
+        .map(|value| String::from_utf8_lossy(value.as_bytes()))
+        .collect();
+    let tags = tags.join(",");
+    let tags = tags.trim();
+    if values.iter().next().is_none() || tags == "*" {
         return Ok(None);
     }
     let tag = tag(position);

@@ -13,6 +13,8 @@ use crate::server::http::problem::Problem;
 /// too, so that each user has one of their own.
 const CLIENT_UUID: [u8; 16] = *b"corelay by http.";
 
+const CLIENT: &str = "x-client-id";
+
 #[derive(Debug, Clone)]
 pub struct Visitor {
     /// Empty: none came.
@@ -37,6 +39,8 @@ impl<S: Sync> FromRequestParts<S> for Author {
         let Ok(visitor) = Visitor::from_request_parts(parts, state).await;
         let client_uuid = match &visitor.client {
             Some(client) => client_uuid(client),
+            // It is there, and no text.
+            None if parts.headers.contains_key(CLIENT) => None,
             None => Some(CLIENT_UUID),
         };
         Ok(Self {
@@ -60,7 +64,7 @@ impl<S: Sync> FromRequestParts<S> for Visitor {
             token: bearer.unwrap_or_default(),
             user_id: text("x-user-id").unwrap_or_default(),
             user_name: text("x-user-name").unwrap_or_default(),
-            client: text("x-client-id"),
+            client: text(CLIENT),
         })
     }
 }

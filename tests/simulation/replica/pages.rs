@@ -58,6 +58,14 @@ impl Replica {
                     self.last_page(page, judge);
                 }
             }
+            // It asked by name while the document was closed to it, and opened it before that was answered.
+            (Stage::Live, None) if page.operations.is_empty() && !page.has_more => {
+                let revision = page.position.map_or(0, |position| position.revision);
+                if revision + 1 != subscription.next_revision {
+                    let next = subscription.next_revision;
+                    broken!("S1", "{document}: {page:?} where {next} is due");
+                }
+            }
             (stage, _) => broken!("S1", "{document}: {page:?} in {stage:?}"),
         }
     }

@@ -76,6 +76,11 @@ impl Client {
                 if let Some((index, _)) = session.syncing.remove(reply_to) {
                     session.asked_to_sync.remove(&index);
                 }
+                if session.reopening.contains(reply_to)
+                    && !session.handles.contains_key(&page.document)
+                {
+                    session.left.insert(page.document);
+                }
                 if let Some(replica) = self.replica(page.document) {
                     replica.arrived(page.snapshot.as_ref().map(|chunk| chunk.revision));
                     let before = replica.resume.as_ref().map(|resume| resume.next_revision);
@@ -142,9 +147,11 @@ impl Client {
                     session.handles.remove(&close.document);
                     session.asked_to_sync.remove(&index);
                     let synced = session.syncing.extract_if(.., |_, (of, _)| *of == index);
-                    if synced.count() > 0 && session.manner.is_json {
-                        // By its name, the request opens the document again.
+                    let synced: Vec<String> = synced.map(|(id, _)| id).collect();
+                    if !synced.is_empty() && session.manner.is_json {
+                        // By its name, the request opens the document again, maybe under another handle.
                         session.left.insert(close.document);
+                        session.reopening.extend(synced);
                     }
                     let replica = &mut self.replicas[index];
                     let subscription = replica.subscription.as_ref();

@@ -20,7 +20,7 @@ use super::request::Asked;
 use super::shard::Shard;
 
 /// Entries in one page.
-const ENTRIES_MAX: u32 = 1000;
+const ENTRIES_MAX: u32 = 4000;
 /// Questions that one connection may wait for on each shard.
 const QUESTIONS_MAX: u32 = 4;
 

@@ -70,6 +70,7 @@ impl World {
             if self.now_us > until_us {
                 for client in &self.clients {
                     self.trace.note(format_args!("{client:#?}"));
+                    client.check_open();
                 }
                 let waiting = self.clients.iter();
                 let waiting = waiting

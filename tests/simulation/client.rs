@@ -219,6 +219,16 @@ impl Client {
         is_quiet && self.is_at_home() && self.client_id.is_some() && are_settled
     }
 
+    /// At home, the relay has closed what the token there does not name.
+    pub fn check_open(&self) {
+        for (document, replica) in self.documents.iter().zip(&self.replicas) {
+            let is_granted = self.bearer.home.allow(Right::Read, document);
+            if self.is_at_home() && !is_granted && replica.subscription.is_some() {
+                broken!("S8", "{} keeps {} open", self.name, document.name);
+            }
+        }
+    }
+
     /// One step on the connection. `None` of it may be left afterwards.
     pub fn step(&mut self, link: &mut Link, around: &mut Surroundings<'_>) -> Outcome {
         let (rates, random) = (around.rates, &mut *around.random);

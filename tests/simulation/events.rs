@@ -76,12 +76,21 @@ impl Client {
                 if let Some((index, _)) = session.syncing.remove(reply_to) {
                     session.asked_to_sync.remove(&index);
                 }
-                if session.reopening.contains(reply_to)
-                    && !session.handles.contains_key(&page.document)
-                {
-                    session.left.insert(page.document);
+                let reopened = session.reopening.get(reply_to).copied();
+                if let Some(index) = reopened {
+                    let (document, grants) = (&self.documents[index], &session.grants);
+                    if !grants.allow(Right::Read, document) {
+                        broken!("S8", "{}: {page:?} with {grants:?}", self.name);
+                    }
+                    if !session.handles.contains_key(&page.document) {
+                        session.left.insert(page.document);
+                    }
                 }
                 if let Some(replica) = self.replica(page.document) {
+                    if reopened.is_some() && replica.is_up_to_date(&page) {
+                        // It had opened it before that was answered.
+                        return;
+                    }
                     replica.arrived(page.snapshot.as_ref().map(|chunk| chunk.revision));
                     let before = replica.resume.as_ref().map(|resume| resume.next_revision);
                     replica.page(&page, around.judge);
@@ -147,7 +156,7 @@ impl Client {
                     session.handles.remove(&close.document);
                     session.asked_to_sync.remove(&index);
                     let synced = session.syncing.extract_if(.., |_, (of, _)| *of == index);
-                    let synced: Vec<String> = synced.map(|(id, _)| id).collect();
+                    let synced: Vec<_> = synced.map(|(id, (index, _))| (id, index)).collect();
                     if !synced.is_empty() && session.manner.is_json {
                         // By its name, the request opens the document again, maybe under another handle.
                         session.left.insert(close.document);
@@ -435,6 +444,14 @@ impl Client {
             .or(deleting.map(|(index, _)| index))
             .or(past.as_ref().map(|(index, _)| *index));
         match error.code() {
+            ErrorCode::DocumentNotFound | ErrorCode::DocumentDeleted
+                if about.is_some_and(|index| {
+                    let denies = |right| session.grants.never_allow(right, &self.documents[index]);
+                    Rights::ALL.into_iter().all(denies)
+                }) =>
+            {
+                broken!("S8", "{} is told what is there: {error:?}", self.name)
+            }
             ErrorCode::RateLimited if error.retry_after_ms > 0 => {
                 session.grants.refused(reply_to);
                 session.has_said_hello = session.is_connected;

@@ -109,7 +109,7 @@ pub struct Session {
     /// The same of requests to be brought up to date, by their ids.
     pub syncing: BTreeMap<String, (usize, Wants)>,
     /// The ids of those that named a document which was closed before they were answered: they open it anew.
-    pub reopening: BTreeSet<String>,
+    pub reopening: BTreeMap<String, usize>,
     /// Snapshots that were offered, by the ids of their last pieces.
     pub offered: BTreeMap<String, (usize, u64)>,
     pub directory: Directory,
@@ -141,7 +141,7 @@ impl Session {
             left: BTreeSet::new(),
             opening: BTreeMap::new(),
             syncing: BTreeMap::new(),
-            reopening: BTreeSet::new(),
+            reopening: BTreeMap::new(),
             offered: BTreeMap::new(),
             directory: Directory::default(),
             past: Past::default(),

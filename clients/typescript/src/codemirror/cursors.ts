@@ -87,9 +87,13 @@ function moduleOf(color: string): StyleModule {
 
 /** This editor's presence on the document. */
 class Presence {
-  readonly #unlisten: () => void;
+  readonly #unlisten: (() => void)[];
   #here: ReadonlySet<string> | undefined;
   #typing: ReturnType<typeof setTimeout> | undefined;
+  /** Where the others were told that this one is. */
+  #told: { anchor: number; head: number } | undefined;
+  /** It is elsewhere by now. */
+  #isHeld = false;
   #isDestroyed = false;
 
   constructor(
@@ -99,7 +103,12 @@ class Presence {
     readonly unnamed: string,
     readonly changed: { of(peers: readonly PeerCursor[]): StateEffect<readonly PeerCursor[]> },
   ) {
-    this.#unlisten = document.on("peers", () => this.#show());
+    this.#unlisten = [
+      document.on("peers", () => this.#show()),
+      document.on("saved", ({ pending }) => {
+        if (this.#isHeld && pending === 0) this.#tell();
+      }),
+    ];
     this.#show();
     void document.loaded.then(
       () => this.#tell(),
@@ -122,17 +131,25 @@ class Presence {
   destroy(): void {
     this.#isDestroyed = true;
     clearTimeout(this.#typing);
-    this.#unlisten();
+    for (const end of this.#unlisten) end();
     this.document.leave();
   }
 
+  /**
+   * The others do not have the edits that wait, which presence would overtake: until they have, they are told the place
+   * from before, which moves with the edits there.
+   */
   #tell(): void {
     if (this.#isDestroyed) return;
+    const { hasFocus } = this.view;
+    this.#isHeld = hasFocus && this.document.saved.pending > 0;
     const { anchor, head } = this.view.state.selection.main;
+    // Somebody who looks elsewhere is here all the same.
+    if (!this.#isHeld) this.#told = hasFocus ? { anchor, head } : undefined;
+    const told = this.#told;
     const fields = this.options.fields?.();
     this.document.announce({
-      // Somebody who looks elsewhere is here all the same.
-      ...(this.view.hasFocus && { cursor: head, selection: { anchor, focus: head } }),
+      ...(told && { cursor: told.head, selection: { anchor: told.anchor, focus: told.head } }),
       isTyping: this.#typing !== undefined,
       ...(fields && { fields }),
     });

@@ -257,6 +257,25 @@ test("this editor's selection is told, and its going", async () => {
   expect(paper.hasLeft).toBe(true);
 });
 
+test("a cursor is not told before the edits that it stands behind", async () => {
+  const paper = new Paper("hello");
+  const view = await editorOf(paper);
+  Object.defineProperty(view, "hasFocus", { value: true });
+  const save = (pending: number): void => {
+    paper.saved = { state: pending > 0 ? "saving" : "saved", pending, isFull: false };
+    paper.emitter.emit("saved", paper.saved);
+  };
+  view.dispatch({ selection: { anchor: 2 } });
+  save(1);
+  view.dispatch({ changes: { from: 2, insert: "xy" }, selection: { anchor: 4 }, userEvent: "input.type" });
+  // The others have it where it was, and move it when they have what was typed.
+  expect(paper.presence).toMatchObject({ cursor: 2, selection: { anchor: 2, focus: 2 }, isTyping: true });
+  save(2);
+  expect(paper.presence).toMatchObject({ cursor: 2 });
+  save(0);
+  expect(paper.presence).toMatchObject({ cursor: 4, selection: { anchor: 4, focus: 4 }, isTyping: true });
+});
+
 test("names are readable on every colour", () => {
   const luminance = (color: string): number => {
     const [red, green, blue] = [1, 3, 5].map((at) => {

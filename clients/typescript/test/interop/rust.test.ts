@@ -11,9 +11,9 @@ import { Random } from "../support/random.js";
 import { example } from "../support/relay.js";
 import { pause, until } from "../support/until.js";
 
-/** `CORELAY_INTEROP_ROUNDS=100000` for a night; `CORELAY_INTEROP_SEED` begins with the round that has failed. */
-const ROUNDS = Number(process.env.CORELAY_INTEROP_ROUNDS ?? 1000);
-const SEED = Number(process.env.CORELAY_INTEROP_SEED ?? 0);
+/** `CORELAY_ROUNDS=100000` for a night; `CORELAY_ROUNDS_SEED` begins with the round that has failed. */
+const ROUNDS = Number(process.env.CORELAY_ROUNDS ?? 1000);
+const SEED = Number(process.env.CORELAY_ROUNDS_SEED ?? 0);
 /** Rounds that are made with one document. */
 const ROUNDS_PER_DOCUMENT = 250;
 
@@ -69,7 +69,7 @@ test(
       try {
         await play(new Random(round), document, peer!, proxy);
       } catch (error) {
-        throw new Error(`CORELAY_INTEROP_SEED=${round}: ${String(error)}`, { cause: error });
+        throw new Error(`CORELAY_ROUNDS_SEED=${round}: ${String(error)}`, { cause: error });
       }
     }
     peer?.end();

@@ -47,6 +47,11 @@ export interface ClientOptions {
    * as long as the client object.
    */
   storage?: Storage;
+  /**
+   * A storage of this tab alone, `localStorageOf(sessionStorage)`. It keeps the edits of a page that was opened while another
+   * one has the stored identity, over a reload; with the tab they are gone.
+   */
+  tabStorage?: Storage;
   /** Whose the stored edits are: use the signed-in user's id, so that nobody sends another's. Default `""`. */
   storageScope?: string;
   /** Which ways to the relay are tried. Default: `"websocket"`, and `"events"` where that is blocked. */
@@ -83,8 +88,8 @@ export interface Client {
   /** What the relay calls this client: 53 bits, the same on every connection. `undefined` before the first one. */
   readonly clientId: number | undefined;
   /**
-   * Whether edits that are not acknowledged outlive the page. False without a storage, where the storage has failed,
-   * and on a page that was opened while another one has the stored identity.
+   * Whether edits that are not acknowledged outlive the page and its tab. False without a storage, where the storage has
+   * failed, and on a page that was opened while another one has the stored identity.
    */
   readonly isPersistent: boolean;
 
@@ -110,6 +115,22 @@ export interface Client {
   delete(documentId: string): Promise<void>;
   /** Takes a deletion back, within the time that the relay grants. Open the document again after it. */
   restore(documentId: string): Promise<void>;
+
+  // What is asked about a document's past needs no open document, waits for a connection, and rejects with RefusedError.
+
+  /** Who changed what and when, page by page, from either end. Only what is acknowledged. */
+  history(documentId: string, options?: HistoryOptions): Promise<HistoryPage>;
+  /**
+   * A text as it was; without a moment, the newest. It is put together here from all that led there (an old document of
+   * many edits takes a while), or from what came after `from`, which an earlier call has given.
+   */
+  textAt(documentId: string, moment?: Moment, options?: TextAtOptions): Promise<PastText>;
+  /** Gives a revision a name, 1 to 128 bytes; without a revision, the newest that the relay has. */
+  saveVersion(documentId: string, name: string, revision?: number): Promise<Version>;
+  /** All of a document's versions, in the order of their revisions. */
+  versions(documentId: string): Promise<readonly Version[]>;
+  /** Takes a name from its revision. The text stays. */
+  deleteVersion(documentId: string, name: string): Promise<void>;
 
   on<K extends keyof ClientEvents>(event: K, listener: (value: ClientEvents[K]) => void): () => void;
 }
@@ -297,6 +318,11 @@ export interface TextDocument extends Document<TextEvents> {
   delete(position: number, length: number, source?: unknown): void;
   splice(position: number, deleted: number, inserted: string, source?: unknown): void;
   edit(operation: Operation, source?: unknown): void;
+  /**
+   * Makes the text again what it was, by an edit of what is different, so that history goes on and others see it as any
+   * edit. What was written since is taken back, whoever wrote it. Throws what {@link edit} and {@link Client.textAt} do.
+   */
+  revertTo(moment: Moment, source?: unknown): Promise<void>;
   /** Whether {@link edit} would take edits now. */
   readonly isEditable: boolean;
 }
@@ -397,6 +423,83 @@ export interface DirectoryChange {
   readonly isIncomplete: boolean;
 }
 
+// ---------------------------------------------------------------------------------------------- history
+
+export interface HistoryOptions {
+  /** The newest first, for a list of changes. Default: from the oldest to the newest, for who replays. */
+  newestFirst?: boolean;
+  /** Begin with the entry that has this revision: `nextRevision` of the page before. Default: where the direction begins. */
+  fromRevision?: number;
+  /** Begin with the oldest entry that is not earlier than this time; newest first, with the newest that is not later. */
+  fromTime?: number;
+  /** At most so many entries. Default: as many as the relay likes to send at once. */
+  limit?: number;
+  /** Entries come with what they have changed. */
+  withOperations?: boolean;
+}
+
+/** A page of what has happened in a document. */
+export type HistoryPage = PageOf<"text", Operation> | PageOf<"log", Uint8Array>;
+
+export interface PageOf<Kind extends string, T> {
+  readonly kind: Kind;
+  /** In the order that was asked for. */
+  readonly entries: readonly HistoryEntry<T>[];
+  /** There are more: ask again from this revision, and without a time. */
+  readonly nextRevision?: number;
+  /** The document's newest revision, and the epoch that revisions count in. */
+  readonly revision: number;
+  readonly epoch: number;
+  /** The document began with this revision. More than 1 if it was deleted and made again. */
+  readonly firstRevision: number;
+  /** The oldest that is kept: of a log that was compacted it is past the first. */
+  readonly oldestRevision: number;
+}
+
+/** A batch of operations, as it took its place. */
+export interface HistoryEntry<T> {
+  /** Of the first operation; the others follow by one. */
+  readonly revision: number;
+  readonly count: number;
+  /** The client id of who made them. */
+  readonly origin: number;
+  /** The user id of who made them; `""` where nobody was named. */
+  readonly author: string;
+  /** Never earlier than that of the entry before. 0: from before the relay kept times. */
+  readonly time: number;
+  /** What its operations take in bytes. */
+  readonly bytes: number;
+  /** If they were asked for. */
+  readonly operations?: readonly T[];
+}
+
+/** A point in a document's history: a revision, or what was the newest one at a time. */
+export type Moment = { readonly revision: number } | { readonly time: number };
+
+export interface TextAtOptions {
+  /** An earlier text of the same document, to go on from. One that is later is of no use, and is left alone. */
+  from?: PastText;
+  /** Ends it between two pages. */
+  signal?: AbortSignal;
+}
+
+export interface PastText {
+  readonly text: string;
+  readonly revision: number;
+  /** Revisions of different epochs are not comparable. */
+  readonly epoch: number;
+}
+
+/** A revision with a name. */
+export interface Version {
+  readonly name: string;
+  readonly revision: number;
+  /** The user id of who saved it; `""` where nobody was named. */
+  readonly author: string;
+  /** When it was saved. */
+  readonly time: number;
+}
+
 // -------------------------------------------------------------------------------------- storage, limits
 
 /** A place that outlives the page: three functions over strings. */
@@ -444,7 +547,7 @@ export interface Settings {
   frameBytesMax: number;
   /** The longest snapshot that is accepted or offered. 64 MiB. */
   snapshotBytesMax: number;
-  /** Lists and deletions that wait for the relay; past it they reject. 64. */
+  /** Questions about documents by their names that wait for the relay; past it they reject. 64. */
   requestsMax: number;
   /** How long before its end a token is renewed, or earlier where it does not live that long. 60,000. */
   tokenRenewalMs: number;

@@ -8,12 +8,18 @@ import type {
   DirectoryChange,
   DirectoryPage,
   DocumentOptions,
+  HistoryOptions,
+  HistoryPage,
   ListOptions,
   LogDocument,
+  Moment,
+  PastText,
   Problem,
   Refusal,
   Status,
+  TextAtOptions,
   TextDocument,
+  Version,
 } from "./api.js";
 import { bytes } from "./document/codec.js";
 import type { Guest, Host } from "./document/host.js";
@@ -23,15 +29,17 @@ import { Emitter } from "./emitter.js";
 import { ClientIdentity } from "./identity.js";
 import { Driver, type Passenger } from "./io/driver.js";
 import { Keeper } from "./keeper.js";
+import { directoryOf, entryOf, historyOf, versionOf } from "./session/answer.js";
 import { earliest } from "./session/document.js";
 import type { ConnectionEvent, Event } from "./session/event.js";
 import { ownRefusal, RefusedError } from "./session/refusal.js";
-import type { Question } from "./session/requests.js";
+import type { Answer, Answers, Question } from "./session/requests.js";
 import type { Session } from "./session/session.js";
 import { DEFAULTS } from "./session/settings.js";
+import { atTime, Past, revisionAt } from "./text/past.js";
 
-interface Answer {
-  readonly resolve: (page: DirectoryPage) => void;
+interface Asked {
+  readonly resolve: (answer: Answer) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -41,14 +49,15 @@ export class Client implements Face, Host, Passenger {
   readonly #keeper: Keeper;
   readonly #emitter = new Emitter<ClientEvents>();
   readonly #documents = new Set<Guest>();
-  readonly #answers = new Map<number, Answer>();
+  readonly #asked = new Map<number, Asked>();
   #watch: { key: number; listener: (change: DirectoryChange) => void } | undefined;
   readonly #ready: Promise<void>;
+  #isClosed = false;
 
   constructor(options: ClientOptions) {
-    const { storage, storageScope = "", userId = "", userName = "" } = options;
-    this.#identity = new ClientIdentity(storage, storageScope);
-    this.#keeper = new Keeper(storage, this.#identity, (error) => {
+    const { storage, tabStorage, storageScope = "", userId = "", userName = "" } = options;
+    this.#identity = new ClientIdentity(storage, tabStorage, storageScope);
+    this.#keeper = new Keeper(this.#identity, (error) => {
       this.problem({ message: `the storage has failed: ${String(error)}` });
     });
     const identity = { uuid: this.#identity.uuid, userId, userName };
@@ -84,15 +93,15 @@ export class Client implements Face, Host, Passenger {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     for (const document of this.#documents) document.flush();
     this.#driver.close();
     await this.#keeper.flush();
     this.#keeper.close();
     this.#identity.release();
     for (const document of [...this.#documents]) document.close();
-    const error = new RefusedError(ownRefusal("CLOSED", "the client was closed"));
-    for (const { reject } of this.#answers.values()) reject(error);
-    this.#answers.clear();
+    for (const { reject } of this.#asked.values()) reject(new RefusedError(CLOSED));
+    this.#asked.clear();
   }
 
   text(documentId: string, { create = true }: DocumentOptions = {}): TextDocument {
@@ -130,8 +139,8 @@ export class Client implements Face, Host, Passenger {
     this.#driver.wake();
   }
 
-  list(options: ListOptions = {}): Promise<DirectoryPage> {
-    return this.#ask({ type: "list", watch: false, ...options });
+  async list(options: ListOptions = {}): Promise<DirectoryPage> {
+    return directoryOf(await this.#ask({ type: "list", watch: false, ...options }));
   }
 
   watch(prefix: string, listener: (change: DirectoryChange) => void): () => void {
@@ -153,11 +162,46 @@ export class Client implements Face, Host, Passenger {
     await this.#ask({ type: "delete", documentId, undo: true });
   }
 
-  #ask(question: Question): Promise<DirectoryPage> {
+  async history(documentId: string, options: HistoryOptions = {}): Promise<HistoryPage> {
+    return historyOf(await this.#ask({ type: "history", documentId, ...options }));
+  }
+
+  async textAt(documentId: string, moment?: Moment, { from, signal }: TextAtOptions = {}): Promise<PastText> {
+    let revision: number | undefined;
+    if (moment !== undefined) {
+      const isTime = "time" in moment;
+      revision = isTime ? revisionAt(await this.history(documentId, atTime(moment.time))) : moment.revision;
+    }
+    const past = new Past(revision, from);
+    for (let page = past.next(); page !== undefined; page = past.next()) {
+      signal?.throwIfAborted();
+      past.take(await this.history(documentId, page));
+    }
+    return past.text;
+  }
+
+  async saveVersion(documentId: string, name: string, revision = 0): Promise<Version> {
+    const { version } = await this.#ask({ type: "save_version", documentId, name, revision });
+    return versionOf(version!);
+  }
+
+  async versions(documentId: string): Promise<readonly Version[]> {
+    const { versions } = await this.#ask({ type: "list_versions", documentId });
+    return versions.map(versionOf);
+  }
+
+  async deleteVersion(documentId: string, name: string): Promise<void> {
+    await this.#ask({ type: "delete_version", documentId, name });
+  }
+
+  #ask<Q extends Question>(question: Q): Promise<Answers[Q["type"]]> {
+    if (this.#isClosed) return Promise.reject(new RefusedError(CLOSED));
     const key = this.session.ask(question);
     if (key === undefined) return Promise.reject(new RefusedError(REQUESTS_FULL));
     this.#driver.wake();
-    return new Promise((resolve, reject) => this.#answers.set(key, { resolve, reject }));
+    return new Promise((resolve, reject) => {
+      this.#asked.set(key, { resolve: resolve as Asked["resolve"], reject });
+    });
   }
 
   on<K extends keyof ClientEvents>(event: K, listener: (value: ClientEvents[K]) => void): () => void {
@@ -176,7 +220,7 @@ export class Client implements Face, Host, Passenger {
 
   get stopped(): Refusal | undefined {
     const { state, refusal } = this.#driver.status;
-    return state === "stopped" ? (refusal ?? ownRefusal("CLOSED", "the client was closed")) : undefined;
+    return state === "stopped" ? (refusal ?? CLOSED) : undefined;
   }
 
   now(): number {
@@ -213,27 +257,27 @@ export class Client implements Face, Host, Passenger {
 
   #handleConnectionEvent(event: ConnectionEvent): void {
     switch (event.type) {
-      case "directory": {
-        const { request, documents, hasMore } = event;
-        const page = { documents, hasMore };
+      case "answered": {
+        const { request, answer } = event;
         if (request === this.#watch?.key) {
-          this.#watch.listener({ all: page, created: [], deleted: [], isIncomplete: false });
+          const all = directoryOf(answer as Answers["list"]);
+          return this.#watch.listener({ all, created: [], deleted: [], isIncomplete: false });
         }
-        return this.#answer(request)?.resolve(page);
+        return this.#settled(request)?.resolve(answer);
       }
       case "directory_update": {
-        const { request, created, deleted, isIncomplete } = event;
-        if (request === this.#watch?.key) this.#watch.listener({ created, deleted, isIncomplete });
+        const { created, deleted, isIncomplete } = event.update;
+        if (event.request === this.#watch?.key) {
+          this.#watch.listener({ created: created.map(entryOf), deleted, isIncomplete });
+        }
         return;
       }
-      case "deleted":
-        return this.#answer(event.request)?.resolve({ documents: [], hasMore: false });
       case "request_refused":
         if (event.request === this.#watch?.key) {
           this.#watch = undefined;
           this.problem({ refusal: event.refusal, message: `the watch was refused: ${event.refusal.message}` });
         }
-        return this.#answer(event.request)?.reject(new RefusedError(event.refusal));
+        return this.#settled(event.request)?.reject(new RefusedError(event.refusal));
       case "violation":
         return this.problem({ message: event.message });
       case "error":
@@ -246,10 +290,10 @@ export class Client implements Face, Host, Passenger {
     }
   }
 
-  #answer(request: number): Answer | undefined {
-    const answer = this.#answers.get(request);
-    this.#answers.delete(request);
-    return answer;
+  #settled(request: number): Asked | undefined {
+    const asked = this.#asked.get(request);
+    this.#asked.delete(request);
+    return asked;
   }
 
   poll(now: number): void {
@@ -266,4 +310,5 @@ export class Client implements Face, Host, Passenger {
   }
 }
 
-const REQUESTS_FULL = ownRefusal("REQUESTS_FULL", "`requestsMax` lists and deletions wait for the relay");
+const REQUESTS_FULL = ownRefusal("REQUESTS_FULL", "`requestsMax` questions wait for the relay");
+const CLOSED = ownRefusal("CLOSED", "the client was closed");

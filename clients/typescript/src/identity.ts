@@ -11,40 +11,58 @@ interface Locks {
 
 export class ClientIdentity {
   readonly uuid = randomUuid();
-  /** The storage has it, and no other page uses it. */
-  isStored = false;
+  /** What has it, where no other page uses it: the storage, or that of the tab. */
+  place: Storage | undefined;
   #release: (() => void) | undefined;
 
   constructor(
     readonly storage: Storage | undefined,
+    readonly tabStorage: Storage | undefined,
     readonly scope: string,
   ) {}
 
-  /** The key of something that is stored. */
+  /** It outlives the tab. */
+  get isStored(): boolean {
+    return this.storage !== undefined && this.place === this.storage;
+  }
+
+  /** The key of something that is stored with the identity. A tab may be a copy of another, with all that it has stored. */
   key(name: string): string {
+    return this.#key(this.isStored ? name : `${textOf(this.uuid)}/${name}`);
+  }
+
+  #key(name: string): string {
     return `corelay/${encodeURIComponent(this.scope)}/${name}`;
   }
 
-  /** Takes the stored identity, unless another page has it: then this page keeps one of its own, which is not stored. */
+  /** Takes the identity that this tab had, or the stored one; where other pages have them, it makes one for this tab. */
   async take(): Promise<void> {
-    const { storage } = this;
-    if (storage === undefined || !(await this.#lock())) return;
-    const key = this.key("client");
-    const stored = await storage.read(key);
-    const uuid = stored === undefined ? undefined : uuidOf(stored);
-    if (uuid === undefined) await storage.write(key, textOf(this.uuid));
-    else this.uuid.set(uuid);
-    this.isStored = true;
+    const { storage, tabStorage } = this;
+    if (storage === undefined) return;
+    const key = this.#key("client");
+    const own = await read(tabStorage, key);
+    if (own !== undefined && (await this.#lock(`${key}/${textOf(own)}`))) {
+      this.uuid.set(own);
+      this.place = tabStorage;
+    } else if (await this.#lock(key)) {
+      const stored = await read(storage, key);
+      if (stored === undefined) await storage.write(key, textOf(this.uuid));
+      else this.uuid.set(stored);
+      this.place = storage;
+    } else if (tabStorage !== undefined && (await this.#lock(`${key}/${textOf(this.uuid)}`))) {
+      await tabStorage.write(key, textOf(this.uuid));
+      this.place = tabStorage;
+    }
   }
 
   /** Another page may take it. */
   release(): void {
     this.#release?.();
-    this.isStored = false;
+    this.place = undefined;
   }
 
   /** False: another page has it. Where there are no locks nobody can know. */
-  async #lock(): Promise<boolean> {
+  async #lock(name: string): Promise<boolean> {
     const locks = (globalThis as { navigator?: { locks?: Locks } }).navigator?.locks;
     if (locks === undefined) return true;
     return new Promise((resolve) => {
@@ -53,9 +71,14 @@ export class ClientIdentity {
         return new Promise((release) => (this.#release = release));
       };
       const options = { signal: AbortSignal.timeout(LOCK_WAIT_MS) };
-      locks.request(this.key("client"), options, held).catch(() => resolve(false));
+      locks.request(name, options, held).catch(() => resolve(false));
     });
   }
+}
+
+async function read(storage: Storage | undefined, key: string): Promise<Uint8Array | undefined> {
+  const stored = await storage?.read(key);
+  return stored === undefined ? undefined : uuidOf(stored);
 }
 
 function randomUuid(): Uint8Array<ArrayBuffer> {

@@ -1,6 +1,5 @@
 /** Keeps what is not acknowledged in the storage, a moment after it has changed. */
 
-import type { Storage } from "./api.js";
 import type { Guest } from "./document/host.js";
 import type { ClientIdentity } from "./identity.js";
 
@@ -22,7 +21,6 @@ export class Keeper {
   #isClosed = false;
 
   constructor(
-    readonly storage: Storage | undefined,
     readonly identity: ClientIdentity,
     readonly failed: (error: unknown) => void,
   ) {
@@ -32,7 +30,7 @@ export class Keeper {
   async read(guest: Guest): Promise<string | undefined> {
     if (!this.#isUsed) return undefined;
     try {
-      const stored = await this.storage!.read(this.#key(guest));
+      const stored = await this.identity.place!.read(this.#key(guest));
       if (stored !== undefined) this.#written.set(this.#key(guest), stored);
       return stored;
     } catch (error) {
@@ -73,7 +71,7 @@ export class Keeper {
   }
 
   get #isUsed(): boolean {
-    return this.storage !== undefined && this.identity.isStored && !this.hasFailed && !this.#isClosed;
+    return this.identity.place !== undefined && !this.hasFailed && !this.#isClosed;
   }
 
   #key({ kind, id }: Guest): string {
@@ -82,7 +80,7 @@ export class Keeper {
 
   /** At once where the storage is, so that a page that goes away has written. */
   #write(key: string, value: string | undefined): void {
-    const storage = this.storage!;
+    const storage = this.identity.place!;
     try {
       const written = value === undefined ? storage.remove(key) : storage.write(key, value);
       this.#writing = Promise.all([this.#writing, written]).then(

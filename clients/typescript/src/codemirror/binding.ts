@@ -80,6 +80,7 @@ export function operationOf(changes: ChangeSet): Operation {
   return builder.build();
 }
 
+/** An operation as an editor's changes. */
 export function changesOf(operation: Operation): ChangeSpec[] {
   const changes: { from: number; to: number; insert: string }[] = [];
   let position = 0;

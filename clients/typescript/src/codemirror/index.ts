@@ -8,6 +8,8 @@ import { cursors } from "./cursors.js";
 import { editable } from "./editable.js";
 import { whole } from "./whole.js";
 
+export { changesOf } from "./binding.js";
+
 export interface CorelayOptions {
   /** Shows the others' cursors and selections, and tells them this editor's. Default true. */
   cursors?: boolean;

@@ -64,7 +64,7 @@ function bodyOf(type: string, payload: Value, text: string, handles: Handles): B
           revision: integer(payload.revision),
           origin: integer(payload.origin),
           firstClock: integer(payload.firstClock),
-          operations: operations(payload, text, handles.kindOf(document)),
+          operations: payloads(payload, text, handles.kindOf(document)),
         },
       };
     case "ack":
@@ -181,13 +181,65 @@ function bodyOf(type: string, payload: Value, text: string, handles: Handles): B
           isIncomplete: payload.isIncomplete === true,
         },
       };
+    case "history_page":
+      return { case: "historyPage", value: historyPage(payload, text) };
+    case "version_saved":
+      return {
+        case: "versionSaved",
+        value: { requestId: integer(payload.requestId), version: version((payload.version ?? {}) as Value) },
+      };
+    case "versions":
+      return {
+        case: "versions",
+        value: {
+          requestId: integer(payload.requestId),
+          documentId: string(payload.documentId),
+          versions: ((payload.versions ?? []) as Value[]).map(version),
+        },
+      };
+    case "version_deleted":
+      return {
+        case: "versionDeleted",
+        value: {
+          requestId: integer(payload.requestId),
+          documentId: string(payload.documentId),
+          name: string(payload.name),
+        },
+      };
     default:
       return undefined;
   }
 }
 
+function historyPage(payload: Value, text: string) {
+  const kind = string(payload.kind);
+  const texts = elementsAt(text, ["payload", "entries"]);
+  return {
+    requestId: integer(payload.requestId),
+    documentId: string(payload.documentId),
+    kind,
+    entries: ((payload.entries ?? []) as Value[]).map((entry, index) => ({
+      revision: integer(entry.revision),
+      count: number(entry.count),
+      origin: integer(entry.origin),
+      author: string(entry.author),
+      timeMs: integer(entry.time),
+      bytes: integer(entry.bytes),
+      operations: operations(entry.operations, kind, () => elementsAt(texts[index]!, ["operations"])),
+    })),
+    nextRevision: integer(payload.nextRevision),
+    position: position(payload.position),
+    firstRevision: integer(payload.firstRevision),
+    oldestRevision: integer(payload.oldestRevision),
+  };
+}
+
+function version({ name, revision, author, time }: Value) {
+  return { name: string(name), revision: integer(revision), author: string(author), timeMs: integer(time) };
+}
+
 function page(payload: Value, text: string, kind: string) {
-  const payloads = operations(payload, text, kind);
+  const all = payloads(payload, text, kind);
   const batches = (payload.batches ?? []) as { origin: number; revision: number; firstClock: number; count: number }[];
   const chunk = payload.snapshot as Value | undefined;
   return {
@@ -204,7 +256,7 @@ function page(payload: Value, text: string, kind: string) {
       origin: integer(batch.origin),
       revision: integer(batch.revision),
       firstClock: integer(batch.firstClock),
-      operations: payloads.splice(0, batch.count),
+      operations: all.splice(0, batch.count),
     })),
     hasMore: payload.hasMore === true,
     resumeToken: typeof payload.resumeToken === "string" ? fromBase64(payload.resumeToken) : new Uint8Array(),
@@ -213,13 +265,17 @@ function page(payload: Value, text: string, kind: string) {
   };
 }
 
+function payloads({ operations: list }: Value, text: string, kind: string): Uint8Array[] {
+  return operations(list, kind, () => elementsAt(text, ["payload", "operations"]));
+}
+
 /** A log's are the bytes that their sender wrote. */
-function operations(payload: Value, text: string, kind: string): Uint8Array[] {
-  const values = (payload.operations ?? []) as unknown[];
+function operations(list: unknown, kind: string, written: () => string[]): Uint8Array[] {
+  const values = (list ?? []) as unknown[];
   if (kind === "text") {
     return values.map((components) => encodeOperation(Operation.from(components as Component[])));
   }
-  const texts = elementsAt(text, ["payload", "operations"]);
+  const texts = written();
   return values.map((value, index) => (isBytes(value) ? fromBase64(value.base64) : encoder.encode(texts[index])));
 }
 

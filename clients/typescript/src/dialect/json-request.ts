@@ -81,12 +81,32 @@ export function writeRequest({ id, body }: Request, handles: Handles): object {
       const { requestId, prefix, after, limit, watch } = body.value;
       return say("list", { requestId: Number(requestId), prefix, after, limit, watch });
     }
-    case "history":
-    case "saveVersion":
-    case "listVersions":
-    case "deleteVersion":
+    case "history": {
+      const { requestId, documentId, newestFirst, fromRevision, fromTimeMs, limit, withOperations } = body.value;
+      return say("history", {
+        requestId: Number(requestId),
+        documentId,
+        newestFirst,
+        fromRevision: Number(fromRevision),
+        fromTime: Number(fromTimeMs),
+        limit,
+        withOperations,
+      });
+    }
+    case "saveVersion": {
+      const { requestId, documentId, name, revision } = body.value;
+      return say("save_version", { requestId: Number(requestId), documentId, name, revision: Number(revision) });
+    }
+    case "listVersions": {
+      const { requestId, documentId } = body.value;
+      return say("list_versions", { requestId: Number(requestId), documentId });
+    }
+    case "deleteVersion": {
+      const { requestId, documentId, name } = body.value;
+      return say("delete_version", { requestId: Number(requestId), documentId, name });
+    }
     case undefined:
-      throw new Error(`this client does not ask for ${body.case ?? "nothing"}`);
+      throw new Error("nothing is asked");
   }
 }
 

@@ -1,6 +1,6 @@
 /** What a document is on. */
 
-import type { Problem, Refusal } from "../api.js";
+import type { Moment, PastText, Problem, Refusal } from "../api.js";
 import type { Session } from "../session/session.js";
 import type { Document as Place } from "../session/document.js";
 import type { DocumentEvent } from "../session/event.js";
@@ -38,6 +38,7 @@ export interface Host {
   wake(document: Guest): void;
   /** Another connection in place of this one: what is opened on it comes later than on any other. */
   reconnect(): void;
+  textAt(documentId: string, moment: Moment): Promise<PastText>;
   problem(problem: Problem): void;
   closed(document: Guest): void;
 }

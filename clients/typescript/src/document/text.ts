@@ -1,6 +1,6 @@
 /** A text on a session: the application edits it and is told what others did to it. */
 
-import type { Refusal, TextDocument, TextEvents } from "../api.js";
+import type { Moment, Refusal, TextDocument, TextEvents } from "../api.js";
 import type { DocumentEvent } from "../session/event.js";
 import { Pace } from "../session/pending.js";
 import { ownRefusal, QueueFullError } from "../session/refusal.js";
@@ -69,6 +69,13 @@ export class Text extends BaseDocument<TextEvents> implements TextDocument {
     this.emitter.emit("change", { operation: whole, origin: "local", source });
     this.refresh();
     this.host.wake(this);
+  }
+
+  async revertTo(moment: Moment, source?: unknown): Promise<void> {
+    const { text } = await this.host.textAt(this.id, moment);
+    // Few pages do it: it is loaded when one does.
+    const { editsBetween } = await import("../text/edits-between.js");
+    this.edit(editsBetween(this.text, text), source);
   }
 
   /** What one operation may take: in any dialect it fits into a message. */

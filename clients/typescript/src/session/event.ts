@@ -3,6 +3,8 @@
 import type { Durability, Refusal } from "../api.js";
 import type { UserPresence } from "../wire/corelay_pb.js";
 import type { Document } from "./document.js";
+import type { Told } from "./message.js";
+import type { Answer } from "./requests.js";
 
 export interface Position {
   readonly epoch: number;
@@ -25,16 +27,9 @@ export type ConnectionEvent =
   | { type: "violation"; message: string }
   /** Something was refused that no other event names. What is retryable the session asks again by itself. */
   | { type: "error"; refusal: Refusal }
-  /** A page of the documents that were asked for. Of a watch it comes again after a reconnect. */
-  | { type: "directory"; request: number; documents: { id: string; kind: string }[]; hasMore: boolean }
-  | {
-      type: "directory_update";
-      request: number;
-      created: { id: string; kind: string }[];
-      deleted: string[];
-      isIncomplete: boolean;
-    }
-  | { type: "deleted"; request: number }
+  /** What the relay says to a question. Of a watch it comes again after a reconnect. */
+  | { type: "answered"; request: number; answer: Answer }
+  | { type: "directory_update"; request: number; update: Told<"directoryUpdate"> }
   | { type: "request_refused"; request: number; refusal: Refusal };
 
 export type DocumentEvent =

@@ -1,16 +1,35 @@
 /**
- * Questions about documents by their names: lists, deletions, and taking those back.
+ * Questions about documents by their names: lists, deletions, and taking those back; what has happened in them, and their
+ * versions.
  *
  * One is on its way at a time, so that they take effect in their order; it is sent again on the next connection if its
  * answer did not come.
  */
 
-import type { ListOptions, Refusal } from "../api.js";
-import type { RequestBody } from "./message.js";
+import type { HistoryOptions, ListOptions, Refusal } from "../api.js";
+import type { RequestBody, Told } from "./message.js";
 import { retryAt } from "./refusal.js";
 
 export type Question =
-  ({ type: "list"; watch: boolean } & ListOptions) | { type: "delete"; documentId: string; undo: boolean };
+  | ({ type: "list"; watch: boolean } & ListOptions)
+  | { type: "delete"; documentId: string; undo: boolean }
+  | ({ type: "history"; documentId: string } & HistoryOptions)
+  /** `revision` 0: the newest. */
+  | { type: "save_version"; documentId: string; name: string; revision: number }
+  | { type: "list_versions"; documentId: string }
+  | { type: "delete_version"; documentId: string; name: string };
+
+/** What the relay answers to each. */
+export interface Answers {
+  list: Told<"directory">;
+  delete: Told<"deleted">;
+  history: Told<"historyPage">;
+  save_version: Told<"versionSaved">;
+  list_versions: Told<"versions">;
+  delete_version: Told<"versionDeleted">;
+}
+
+export type Answer = Answers[Question["type"]];
 
 /** On the wire they are numbered from here: below are documents that are opened. */
 const REQUEST_ID_MIN = 2 ** 32;
@@ -59,13 +78,8 @@ export class Requests {
     if (due === undefined || due > now) return undefined;
     const { key, question } = this.#waiting[0]!;
     this.#isSent = true;
-    const requestId = BigInt(REQUEST_ID_MIN + key);
-    if (question.type === "delete") {
-      return { case: "delete", value: { requestId, documentId: question.documentId, undo: question.undo } };
-    }
-    this.#watch = question.watch ? { key, question } : undefined;
-    const { prefix = "", after = "", limit = 0, watch } = question;
-    return { case: "list", value: { requestId, prefix, after, limit, watch } };
+    if (question.type === "list") this.#watch = question.watch ? { key, question } : undefined;
+    return bodyOf(question, BigInt(REQUEST_ID_MIN + key));
   }
 
   /** The relay has answered. `undefined`: this was not asked. */
@@ -99,5 +113,30 @@ export class Requests {
     const first = this.#waiting[0];
     if (!this.#isSent || first === undefined) return undefined;
     return Number(requestId) - REQUEST_ID_MIN === first.key ? first.key : undefined;
+  }
+}
+
+function bodyOf(question: Question, requestId: bigint): RequestBody {
+  switch (question.type) {
+    case "list": {
+      const { prefix = "", after = "", limit = 0, watch } = question;
+      return { case: "list", value: { requestId, prefix, after, limit, watch } };
+    }
+    case "delete":
+      return { case: "delete", value: { requestId, documentId: question.documentId, undo: question.undo } };
+    case "history": {
+      const { documentId, newestFirst = false, fromRevision = 0, fromTime = 0, limit = 0 } = question;
+      const { withOperations = false } = question;
+      const from = { fromRevision: BigInt(fromRevision), fromTimeMs: BigInt(fromTime) };
+      return { case: "history", value: { requestId, documentId, newestFirst, ...from, limit, withOperations } };
+    }
+    case "save_version": {
+      const { documentId, name, revision } = question;
+      return { case: "saveVersion", value: { requestId, documentId, name, revision: BigInt(revision) } };
+    }
+    case "list_versions":
+      return { case: "listVersions", value: { requestId, documentId: question.documentId } };
+    case "delete_version":
+      return { case: "deleteVersion", value: { requestId, documentId: question.documentId, name: question.name } };
   }
 }

@@ -56,33 +56,22 @@ export function handleEvent(session: Session, event: wire.Event, now: number): v
         const revision = Number(accepted.revision);
         if (document.offers.accepted(revision)) document.emit({ type: "snapshot_accepted", revision });
       });
-    case "deleted": {
-      const request = session.requests.answered(body.value.requestId);
-      if (request !== undefined) session.emitEvent({ type: "deleted", request });
-      return;
-    }
-    case "directory": {
-      const { requestId, documents, hasMore } = body.value;
-      const request = session.requests.answered(requestId);
-      if (request !== undefined) {
-        session.emitEvent({ type: "directory", request, documents: documents.map(entryOf), hasMore });
-      }
-      return;
-    }
-    case "directoryUpdate": {
-      const { created, deleted, isIncomplete } = body.value;
-      const request = session.requests.watched;
-      if (request !== undefined) {
-        const entries = created.map(entryOf);
-        session.emitEvent({ type: "directory_update", request, created: entries, deleted, isIncomplete });
-      }
-      return;
-    }
-    // Heard, which is all that a Pong is for. This client does not ask to be asked, nor for history.
+    case "deleted":
+    case "directory":
     case "historyPage":
     case "versionSaved":
     case "versions":
-    case "versionDeleted":
+    case "versionDeleted": {
+      const request = session.requests.answered(body.value.requestId);
+      if (request !== undefined) session.emitEvent({ type: "answered", request, answer: body.value });
+      return;
+    }
+    case "directoryUpdate": {
+      const request = session.requests.watched;
+      if (request !== undefined) session.emitEvent({ type: "directory_update", request, update: body.value });
+      return;
+    }
+    // Heard, which is all that a Pong is for. This client does not ask to be asked.
     case "pong":
     case "syncRequest":
     case undefined:
@@ -220,8 +209,4 @@ function comeBackLater(session: Session, refusal: Refusal, now: number): void {
   }
   session.emitEvent({ type: "error", refusal });
   session.dropConnection(now);
-}
-
-function entryOf({ documentId, kind }: wire.DocumentEntry): { id: string; kind: string } {
-  return { id: documentId, kind };
 }

@@ -120,7 +120,8 @@ test("two pages with one identity: the older one is told, and can take the docum
   await poem.whenSaved();
 });
 
-test("where there are locks, the second page has an identity of its own", async () => {
+/** Web Locks, as of one browser. */
+function stubLocks(): void {
   const held = new Set<string>();
   const request = async (
     name: string,
@@ -139,6 +140,10 @@ test("where there are locks, the second page has an identity of its own", async 
   onTestFinished(() => {
     vi.unstubAllGlobals();
   });
+}
+
+test("where there are locks, the second page has an identity of its own", async () => {
+  stubLocks();
   const relay = await relayOf();
   const storage = new Memory();
   const [first, second] = [clientOf(relay, { storage }), clientOf(relay, { storage })];
@@ -155,6 +160,45 @@ test("where there are locks, the second page has an identity of its own", async 
   const third = clientOf(relay, { storage });
   await until(() => third.status.state === "connected");
   expect(third.clientId).toBe(clientId);
+});
+
+test("the second page's edits outlive its reload, and a copy of its tab has none of them", async () => {
+  stubLocks();
+  const relay = await relayOf();
+  const storage = new Memory();
+  const first = clientOf(relay, { storage, tabStorage: new Memory() });
+  const poem = first.text("poem");
+  await poem.loaded;
+  poem.insert(0, "first ");
+  await poem.whenSaved();
+
+  const tabStorage = new Memory();
+  const second = clientOf(relay, { storage, tabStorage });
+  const same = second.text("poem");
+  await same.loaded;
+  expect([first.isPersistent, second.isPersistent]).toEqual([true, false]);
+  second.disconnect();
+  same.insert(0, "away ");
+  await pause(300);
+  const { clientId } = second;
+  // The tab is copied while it is open, with its storage.
+  const copied = Object.assign(new Memory(), { values: new Map(tabStorage.values) });
+  const copy = clientOf(relay, { storage, tabStorage: copied });
+  const third = copy.text("poem");
+  await third.loaded;
+  expect(new Set([first, second, copy].map((client) => client.clientId)).size).toBe(3);
+  expect([third.text, third.saved.pending]).toEqual(["first ", 0]);
+
+  // The tab keeps its identity, whoever else has gone meanwhile.
+  await second.close();
+  await first.close();
+  const again = clientOf(relay, { storage, tabStorage });
+  const reloaded = again.text("poem");
+  await reloaded.loaded;
+  expect(reloaded.text).toBe("away first ");
+  await reloaded.whenSaved();
+  expect(again.clientId).toBe(clientId);
+  await until(() => third.text === "away first ");
 });
 
 test("a storage that fails is left alone, and said", async () => {

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../../src/index.js";
 import type { Document } from "../../src/session/document.js";
 import { Durability, ResyncReason, SyncMode } from "../../src/wire/corelay_pb.js";
-import { Scripted } from "../support/scripted.js";
+import { type Said, Scripted } from "../support/scripted.js";
 
 const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);
 
@@ -441,12 +441,51 @@ test("lists and deletions are asked one after the other, and again on the next c
   expect(relay.sent().map(({ body }) => body.case)).toEqual(["delete"]);
   relay.say({ case: "error", value: { requestId: requestId + 1n, code: ErrorCode.FORBIDDEN } });
   expect(relay.events()).toMatchObject([
-    { type: "directory", request: list, documents: [{ id: "a1", kind: "log" }] },
-    { type: "directory_update", request: list, deleted: ["a1"] },
+    { type: "answered", request: list, answer: { documents: [{ documentId: "a1", kind: "log" }] } },
+    { type: "directory_update", request: list, update: { deleted: ["a1"] } },
     { type: "request_refused", request: deletion, refusal: { name: "FORBIDDEN" } },
   ]);
   relay.session.handleDisconnected(relay.now);
   relay.now += 1000;
   relay.connect();
   expect(relay.sent().map(({ body }) => body)).toMatchObject([{ case: "list", value: { prefix: "a", watch: true } }]);
+});
+
+test("a document's past is asked for, and what is saved of it, one after the other", () => {
+  const relay = new Scripted();
+  relay.connect();
+  relay.events();
+  const asks = [
+    relay.session.ask({ type: "history", documentId: "a", newestFirst: true, fromTime: 5, limit: 2 }),
+    relay.session.ask({ type: "save_version", documentId: "a", name: "draft", revision: 3 }),
+    relay.session.ask({ type: "list_versions", documentId: "a" }),
+    relay.session.ask({ type: "delete_version", documentId: "a", name: "draft" }),
+  ];
+  const bodies = [];
+  const version = { name: "draft", revision: 3n, author: "ada", timeMs: 7n };
+  const answers: Said[] = [
+    { case: "historyPage", value: { kind: "text", entries: [{ revision: 1n, count: 2 }], nextRevision: 3n } },
+    { case: "versionSaved", value: { version } },
+    { case: "versions", value: { versions: [version] } },
+    { case: "versionDeleted", value: { name: "draft" } },
+  ];
+  for (const [index, answer] of answers.entries()) {
+    const [asked, ...others] = relay.sent();
+    expect(others).toEqual([]);
+    bodies.push(asked!.body);
+    (answer.value as { requestId: bigint }).requestId = 2n ** 32n + BigInt(index);
+    relay.say(answer);
+  }
+  expect(bodies).toMatchObject([
+    { case: "history", value: { documentId: "a", newestFirst: true, fromRevision: 0n, fromTimeMs: 5n, limit: 2 } },
+    { case: "saveVersion", value: { documentId: "a", name: "draft", revision: 3n } },
+    { case: "listVersions", value: { documentId: "a" } },
+    { case: "deleteVersion", value: { documentId: "a", name: "draft" } },
+  ]);
+  expect(relay.events()).toMatchObject([
+    { type: "answered", request: asks[0], answer: { kind: "text", nextRevision: 3n } },
+    { type: "answered", request: asks[1], answer: { version } },
+    { type: "answered", request: asks[2], answer: { versions: [version] } },
+    { type: "answered", request: asks[3], answer: { name: "draft" } },
+  ]);
 });

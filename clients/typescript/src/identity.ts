@@ -4,6 +4,10 @@ import type { Storage } from "./api.js";
 
 /** How long another page may take to let the identity go: a page that is loaded again is still there for a moment. */
 const LOCK_WAIT_MS = 500;
+/** The same, where it was this tab that had it: whoever holds it then is most likely on the way out. */
+const OWN_LOCK_WAIT_MS = 3000;
+/** What a tab remembers that had the stored identity, in place of one of its own. */
+const SHARED = "shared";
 
 interface Locks {
   request(name: string, options: { signal: AbortSignal }, callback: (lock: unknown) => Promise<void>): Promise<unknown>;
@@ -40,16 +44,18 @@ export class ClientIdentity {
     const { storage, tabStorage } = this;
     if (storage === undefined) return;
     const key = this.#key("client");
-    const own = await read(tabStorage, key);
-    if (own !== undefined && (await this.#lock(`${key}/${textOf(own)}`))) {
+    const had = await tabStorage?.read(key);
+    const own = uuidOf(had);
+    if (own !== undefined && (await this.#lock(`${key}/${textOf(own)}`, OWN_LOCK_WAIT_MS))) {
       this.uuid.set(own);
       this.place = tabStorage;
-    } else if (await this.#lock(key)) {
-      const stored = await read(storage, key);
+    } else if (await this.#lock(key, had === SHARED ? OWN_LOCK_WAIT_MS : LOCK_WAIT_MS)) {
+      const stored = uuidOf(await storage.read(key));
       if (stored === undefined) await storage.write(key, textOf(this.uuid));
       else this.uuid.set(stored);
+      await tabStorage?.write(key, SHARED);
       this.place = storage;
-    } else if (tabStorage !== undefined && (await this.#lock(`${key}/${textOf(this.uuid)}`))) {
+    } else if (tabStorage !== undefined && (await this.#lock(`${key}/${textOf(this.uuid)}`, LOCK_WAIT_MS))) {
       await tabStorage.write(key, textOf(this.uuid));
       this.place = tabStorage;
     }
@@ -62,7 +68,7 @@ export class ClientIdentity {
   }
 
   /** False: another page has it. Where there are no locks nobody can know. */
-  async #lock(name: string): Promise<boolean> {
+  async #lock(name: string, waitMs: number): Promise<boolean> {
     const locks = (globalThis as { navigator?: { locks?: Locks } }).navigator?.locks;
     if (locks === undefined) return true;
     return new Promise((resolve) => {
@@ -70,15 +76,10 @@ export class ClientIdentity {
         resolve(true);
         return new Promise((release) => (this.#release = release));
       };
-      const options = { signal: AbortSignal.timeout(LOCK_WAIT_MS) };
+      const options = { signal: AbortSignal.timeout(waitMs) };
       locks.request(name, options, held).catch(() => resolve(false));
     });
   }
-}
-
-async function read(storage: Storage | undefined, key: string): Promise<Uint8Array | undefined> {
-  const stored = await storage?.read(key);
-  return stored === undefined ? undefined : uuidOf(stored);
 }
 
 function randomUuid(): Uint8Array<ArrayBuffer> {
@@ -88,8 +89,8 @@ function randomUuid(): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** The bytes of a UUID's text. */
-export function uuidOf(text: string): Uint8Array<ArrayBuffer> | undefined {
+/** The bytes of a UUID's text, if it is one. */
+export function uuidOf(text = ""): Uint8Array<ArrayBuffer> | undefined {
   const digits = text.replaceAll("-", "");
   if (!/^[0-9a-f]{32}$/i.test(digits)) return undefined;
   return Uint8Array.from(digits.match(/../g)!, (pair) => parseInt(pair, 16));

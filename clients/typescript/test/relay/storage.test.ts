@@ -201,6 +201,18 @@ test("the second page's edits outlive its reload, and a copy of its tab has none
   await until(() => third.text === "away first ");
 });
 
+test("a page that is loaded again has the stored identity, however slowly the one before it goes", async () => {
+  stubLocks();
+  const relay = await relayOf();
+  const [storage, tabStorage] = [new Memory(), new Memory()];
+  const before = clientOf(relay, { storage, tabStorage });
+  await until(() => before.status.state === "connected");
+  setTimeout(() => void before.close(), 1200);
+  const after = clientOf(relay, { storage, tabStorage });
+  await until(() => after.status.state === "connected");
+  expect([after.isPersistent, after.clientId]).toEqual([true, before.clientId]);
+});
+
 test("a storage that fails is left alone, and said", async () => {
   const relay = await relayOf();
   const storage = new Memory();

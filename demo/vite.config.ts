@@ -11,8 +11,9 @@ export default defineConfig({
     alias: [
       { find: /^@corelay\/client$/, replacement: client("index.ts") },
       { find: /^@corelay\/client\/codemirror$/, replacement: client("codemirror/index.ts") },
+      { find: /^@corelay\/client\/difference$/, replacement: client("text/edits-between.ts") },
     ],
-    dedupe: ["@bufbuild/protobuf", "@codemirror/state", "@codemirror/view", "style-mod"],
+    dedupe: ["@bufbuild/protobuf", "@codemirror/state", "@codemirror/view", "diff", "style-mod"],
   },
   build: {
     target: ["chrome123", "firefox128", "safari17.5"],
@@ -23,7 +24,8 @@ export default defineConfig({
     rolldownOptions: {
       output: {
         entryFileNames: "assets/demo.js",
-        chunkFileNames: "assets/[name].js",
+        // What a page loads later: one that is older than the relay finds nothing, rather than what it does not fit.
+        chunkFileNames: "assets/[name]-[hash].js",
         assetFileNames: "assets/[name][extname]",
       },
     },

@@ -5,6 +5,7 @@ import { personName } from "./names";
 import { element } from "./page";
 import { People } from "./people";
 import type { Session } from "./session";
+import type { Whiteboard } from "./whiteboard";
 
 const NAME_LENGTH_MAX = 40;
 
@@ -13,8 +14,14 @@ export class Crowd {
   /** This page's place on the whiteboard. */
   private at: readonly [number, number] | null = null;
 
-  constructor(private readonly session: Session) {
+  constructor(
+    private readonly session: Session,
+    private readonly board: Whiteboard,
+  ) {
     const { text, log } = session;
+    // Who only reads stays nameless.
+    text.on("change", ({ origin }) => origin === "local" && board.sign(session.userName));
+    log.on("pending", (marks) => marks.length > 0 && board.sign(session.userName));
     const documents: Document[] = [text, log];
     for (const document of documents) {
       document.on("peers", () => this.show());
@@ -25,6 +32,7 @@ export class Crowd {
     field.addEventListener("change", () => {
       session.userName = field.value.trim() || personName();
       field.value = session.userName;
+      if (board.nameOf(session.clientId) !== undefined) board.sign(session.userName);
       this.tell();
       this.show();
     });
@@ -44,8 +52,24 @@ export class Crowd {
   }
 
   nameOfClient(clientId: number): string | undefined {
-    const peer = this.session.log.peers.get(clientId) ?? this.session.text.peers.get(clientId);
-    return peer && this.nameOf(peer);
+    const peer = this.peerOf(clientId);
+    return peer ? this.nameOf(peer) : this.session.hasToken ? undefined : this.board.nameOf(clientId);
+  }
+
+  /** Of whoever did something, now or long ago. `author` is what the token says. */
+  authorOf(clientId: number, author: string): string {
+    if (clientId === this.session.clientId) return "You";
+    return this.nameOfClient(clientId) || author || this.board.nameOf(clientId) || "Somebody";
+  }
+
+  /** Empty: not known, as the relay gives colours to those who are here. */
+  colorOf(clientId: number): string {
+    const { text } = this.session;
+    return clientId === this.session.clientId ? text.color : (this.peerOf(clientId)?.color ?? "");
+  }
+
+  private peerOf(clientId: number): Peer | undefined {
+    return this.session.log.peers.get(clientId) ?? this.session.text.peers.get(clientId);
   }
 
   /** Null: not on the whiteboard. */

@@ -1,10 +1,11 @@
 // The text's editor. It lives in a shadow root: there CodeMirror's styles need no permission of the page's policy.
 
-import { history, historyKeymap, standardKeymap } from "@codemirror/commands";
+import { history, historyKeymap } from "@codemirror/commands";
 import { EditorState } from "@codemirror/state";
 import { drawSelection, EditorView, keymap, placeholder } from "@codemirror/view";
 import type { TextDocument } from "@corelay/client";
 import { corelay } from "@corelay/client/codemirror";
+import { keys } from "./keys";
 
 const looks = EditorView.theme({
   "&": { height: "100%", color: "var(--ink)", backgroundColor: "transparent", fontSize: "17px" },
@@ -51,7 +52,7 @@ export function openEditor(text: TextDocument, parent: HTMLElement): EditorView 
       extensions: [
         history(),
         drawSelection(),
-        keymap.of([...standardKeymap, ...historyKeymap]),
+        keymap.of([...keys, ...historyKeymap]),
         EditorView.lineWrapping,
         EditorView.contentAttributes.of({ "aria-label": "Text of the document", spellcheck: "true" }),
         placeholder("Write something. Whoever opens this link sees it at once, and you see them."),

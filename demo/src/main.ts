@@ -6,6 +6,7 @@ import { startCopyLink } from "./copying";
 import { startCount } from "./counted";
 import { Crowd } from "./crowd";
 import { openEditor } from "./editor";
+import { startHistory } from "./history/button";
 import { startFigures } from "./live";
 import { named } from "./named";
 import { element, say } from "./page";
@@ -34,7 +35,8 @@ addEventListener("beforeunload", (event) => {
   if (!session.client.isPersistent && session.pending > 0) event.preventDefault();
 });
 
-const crowd = new Crowd(session);
+const board = new Whiteboard(session.log, () => session.clientId);
+const crowd = new Crowd(session, board);
 const editor = openEditor(
   named(session.text, session.log, (peer) => crowd.nameOf(peer)),
   element("editor"),
@@ -42,7 +44,6 @@ const editor = openEditor(
 element("skip").addEventListener("click", () => editor.focus());
 startCount(session.text);
 
-const board = new Whiteboard(session.log, () => session.clientId);
 new Board(board, {
   nameOf: (clientId) => crowd.nameOfClient(clientId),
   me: () => session.clientId,
@@ -50,6 +51,8 @@ new Board(board, {
   announce: (words) => announcer.announce(words),
   tell: (at) => crowd.moveTo(at),
 });
+
+startHistory({ session, editor, names: crowd, speak });
 
 const standing = new Standing(session, announcer);
 startFigures(session, board, () => {

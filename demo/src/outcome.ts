@@ -2,6 +2,7 @@
 
 import type { Refusal, Status } from "@corelay/client";
 import type { Notice } from "./notice";
+import { capital } from "./page";
 import { edits } from "./status";
 
 /** After so many attempts the card says what the small words say already. */
@@ -115,8 +116,4 @@ function refused(refusal: Refusal, outlook: Outlook, choices: Choices, retry: "c
         actions: [{ label: "Try again", run: choices[retry] }, copy, anew],
       };
   }
-}
-
-function capital(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1);
 }

@@ -27,6 +27,10 @@ export function makeSvg<Name extends keyof SVGElementTagNameMap>(
   return made;
 }
 
+export function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 /** Writes only what is different, so that nothing is laid out, or read out, again. */
 export function say(target: Element, text: string): void {
   if (target.textContent !== text) target.textContent = text;

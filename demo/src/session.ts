@@ -1,6 +1,6 @@
 // This page's part in the document: who it is, and its connection to the relay.
 
-import { type Client, createClient, type LogDocument, type TextDocument } from "@corelay/client";
+import { type Client, createClient, type LogDocument, localStorageOf, type TextDocument } from "@corelay/client";
 import { linkTo, readAddress } from "./address";
 import { Http } from "./http";
 import { keep, recall, tab } from "./keep";
@@ -45,6 +45,12 @@ export class Session {
         write: (key, value) => place().setItem(key, value),
         remove: (key) => place().removeItem(key),
       },
+      // Another tab's edits outlive its reload.
+      tabStorage: localStorageOf({
+        getItem: (key) => sessionStorage.getItem(key),
+        setItem: (key, value) => sessionStorage.setItem(key, value),
+        removeItem: (key) => sessionStorage.removeItem(key),
+      }),
       storageScope: userOf(this.secret),
       // A page is for eyes: what is typed goes out sooner than a program's batches. What waits fits into the storage.
       settings: { batchPauseMs: 15, batchAgeMaxMs: 40, waitingBytesMax: 1 << 20 },

@@ -19,7 +19,9 @@ export type Mark =
   /** Hides everything that was drawn before it. */
   | { clear: string }
   /** Takes back the line, or the clearing, of that id. */
-  | { undo: string };
+  | { undo: string }
+  /** What its author is called, for those who come later. */
+  | { name: string };
 
 export interface Line {
   readonly id: string;
@@ -33,9 +35,10 @@ export interface Line {
 /** What a peer has sent, if it is a mark. */
 export function readMark(value: unknown): Mark | null {
   if (typeof value !== "object" || value === null) return null;
-  const { draw, ink, width, points, clear, undo } = value as Record<string, unknown>;
+  const { draw, ink, width, points, clear, undo, name } = value as Record<string, unknown>;
   if (isId(clear)) return { clear };
   if (isId(undo)) return { undo };
+  if (isId(name)) return { name };
   if (!isId(draw) || !isWhole(ink, INKS.length - 1) || !isWhole(width, 60) || !Array.isArray(points)) return null;
   if (points.length === 0 || points.length % 2 !== 0 || points.length > 4 * LINE_POINTS_MAX) return null;
   if (!points.every((at, index) => isWhole(at, index % 2 === 0 ? BOARD.width : BOARD.height))) return null;
@@ -56,6 +59,8 @@ export class Picture {
   private lines = new Map<string, Line>();
   /** Which clearing, or its own id for an undo, hides a line. */
   private hiddenBy = new Map<string, string>();
+  /** By client id. */
+  readonly names = new Map<number, string>();
 
   apply(mark: Mark, author: number): void {
     if ("draw" in mark) {
@@ -69,6 +74,8 @@ export class Picture {
         width: mark.width,
         points: line ? [...line.points, ...mark.points] : mark.points,
       });
+    } else if ("name" in mark) {
+      this.names.set(author, mark.name);
     } else if ("clear" in mark) {
       for (const id of this.lines.keys()) if (!this.hiddenBy.has(id)) this.hiddenBy.set(id, mark.clear);
     } else if (this.lines.has(mark.undo)) {
@@ -85,14 +92,16 @@ export class Picture {
 
   /** What is to be seen, for those who come later. What is hidden stays hidden, and is left out. */
   pack(): Uint8Array {
-    return new TextEncoder().encode(JSON.stringify(this.visible()));
+    const names = [...this.names].map(([author, name]) => ({ author, name }));
+    return new TextEncoder().encode(JSON.stringify([...this.visible(), ...names]));
   }
 
   /** The reverse. What is no picture is an empty one. */
   static unpack(data: Uint8Array): Picture {
     const picture = new Picture();
     try {
-      for (const { id, author, ink, width, points } of JSON.parse(new TextDecoder().decode(data))) {
+      for (const { id, author, ink, width, points, name } of JSON.parse(new TextDecoder().decode(data))) {
+        if (isId(name) && Number.isInteger(author)) picture.names.set(author, name);
         const mark = readMark({ draw: id, ink, width, points: [0, 0] });
         if (!mark || !Array.isArray(points) || !points.every(Number.isFinite)) continue;
         picture.lines.set(id, { id, author, ink, width, points });
@@ -107,6 +116,7 @@ export class Picture {
     const copy = new Picture();
     copy.lines = new Map(this.lines);
     copy.hiddenBy = new Map(this.hiddenBy);
+    for (const [author, name] of this.names) copy.names.set(author, name);
     return copy;
   }
 }

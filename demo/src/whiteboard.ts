@@ -47,6 +47,17 @@ export class Whiteboard {
     return this.log.state.state !== "opening" && this.log.state.state !== "closed" && this.log.permissions.write;
   }
 
+  /** What somebody was called who has written or drawn here. */
+  nameOf(clientId: number): string | undefined {
+    return this.confirmed.names.get(clientId);
+  }
+
+  /** Tells those who come later who wrote and drew. */
+  sign(name: string): void {
+    if (!this.canDraw || this.nameOf(this.me()) === name) return;
+    if (!this.log.pending.some((mark) => "name" in mark && mark.name === name)) this.append({ name });
+  }
+
   get canUndo(): boolean {
     return this.done.length > 0;
   }

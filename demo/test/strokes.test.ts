@@ -43,6 +43,24 @@ describe("a picture", () => {
     expect(copy.visible()).toEqual([]);
   });
 
+  test("who has drawn is known by the newest name, also to who comes later", () => {
+    const picture = pictureOf(
+      [{ name: "Ada" }, 1],
+      [{ name: "Ben" }, 2],
+      [line("a", 1, 1), 1],
+      [{ name: "Ada B." }, 1],
+    );
+    const names = [
+      [1, "Ada B."],
+      [2, "Ben"],
+    ];
+    expect([...picture.names]).toEqual(names);
+    expect([...picture.copy().names]).toEqual(names);
+    const unpacked = Picture.unpack(picture.pack());
+    expect([...unpacked.names]).toEqual(names);
+    expect(ids(unpacked)).toEqual(["a"]);
+  });
+
   test("packed and unpacked it looks the same", () => {
     const picture = pictureOf([line("a", 1, 1), 1], [line("b", 2, 2, 3, 3), 2], [{ undo: "a" }, 1]);
     expect(Picture.unpack(picture.pack()).visible()).toEqual(picture.visible());

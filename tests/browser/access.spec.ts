@@ -20,6 +20,7 @@ async function violations(demo: Demo): Promise<string[]> {
     await demo.page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
     const result = await demo.page.evaluate(async () => {
       // The colours change with the next frame, and some of them glide.
+      for (let frame = 0; frame < 3; frame++) await new Promise((done) => requestAnimationFrame(done));
       await new Promise((done) => setTimeout(done, 100));
       await Promise.all(document.getAnimations().map((animation) => animation.finished.catch(() => {})));
       return (globalThis as unknown as { axe: { run(): Promise<{ violations: Violation[] }> } }).axe.run();
@@ -65,6 +66,63 @@ test("axe finds nothing: with a card, and with the form for a token", async ({ r
   await guarded.stop();
 });
 
+test("axe finds nothing: in the history, wide and on a phone", async ({ relay, visitor }) => {
+  const ada = await (await visitor()).open(relay, "#axe");
+  await ada.type("some words of some importance");
+  await ada.isSaved();
+  const { page } = ada;
+  await page.getByRole("button", { name: "History" }).click();
+  await expect(ada.past).toHaveText("some words of some importance");
+  await page.getByLabel("Name what is shown").fill("a version with quite a long name, so that it has to be cut somewhere");
+  await page.keyboard.press("Enter");
+  await expect(ada.history.getByRole("radio", { name: /^a version/ })).toBeVisible();
+  expect(await violations(ada)).toEqual([]);
+  await page.keyboard.press("Escape");
+  await ada.editor.press("Control+a");
+  await ada.editor.press("Delete");
+  await ada.isSaved();
+  await page.setViewportSize({ width: 380, height: 740 });
+  await page.getByRole("button", { name: "History" }).click();
+  await ada.history.getByRole("radio", { name: /^a version/ }).check();
+  await expect(ada.past).toHaveText("some words of some importance");
+  expect(await violations(ada)).toEqual([]);
+  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(380);
+});
+
+test("the history with the keyboard alone", async ({ relay, visitor }) => {
+  const ada = await (await visitor()).open(relay, "#keys");
+  const { keyboard } = ada.page;
+  await ada.type("one");
+  await ada.isSaved();
+  await keyboard.press("Tab");
+  await expect(ada.page.getByRole("button", { name: "History" })).toBeFocused();
+  await keyboard.press("Enter");
+  await expect(ada.history.getByRole("radio")).toBeFocused();
+  await expect(ada.page.locator("#announcer")).toHaveText(/^Shown: today, .*, by you: 3 characters added$/);
+  await keyboard.press("Tab");
+  await expect(ada.page.getByLabel("Name what is shown")).toBeFocused();
+  await keyboard.type("One");
+  await keyboard.press("Enter");
+  await expect(ada.page.locator("#announcer")).toHaveText("Saved the version “One”");
+  await expect(ada.page.getByLabel("Name what is shown")).toBeFocused();
+  await keyboard.press("Escape");
+  await ada.type(" two");
+  await ada.isSaved();
+  await keyboard.press("Tab");
+  await keyboard.press("Enter");
+  await expect(ada.history.getByRole("radio", { name: /You/ }).first()).toBeFocused();
+  await keyboard.press("ArrowUp");
+  await expect(ada.history.getByRole("radio", { name: /^One/ })).toBeFocused();
+  await expect(ada.past).toHaveText("one");
+  await ada.page.getByRole("heading", { name: "History" }).focus();
+  await keyboard.press("Tab");
+  await expect(ada.page.getByRole("button", { name: "Restore this text" })).toBeFocused();
+  await keyboard.press("Enter");
+  await expect.poll(() => ada.text()).toBe("one");
+  await keyboard.type("!");
+  await expect.poll(() => ada.text()).toContain("!");
+});
+
 test("axe finds nothing on a phone, in each of the views, and nothing is wider than it", async ({ relay, visitor }) => {
   const ada = await visitor({ viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true });
   await ada.open(relay, "#a-document-with-quite-a-long-name");
@@ -88,7 +146,9 @@ test("a tour with the keyboard alone", async ({ relay, visitor }) => {
   await keyboard.type("typed with keys");
   await expect.poll(() => ada.text()).toBe("typed with keys");
 
-  // Tab leaves the text; the ink, the pen, and the drawing area follow.
+  // Tab leaves the text; the history, the ink, the pen, and the drawing area follow.
+  await keyboard.press("Tab");
+  await expect(page.getByRole("button", { name: "History" })).toBeFocused();
   await keyboard.press("Tab");
   await expect(page.getByRole("radio", { name: "Blue" })).toBeFocused();
   await keyboard.press("ArrowRight");

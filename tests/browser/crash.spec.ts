@@ -90,6 +90,27 @@ test("gone for long: the page says so, takes what is written, and sends it", asy
   await expect.poll(() => ben.text()).toBe("before during still ");
 });
 
+test("a second tab has its unsaved edits after it is loaded again, whatever the first one does", async ({ relay, visitor }) => {
+  const first = await (await visitor()).open(relay, "#tabs");
+  await first.type("first ");
+  await first.isSaved();
+  const second = await first.another(relay, "#tabs");
+  await second.isSaved();
+  await first.page.context().setOffline(true);
+  await second.type("second ");
+  await second.draw([0.2, 0.2], [0.7, 0.6]);
+  await expect(second.state).toHaveText(/edits wait here$/);
+  await second.page.goto("about:blank");
+  await first.page.close();
+  await second.page.context().setOffline(false);
+  await second.open(relay, "#tabs");
+  await second.isSaved();
+  await expect.poll(() => second.text()).toBe("first second ");
+  await expect(second.lines).toHaveCount(1);
+  const ben = await (await visitor()).open(relay, "#tabs");
+  await expect.poll(() => ben.text()).toBe("first second ");
+});
+
 test("a page that is left with unsaved edits has them when it is opened again", async ({ relay, visitor }) => {
   const ada = await (await visitor()).open(relay, "#left");
   await ada.type("saved ");

@@ -30,6 +30,15 @@ export class Demo {
     return this.page.locator("#board-picture path");
   }
 
+  get history(): Locator {
+    return this.page.locator("#history");
+  }
+
+  /** The text as it was, in the history. */
+  get past(): Locator {
+    return this.page.getByRole("region", { name: "The text as it was" });
+  }
+
   get notice(): Locator {
     return this.page.locator("#notice");
   }

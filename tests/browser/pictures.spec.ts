@@ -21,6 +21,7 @@ The way up takes five hours if nobody stops to swim in the lake. Somebody always
 test.skip(!PICTURES, "CORELAY_PICTURES is not set");
 
 test("the page in use, in light and dark, offline, and on a phone", async ({ relay, visitor }) => {
+  test.setTimeout(300_000);
   const ada = await (await visitor({ colorScheme: "light" })).open(relay, "#summer-trip");
   const ben = await (await visitor()).open(relay, "#summer-trip");
   const mia = await (await visitor()).open(relay, "#summer-trip");
@@ -49,7 +50,13 @@ test("the page in use, in light and dark, offline, and on a phone", async ({ rel
   await picture(ada, "dark");
 
   await ada.page.emulateMedia({ colorScheme: "light" });
+  await ada.page.getByRole("button", { name: "History" }).click();
+  await name(ada, "As agreed on Friday");
+  await ada.history.getByRole("radio", { name: /Ada|You/ }).first().focus();
+  await picture(ada, "history");
   await ada.page.setViewportSize({ width: 390, height: 780 });
+  await picture(ada, "phone-history");
+  await ada.history.getByRole("button", { name: "Close" }).click();
   await picture(ada, "phone");
   await ada.page.getByRole("navigation").getByRole("button", { name: "Whiteboard" }).click();
   await picture(ada, "phone-whiteboard");
@@ -79,6 +86,13 @@ async function mountains(ada: Demo, ben: Demo, mia: Demo): Promise<void> {
   await ink(ada, "Pink", "Fine");
   await ada.draw([0.12, 0.8], [0.24, 0.66], [0.34, 0.6], [0.42, 0.62], [0.5, 0.46], [0.56, 0.24]);
   await ada.draw([0.56, 0.2], [0.56, 0.1], [0.63, 0.13], [0.56, 0.16]);
+}
+
+/** Gives what the history shows a name. */
+async function name(demo: Demo, version: string): Promise<void> {
+  await demo.history.getByLabel("Name what is shown").fill(version);
+  await demo.page.keyboard.press("Enter");
+  await expect(demo.history.getByRole("radio", { name: version })).toBeVisible();
 }
 
 async function ink(demo: Demo, name: string, nib: string): Promise<void> {

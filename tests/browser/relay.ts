@@ -94,9 +94,9 @@ export class Relay {
 const SECRET = "a secret of the tests, and of nobody else, 0123456789";
 
 /** A JSON Web Token, signed with the relay's secret unless another is given. */
-export function tokenFor(user: string, { name = user, lifetime_s = 3600, secret = SECRET, documents = ["*"] } = {}): string {
+export function tokenFor(user: string, { name = user, lifetime_s = 3600, secret = SECRET, documents = ["*"], permissions = ["read", "write", "create"] } = {}): string {
   const now_s = Math.floor(Date.now() / 1000);
-  const claims = { sub: user, name, documents, iat: now_s - 60, exp: now_s + lifetime_s };
+  const claims = { sub: user, name, documents, permissions, iat: now_s - 60, exp: now_s + lifetime_s };
   const part = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
   const signed = `${part({ alg: "HS256", typ: "JWT" })}.${part(claims)}`;
   return `${signed}.${createHmac("sha256", secret).update(signed).digest("base64url")}`;

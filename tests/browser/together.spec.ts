@@ -60,6 +60,27 @@ test("an undo takes back own edits only", async ({ relay, visitor }) => {
   expect(await converge(ada, ben)).toBe("yours ");
 });
 
+test("keys that delete take whole characters, words, lines and selections", async ({ relay, visitor }) => {
+  const ada = await (await visitor()).open(relay, "#keys");
+  await ada.type("one two three 👩‍👩‍👧é");
+  const { keyboard } = ada.page;
+  const press = async (keys: string[], text: string) => {
+    for (const key of keys) await keyboard.press(key);
+    await expect.poll(() => ada.text()).toBe(text);
+  };
+  await press(["Backspace"], "one two three 👩‍👩‍👧");
+  await press(["Backspace"], "one two three ");
+  await press(["Control+Backspace"], "one two ");
+  await press(["Enter", "Space", "Space", "x", "Enter"], "one two \n  x\n  ");
+  await press(["Home", "Backspace"], "one two \n  x  ");
+  await press(["Control+Home", "Delete"], "ne two \n  x  ");
+  await press(["End", "Delete"], "ne two   x  ");
+  await press(["Shift+Home", "Backspace"], "  x  ");
+  await press(["Control+Home", "Backspace", "Control+End", "Delete"], "  x  ");
+  await press(["Control+a", "Delete"], "");
+  await ada.isSaved();
+});
+
 test("a fresh visitor gets a name and a document, and the link leads there", async ({ relay, visitor }) => {
   const ada = await visitor({ permissions: ["clipboard-read", "clipboard-write"] });
   await ada.open(relay, "");

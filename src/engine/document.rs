@@ -12,6 +12,7 @@ use super::branch::Branch;
 use super::census::Tenant;
 use super::dedupe::Dedupe;
 use super::deletion::Deletion;
+use super::heat::Heat;
 use super::key::{DocumentKey, SessionKey};
 use super::kind::Kind;
 use super::offer::Promise;
@@ -89,6 +90,7 @@ pub struct Open {
     pub ring: Ring,
     /// What has come of late.
     pub meter: Meter,
+    pub heat: Heat,
     /// The numbers of its tenant, from the first batch on, where they matter.
     pub tenant: Option<Tenant>,
     /// What it counts there among the stored bytes, as far as is known.

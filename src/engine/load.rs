@@ -8,6 +8,7 @@ use crate::store::{Loaded, LoadedDocument, ReadError, StoreRequest};
 
 use super::dedupe::Dedupe;
 use super::document::{Document, Joiner, Open, SnapshotPolicy, State};
+use super::heat::Heat;
 use super::key::DocumentKey;
 use super::kind::{self, Kind, StateError};
 use super::presence::Presence;
@@ -247,6 +248,7 @@ impl Shard {
                 fanout.ring_bytes_max,
             ),
             meter: Meter::default(),
+            heat: Heat::default(),
             tenant: None,
             stored_bytes: 0,
             presence: Presence::new(

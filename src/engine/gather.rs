@@ -130,20 +130,19 @@ impl Gather<'_> {
 
     /// What a live subscriber has not been sent of the ring.
     fn slots(&mut self, ring: &Ring, cursor: &mut Cursor, progress: &Progress) -> Gathered {
-        // What was there when it got its place is its past, and not late.
-        if let Ok(Some((oldest, _))) = ring.read(*cursor)
-            && oldest.first_revision > progress.placed_revision
-        {
-            self.metrics
-                .lag_operations
-                .add(ring.lag(*cursor).operations);
-            let since = self.sending_since.get_or_insert(oldest.confirmed_at);
-            *since = oldest.confirmed_at.min(*since);
-        }
+        let mut is_oldest = true;
         while self.out.len() < self.end {
             match ring.read(*cursor) {
                 Ok(None) => return Gathered::All,
                 Ok(Some((slot, next))) => {
+                    // What was there when it got its place is its past, and not late.
+                    if is_oldest && slot.first_revision > progress.placed_revision {
+                        let lag = ring.lag(*cursor);
+                        self.metrics.lag_operations.add(lag.operations);
+                        let since = self.sending_since.unwrap_or(slot.confirmed_at);
+                        *self.sending_since = Some(slot.confirmed_at.min(since));
+                    }
+                    is_oldest = false;
                     self.slot(slot, progress.placed_revision);
                     *cursor = next;
                 }
@@ -316,8 +315,8 @@ impl Gather<'_> {
             return;
         }
         self.metrics.acks += 1;
-        let took = self.voice.now().since(slot.asked.at);
-        self.metrics.ack_micros.add_time(took);
+        let took = self.voice.now().micros_since(slot.asked.at);
+        self.metrics.ack_micros.add(took);
         let ack = event::Body::Ack(wire::Ack {
             document: self.handle,
             client_seq: slot.client_seq,

@@ -1,7 +1,5 @@
 //! How often a number was how large, in buckets whose bounds are powers of two: plain numbers, for one thread.
 
-use std::time::Duration;
-
 /// Bucket `index` has the values of at most [`Histogram::bound`] that are in none before it; the last one has the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Histogram<const BUCKETS: usize> {
@@ -23,11 +21,6 @@ impl<const BUCKETS: usize> Histogram<BUCKETS> {
         let bits = u64::BITS - value.saturating_sub(1).leading_zeros();
         self.counts[(bits as usize).min(BUCKETS - 1)] += 1;
         self.sum = self.sum.wrapping_add(value);
-    }
-
-    /// In microseconds.
-    pub fn add_time(&mut self, time: Duration) {
-        self.add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
     }
 
     /// Up to which value a bucket goes. `None`: it is the last.
@@ -58,7 +51,5 @@ mod tests {
         assert_eq!(bounds, [Some(1), Some(2), Some(4), Some(8), None]);
         assert_eq!(histogram.counts(), &[2, 1, 2, 2, 2]);
         assert_eq!(histogram.sum(), 32 + (1 << 40));
-        histogram.add_time(Duration::from_micros(3));
-        assert_eq!(histogram.counts()[2], 3);
     }
 }

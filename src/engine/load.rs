@@ -12,7 +12,6 @@ use super::heat::Heat;
 use super::key::DocumentKey;
 use super::kind::{self, Kind, StateError};
 use super::presence::Presence;
-use super::rate::Meter;
 use super::refusal::Refusal;
 use super::ring::Ring;
 use super::route;
@@ -247,7 +246,7 @@ impl Shard {
                 fanout.ring_slots,
                 fanout.ring_bytes_max,
             ),
-            meter: Meter::default(),
+            meter: None,
             heat: Heat::default(),
             tenant: None,
             stored_bytes: 0,

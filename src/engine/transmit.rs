@@ -245,7 +245,7 @@ impl Shard {
     /// What was gathered is on its way.
     pub(super) fn count_fanout(&mut self, now: Instant) {
         if let Some(since) = self.sending_since.take() {
-            self.metrics.fanout_micros.add_time(now.since(since));
+            self.metrics.fanout_micros.add(now.micros_since(since));
         }
     }
 

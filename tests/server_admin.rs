@@ -139,7 +139,7 @@ fn numbers_are_what_clients_did() {
     writer.expect("Nack", |event| {
         matches!(event, event::Body::Nack(_)).then_some(())
     });
-    // One comes back with what it has of five revisions, and is sent the rest.
+    // One comes back with six revisions, and is sent the rest.
     let mut returned = Client::websocket(&server, &path);
     returned.hello(4);
     returned.request(request::Body::Open(Open {

@@ -83,8 +83,8 @@ fn a_second_signal_ends_it_at_once() {
     server.wait_for("the stop", || {
         server.log().contains("stopping").then_some(())
     });
-    let (status, body) = server.control("/ready");
-    assert_eq!((status, body.as_str()), (503, "stopping\n"));
+    let (status, body) = server.control("/readyz");
+    assert_eq!((status, body.as_str()), (503, "draining\n"));
     server.terminate();
     let status = server.wait();
     assert_eq!(status.code(), Some(130), "{status}: {}", server.log());
@@ -103,8 +103,8 @@ fn a_client_that_takes_nothing_does_not_hold_up_a_stop_for_long() {
 #[test]
 fn the_control_thread_says_how_it_is() {
     let server = Server::spawn(&[]);
-    assert_eq!(server.control("/health"), (200, "alive\n".to_owned()));
-    assert_eq!(server.control("/ready"), (200, "ready\n".to_owned()));
+    assert_eq!(server.control("/healthz"), (200, "alive\n".to_owned()));
+    assert_eq!(server.control("/readyz"), (200, "ready\n".to_owned()));
     let mut client = Client::tcp(&server);
     client.hello(1);
     server.wait_for("a published connection", || {

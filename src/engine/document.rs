@@ -12,6 +12,7 @@ use super::branch::Branch;
 use super::census::Tenant;
 use super::dedupe::Dedupe;
 use super::deletion::Deletion;
+use super::heat::Heat;
 use super::key::{DocumentKey, SessionKey};
 use super::kind::Kind;
 use super::offer::Promise;
@@ -87,8 +88,9 @@ pub struct Open {
     pub repeated: Vec<RepeatedBatch>,
     pub dedupe: Dedupe,
     pub ring: Ring,
-    /// What has come of late.
-    pub meter: Meter,
+    /// What has come of late, where documents have a rate.
+    pub meter: Option<Box<Meter>>,
+    pub heat: Heat,
     /// The numbers of its tenant, from the first batch on, where they matter.
     pub tenant: Option<Tenant>,
     /// What it counts there among the stored bytes, as far as is known.
@@ -228,6 +230,7 @@ impl Open {
                 .map(Branch::footprint_bytes)
                 .sum::<usize>()
             + self.members.len() * size_of::<(u64, SessionKey)>()
+            + self.meter.as_ref().map_or(0, |_| size_of::<Meter>())
     }
 
     pub fn subscribers_count(&self) -> usize {

@@ -8,11 +8,13 @@
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
+
 use super::gather::{Gather, Gathered};
 use super::identity::Identity;
 use super::key::{ConnectionId, SessionKey};
 use super::lane::MeshMessage;
-use super::ring::{Cursor, Ring, Slot};
+use super::ring::{Cursor, Lag, Ring, Slot};
 use super::roster::{Everybody, News, Roster};
 use super::route;
 use super::session::Progress;
@@ -139,6 +141,15 @@ impl Edge {
 }
 
 impl EdgeSubscription {
+    /// The document, by its global id, and what has not been sent of it.
+    pub fn report<'a>(
+        &self,
+        edges: &'a FxHashMap<u64, Edge>,
+    ) -> Option<(&'a Arc<str>, Option<Lag>)> {
+        let edge = edges.get(&self.document)?;
+        Some((&edge.name, Some(edge.ring.lag(self.cursor))))
+    }
+
     fn returned(&self, is_lapped: bool) -> Returned {
         Returned {
             document: self.document,
@@ -431,6 +442,7 @@ impl Shard {
             handle: document,
             settings: &self.settings,
             metrics: &mut self.metrics,
+            sending_since: &mut self.sending_since,
             out,
             end,
         }

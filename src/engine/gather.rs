@@ -12,6 +12,7 @@ use super::ring::{Cursor, Lapped, Ring, Slot};
 use super::roster::Roster;
 use super::session::{Pages, Progress, Stage, Subscription};
 use super::settings::Settings;
+use super::time::Instant;
 use super::voice::Voice;
 use super::wants::Vector;
 
@@ -43,6 +44,8 @@ pub struct Gather<'a> {
     pub handle: u64,
     pub settings: &'a Settings,
     pub metrics: &'a mut Metrics,
+    /// When the oldest batch of what is being sent was confirmed.
+    pub sending_since: &'a mut Option<Instant>,
     pub out: &'a mut Vec<u8>,
     /// Where `out` is full.
     pub end: usize,
@@ -71,6 +74,9 @@ impl Gather<'_> {
             }
             self.presence(&open.presence.roster, &mut subscription.progress);
         }
+        if matches!(gathered, Gathered::More | Gathered::Lapped { .. }) {
+            self.shed(&open.presence.roster, &subscription.progress);
+        }
         gathered
     }
 
@@ -87,8 +93,9 @@ impl Gather<'_> {
             return lapped;
         }
         let gathered = self.slots(ring, cursor, progress);
-        if gathered == Gathered::All {
-            self.presence(roster, progress);
+        match gathered == Gathered::All {
+            true => self.presence(roster, progress),
+            false => self.shed(roster, progress),
         }
         gathered
     }
@@ -123,10 +130,19 @@ impl Gather<'_> {
 
     /// What a live subscriber has not been sent of the ring.
     fn slots(&mut self, ring: &Ring, cursor: &mut Cursor, progress: &Progress) -> Gathered {
+        let mut is_oldest = true;
         while self.out.len() < self.end {
             match ring.read(*cursor) {
                 Ok(None) => return Gathered::All,
                 Ok(Some((slot, next))) => {
+                    // What was there when it got its place is its past, and not late.
+                    if is_oldest && slot.first_revision > progress.placed_revision {
+                        let lag = ring.lag(*cursor);
+                        self.metrics.lag_operations.add(lag.operations);
+                        let since = self.sending_since.unwrap_or(slot.confirmed_at);
+                        *self.sending_since = Some(slot.confirmed_at.min(since));
+                    }
+                    is_oldest = false;
                     self.slot(slot, progress.placed_revision);
                     *cursor = next;
                 }
@@ -148,6 +164,14 @@ impl Gather<'_> {
         }
     }
 
+    /// A subscriber that has not had all operations is told nothing of who is there.
+    fn shed(&mut self, roster: &Roster, progress: &Progress) {
+        let is_news = progress
+            .presence_cursor
+            .is_some_and(|seen| seen != roster.head());
+        self.metrics.presence_shed += u64::from(is_news);
+    }
+
     fn operations(
         &mut self,
         document: &Document,
@@ -161,7 +185,11 @@ impl Gather<'_> {
             }
             match &mut subscription.stage {
                 Stage::Live(cursor) => {
+                    let before = self.out.len();
                     let gathered = self.slots(&open.ring, cursor, &subscription.progress);
+                    if let Some(pages) = &mut subscription.pages {
+                        pages.bytes += (self.out.len() - before) as u64;
+                    }
                     if gathered == Gathered::All
                         && let Some(pages) = subscription.pages.take()
                     {
@@ -236,7 +264,11 @@ impl Gather<'_> {
                     });
                     let pages = subscription.pages.as_ref();
                     let asked = pages.map(|pages| pages.asked.clone());
+                    let before = self.out.len();
                     self.append(&asked.unwrap_or_default(), page);
+                    if let Some(pages) = &mut subscription.pages {
+                        pages.bytes += (self.out.len() - before) as u64;
+                    }
                 }
             }
         }
@@ -244,6 +276,7 @@ impl Gather<'_> {
 
     /// What says that a client has caught up, and asks in return.
     fn last_page(&mut self, open: &Open, pages: &Pages, revision: u64) {
+        self.metrics.sync_bytes.add(pages.bytes);
         let vector = match pages.has_vector || pages.is_bidirectional || self.voice.is_json() {
             true => open.durable_vector(),
             false => Vector::new(),
@@ -282,6 +315,8 @@ impl Gather<'_> {
             return;
         }
         self.metrics.acks += 1;
+        let took = self.voice.now().micros_since(slot.asked.at);
+        self.metrics.ack_micros.add(took);
         let ack = event::Body::Ack(wire::Ack {
             document: self.handle,
             client_seq: slot.client_seq,

@@ -63,6 +63,7 @@ impl Shard {
     /// The session is gone.
     pub(super) fn disconnect(&mut self, key: SessionKey, now: Instant) {
         self.release(key, now);
+        self.blocked.remove(&key);
         if let Some(session) = self.sessions.remove(key) {
             self.ledger.output_bytes -= session.counted_output_bytes;
             if let Carrier::Link(link) = session.carrier {

@@ -8,10 +8,10 @@ use crate::store::{Loaded, LoadedDocument, ReadError, StoreRequest};
 
 use super::dedupe::Dedupe;
 use super::document::{Document, Joiner, Open, SnapshotPolicy, State};
+use super::heat::Heat;
 use super::key::DocumentKey;
 use super::kind::{self, Kind, StateError};
 use super::presence::Presence;
-use super::rate::Meter;
 use super::refusal::Refusal;
 use super::ring::Ring;
 use super::route;
@@ -246,7 +246,8 @@ impl Shard {
                 fanout.ring_slots,
                 fanout.ring_bytes_max,
             ),
-            meter: Meter::default(),
+            meter: None,
+            heat: Heat::default(),
             tenant: None,
             stored_bytes: 0,
             presence: Presence::new(

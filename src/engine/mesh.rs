@@ -262,7 +262,9 @@ impl Shard {
                 continue;
             }
             let mut frames = Vec::new();
+            self.sending_since = None;
             let has_more = self.gather(key, &mut frames);
+            self.count_fanout(self.now);
             let session = &mut self.sessions[key];
             let Carrier::Link(link) = &mut session.carrier else {
                 continue;

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::histogram::Histogram;
+
 /// What a shard has counted since its start, and what it holds at this moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Metrics {
@@ -13,8 +15,14 @@ pub struct Metrics {
     pub output_bytes: u64,
     pub document_bytes: u64,
     pub pending_bytes: u64,
+    /// Of the documents here, wherever they are connected.
+    pub subscribers: u64,
     /// Subscribers of other shards' documents who are served here.
     pub edge_subscribers: u64,
+    /// Connections that have not taken all that they were given.
+    pub blocked_connections: u64,
+    /// How much of each may be held.
+    pub limits: Limits,
     // Counted.
     pub operations: u64,
     pub duplicates: u64,
@@ -27,11 +35,38 @@ pub struct Metrics {
     pub edge_events: u64,
     pub pages: u64,
     pub warnings: u64,
+    /// Subscribers that were overtaken.
+    pub gaps: u64,
+    /// Those, and those who have asked to be put elsewhere.
     pub resyncs: u64,
+    /// Sends without the presence that there was, because the subscriber had not had all operations.
+    pub presence_shed: u64,
+    /// Documents opened by clients that said what they had of them from before.
+    pub returns: u64,
     pub backpressure_closes: u64,
     pub refused_connections: u64,
     pub load_failures: u64,
     pub snapshots: u64,
+    /// The operations of each batch that was applied.
+    pub batch_operations: Histogram<12>,
+    /// Of each of them, in microseconds, from when it came until its Ack went out.
+    pub ack_micros: Histogram<25>,
+    /// Of each send of operations, in microseconds, from when the store had confirmed the oldest of them.
+    pub fanout_micros: Histogram<25>,
+    /// How many operations a subscriber was behind when it was sent some.
+    pub lag_operations: Histogram<18>,
+    /// The bytes of each answer to a client that had to catch up, snapshots included.
+    pub sync_bytes: Histogram<28>,
+}
+
+/// What a shard may hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    pub connections: u64,
+    pub input_bytes: u64,
+    pub output_bytes: u64,
+    pub document_bytes: u64,
+    pub pending_bytes: u64,
 }
 
 /// How much is held of something that ends by itself.

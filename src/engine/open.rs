@@ -16,7 +16,7 @@ use super::shard::Shard;
 use super::sync::resync;
 use super::time::Instant;
 use super::voice::is_json;
-use super::wants::Wants;
+use super::wants::{Have, Wants};
 
 /// The most bytes of a document id.
 pub const DOCUMENT_ID_BYTES_MAX: usize = 256;
@@ -230,6 +230,9 @@ impl Shard {
             can_write: joiner.permissions.write && joiner.wants.is_subscribing,
             stays: false,
         };
+        let returns =
+            !matches!(joiner.wants.have, Have::Nothing) || !joiner.wants.resume_token.is_empty();
+        self.metrics.returns += u64::from(returns);
         self.recall(key, document_key, false);
         // A snapshot of which not all has come begins anew.
         self.drop_upload(key, document_key);
@@ -278,6 +281,7 @@ impl Shard {
         let open = self.documents[document_key].open_mut();
         let open = open.expect("the caller knows that it is open");
         open.subscribers.push(key);
+        self.metrics.subscribers += 1;
         open.idle_since = None;
         if is_json {
             open.json_subscribers += 1;

@@ -214,6 +214,7 @@ impl Shard {
         };
         let count = u32::try_from(record.operations.len()).expect("checked when it came");
         open.place_record(&record);
+        open.heat.add(record.operations.len() as u64, now);
         let encoded = record::encode_operations(&record);
         open.stored_bytes += encoded.len() as u64;
         if let Some(tenant) = &open.tenant {
@@ -241,6 +242,7 @@ impl Shard {
             record: encoded,
         });
         self.metrics.operations += u64::from(count);
+        self.metrics.batch_operations.add(count.into());
         self.ledger.pending_bytes += bytes;
         self.sessions[key].inflight_bytes += bytes;
         self.count_document(document_key);
@@ -347,7 +349,7 @@ impl Shard {
                 broadcast_context(document_id, &open.kind_name, persisted_at_ms)
             });
             open.ring
-                .push(slot(handle, batch, persisted_at_ms, context.as_ref()));
+                .push(slot(handle, batch, persisted_at_ms, now, context.as_ref()));
         }
         let durable_revision = open.durable_revision;
         let is_born = was_unwritten && durable_revision > open.origin_revision && !open.is_deleting;
@@ -453,6 +455,7 @@ fn slot(
     handle: u64,
     batch: PendingBatch,
     persisted_at_ms: u64,
+    confirmed_at: Instant,
     json: Option<&json::Context<'_>>,
 ) -> Slot {
     let count = u32::try_from(batch.operations.len()).expect("checked when it came");
@@ -471,6 +474,8 @@ fn slot(
         client_seq: batch.client_seq,
         clock: batch.first_clock + u64::from(count) - 1,
         persisted_at_ms,
+        confirmed_at,
+        origin: batch.origin,
         broadcast: Broadcast::new(&Event::from(event::Body::RemoteOps(remote)), json),
     }
 }

@@ -133,6 +133,7 @@ impl Shard {
         let upload_bytes = subscription.upload.map_or(0, |upload| upload.held_bytes());
         self.ledger.input_bytes -= upload_bytes;
         self.strike(document_key, None, subscription.index);
+        self.metrics.subscribers -= 1;
         let open = self.documents[document_key]
             .open_mut()
             .expect("subscribed to");

@@ -244,6 +244,11 @@ impl Presence {
         self.roster.rest();
     }
 
+    /// How many are there.
+    pub fn count(&self) -> usize {
+        self.entries.len()
+    }
+
     pub fn footprint_bytes(&self) -> usize {
         self.state_bytes + self.roster.ring_bytes()
     }

@@ -160,11 +160,13 @@ impl Shard {
         let connection = connection.then(|| &mut **session.meter.get_or_insert_default());
         let user = session.user.as_ref();
         let user = user.map(|user| self.users.meter(**user));
-        let document = self.documents[document].open_mut().expect("subscribed to");
+        let open = self.documents[document].open_mut().expect("subscribed to");
+        let document = rates.document.is_limited();
+        let document = document.then(|| &mut **open.meter.get_or_insert_default());
         [
             (connection, &rates.connection),
             (user, &rates.user),
-            (Some(&mut document.meter), &rates.document),
+            (document, &rates.document),
         ]
         .map(|(meter, pace)| meter.filter(|_| pace.is_limited()).zip(Some(pace)))
     }

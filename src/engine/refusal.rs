@@ -44,6 +44,8 @@ pub enum Refusal {
     DialectMixed,
     #[error("the client took nothing of what the relay had for it for {seconds} s")]
     Backpressure { seconds: u64 },
+    #[error("closed by whoever runs the relay: {reason}")]
+    ClosedByOperator { reason: String, may_return: bool },
 
     // The client is at fault with one request.
     #[error("{0} is not granted")]
@@ -161,6 +163,7 @@ impl Refusal {
             Self::MessageTooLarge { .. } => ErrorCode::MessageTooLarge,
             Self::DialectMixed => ErrorCode::DialectMixed,
             Self::Backpressure { .. } => ErrorCode::Backpressure,
+            Self::ClosedByOperator { .. } => ErrorCode::ClosedByOperator,
             Self::DocumentIdInvalid => ErrorCode::DocumentIdInvalid,
             Self::DocumentNotFound => ErrorCode::DocumentNotFound,
             Self::DocumentDeleted => ErrorCode::DocumentDeleted,
@@ -212,6 +215,7 @@ impl Refusal {
             | Self::RevisionConflict { .. }
             | Self::TokenUndecided(_)
             | Self::Unavailable(_) => true,
+            Self::ClosedByOperator { may_return, .. } => *may_return,
             Self::MalformedFrame(_)
             | Self::Unauthorized(_)
             | Self::Forbidden(_)
@@ -249,7 +253,11 @@ impl Refusal {
 
     pub fn retry_after_ms(&self) -> u32 {
         match self {
-            Self::TokenUndecided(_) | Self::Unavailable(_) => RETRY_AFTER_MS,
+            Self::TokenUndecided(_)
+            | Self::Unavailable(_)
+            | Self::ClosedByOperator {
+                may_return: true, ..
+            } => RETRY_AFTER_MS,
             Self::TooManyConnections { .. }
             | Self::QuotaExceeded {
                 quota: Quota::Connections,
@@ -346,6 +354,7 @@ pub fn http_status(code: ErrorCode) -> u16 {
         | ErrorCode::PongTimeout
         | ErrorCode::TooManyDocuments
         | ErrorCode::Backpressure
+        | ErrorCode::ClosedByOperator
         | ErrorCode::ServiceUnavailable => 503,
         // The relay itself speaks the protocol for who asks over HTTP: these would be its own faults.
         ErrorCode::HelloRequired

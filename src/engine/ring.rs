@@ -10,6 +10,7 @@ use crate::codec::dialect::Broadcast;
 
 use super::key::SessionKey;
 use super::request::Asked;
+use super::time::Instant;
 
 /// One batch, as its subscribers get it.
 #[derive(Debug, Clone)]
@@ -24,6 +25,10 @@ pub struct Slot {
     /// The highest clock in it.
     pub clock: u64,
     pub persisted_at_ms: u64,
+    /// When its shard was told that.
+    pub confirmed_at: Instant,
+    /// Who made it.
+    pub origin: u64,
     /// The RemoteOps.
     pub broadcast: Broadcast,
 }
@@ -168,6 +173,20 @@ impl Ring {
         }
     }
 
+    /// The newest batches first.
+    pub fn newest(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().rev()
+    }
+
+    /// How many batches it has, and may have.
+    pub fn slots(&self) -> (usize, usize) {
+        (self.slots.len(), self.slots_max)
+    }
+
+    pub fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
     /// The bytes of all frames in it.
     pub fn bytes(&self) -> usize {
         usize::try_from(self.head.bytes - self.tail.bytes).expect("they are all in memory")
@@ -203,6 +222,8 @@ mod tests {
             client_seq: 0,
             clock: 0,
             persisted_at_ms: 0,
+            confirmed_at: Instant::default(),
+            origin: 1,
             asked: Asked::default(),
             broadcast: Broadcast::of_bytes(bytes),
         }

@@ -249,6 +249,8 @@ pub struct Pages {
     /// The client reckons in state vectors.
     pub has_vector: bool,
     pub is_bidirectional: bool,
+    /// What it has been sent of them.
+    pub bytes: u64,
 }
 
 impl Pages {
@@ -258,6 +260,7 @@ impl Pages {
             sync,
             has_vector: matches!(wants.have, Have::Vector { .. }),
             is_bidirectional: wants.is_bidirectional,
+            bytes: 0,
         }
     }
 }

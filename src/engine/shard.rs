@@ -40,9 +40,12 @@ use super::timer::{Alarm, Owner, Timers};
 use super::users::Users;
 
 pub use super::inquiry::{Backend, Inquiry};
+pub use super::inspection::{
+    ConnectionReport, DocumentDetail, DocumentReport, Sought, connection_name,
+};
 pub use super::key::ConnectionId;
 pub use super::lane::{Lane, MeshMessage};
-pub use super::metrics::Metrics;
+pub use super::metrics::{Limits, Metrics};
 pub use super::session::{Arrival, Transport};
 pub use super::settings::{Authority, Settings};
 
@@ -98,6 +101,10 @@ pub struct Shard {
     pub(super) timers: Timers,
     pub(super) ledger: Ledger,
     pub(super) metrics: Metrics,
+    /// Those of the sessions here whose sockets took less than they were given.
+    pub(super) blocked: BTreeSet<SessionKey>,
+    /// Of what is being sent, when the oldest batch was confirmed.
+    pub(super) sending_since: Option<Instant>,
     /// Questions that nobody has taken yet.
     pub(super) inquiries: VecDeque<Inquiry>,
     /// Questions without a verdict, those included.
@@ -149,6 +156,8 @@ impl Shard {
             timers: Timers::default(),
             ledger: Ledger::default(),
             metrics: Metrics::default(),
+            blocked: BTreeSet::new(),
+            sending_since: None,
             inquiries: VecDeque::new(),
             inquiries_asked: 0,
             are_keys_wanted: false,
@@ -267,6 +276,7 @@ impl Shard {
         let key = connection.into();
         if let Some(socket) = self.socket_of(key) {
             socket.is_full = false;
+            self.blocked.remove(&key);
             self.mark_writable(key);
         }
     }
@@ -459,6 +469,7 @@ impl Shard {
     }
 
     pub fn metrics(&self) -> Metrics {
+        let memory = &self.settings.memory;
         Metrics {
             connections: self.connections() as u64,
             documents: self.documents.len() as u64,
@@ -467,6 +478,14 @@ impl Shard {
             document_bytes: self.ledger.document_bytes as u64,
             pending_bytes: self.ledger.pending_bytes as u64,
             edge_subscribers: self.edges.values().map(Edge::subscribers_count).sum(),
+            blocked_connections: self.blocked.len() as u64,
+            limits: Limits {
+                connections: self.settings.connection.count_max as u64,
+                input_bytes: memory.input_bytes_max as u64,
+                output_bytes: memory.output_bytes_max as u64,
+                document_bytes: memory.document_bytes_max as u64,
+                pending_bytes: memory.pending_bytes_max as u64,
+            },
             ..self.metrics
         }
     }

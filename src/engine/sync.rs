@@ -51,6 +51,7 @@ impl Shard {
             takes_snapshots,
             ..Wants::after(self.settings.epoch, revision)
         };
+        self.metrics.gaps += 1;
         if let Err(refusal) = self.restart(key, document_key, &wants, ResyncReason::Lapped) {
             let handle = self.documents[document_key].handle;
             self.reply(key, refusal.close(handle));
@@ -302,11 +303,20 @@ impl Shard {
         };
         let asked = pages.as_ref().map(|pages| pages.asked.clone());
         self.metrics.pages += 1;
+        let before = self.sessions[key].replies.len();
         self.answer(
             key,
             &asked.unwrap_or_default(),
             event::Body::SyncResponse(page),
         );
+        let session = &mut self.sessions[key];
+        let bytes = session.replies.len() - before;
+        let pages = session
+            .subscription(document_key)
+            .and_then(|subscription| subscription.pages.as_mut());
+        if let Some(pages) = pages {
+            pages.bytes += bytes as u64;
+        }
         Ok(())
     }
 }

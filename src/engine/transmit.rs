@@ -68,6 +68,7 @@ impl Shard {
     }
 
     pub(super) fn transmit(&mut self, key: SessionKey, out: &mut Vec<u8>) {
+        self.sending_since = None;
         let Some(socket) = self.socket_of(key) else {
             return;
         };
@@ -203,6 +204,7 @@ impl Shard {
             handle: document.handle,
             settings: &self.settings,
             metrics: &mut self.metrics,
+            sending_since: &mut self.sending_since,
             out,
             end,
         }
@@ -212,6 +214,7 @@ impl Shard {
     /// The socket took the first `taken` bytes of `out`.
     pub(super) fn sent(&mut self, key: SessionKey, out: &[u8], taken: usize, now: Instant) {
         let timeout_at = now + self.settings.connection.write_timeout;
+        self.count_fanout(now);
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
@@ -232,10 +235,18 @@ impl Shard {
         socket.unsent = rest.to_vec();
         socket.is_full = true;
         session.was_blocked = true;
+        self.blocked.insert(key);
         self.timers
             .set(Owner::Session(key), &mut session.alarm, timeout_at);
         self.count_output(key);
         self.check_output(key, now);
+    }
+
+    /// What was gathered is on its way.
+    pub(super) fn count_fanout(&mut self, now: Instant) {
+        if let Some(since) = self.sending_since.take() {
+            self.metrics.fanout_micros.add(now.micros_since(since));
+        }
     }
 
     /// Drops a client that takes nothing and for which much is held, when the budget is used up.

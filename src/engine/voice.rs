@@ -78,6 +78,10 @@ impl<'a> Voice<'a> {
         self.client_id
     }
 
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
     /// Appends an answer as one message with its length in front.
     pub fn append(&self, asked: &Asked, body: event::Body, out: &mut Vec<u8>) {
         let debug = asked

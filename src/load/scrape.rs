@@ -47,15 +47,21 @@ impl Scrape {
                 continue;
             };
             let (name, labels) = series.split_once('{').unwrap_or((series, ""));
-            let bound = labels
-                .strip_prefix("le=\"")
-                .and_then(|it| it.strip_suffix("\"}"));
+            let mut labels = labels.trim_end_matches('}').split(',');
+            let bound = labels.find_map(|label| label.strip_prefix("le=\"")?.strip_suffix('"'));
             if let Some(bound) = bound.and_then(|bound| bound.parse().ok()) {
-                let buckets = scrape.buckets.entry(name.to_owned()).or_default();
-                buckets.push((bound, number));
+                let buckets: &mut Vec<(f64, f64)> =
+                    scrape.buckets.entry(name.to_owned()).or_default();
+                match buckets.iter_mut().find(|(known, _)| *known == bound) {
+                    Some((_, count)) => *count += number,
+                    None => buckets.push((bound, number)),
+                }
             } else {
                 let known = scrape.numbers.entry(name.to_owned()).or_default();
-                *known = match name.ends_with("_total") {
+                let is_counted = ["_total", "_count", "_sum"]
+                    .iter()
+                    .any(|suffix| name.ends_with(suffix));
+                *known = match is_counted {
                     true => *known + number,
                     false => known.max(number),
                 };
@@ -143,7 +149,7 @@ impl Activity {
             "deliveries_per_send": self.deliveries_per_send(),
             "operations_per_commit": self.operations_per_commit(),
             "stalls": self.counted("corelay_stalls_total"),
-            "longest_turn_us": self.after.number("corelay_longest_turn_microseconds"),
+            "longest_turn_us": self.after.number("corelay_longest_turn_seconds") * 1e6,
             "stages_ms": Value::Object(stages.collect()),
         })
     }
@@ -157,7 +163,7 @@ impl std::fmt::Display for Activity {
             self.deliveries_per_send().unwrap_or_default(),
             self.operations_per_commit().unwrap_or_default(),
             self.counted("corelay_stalls_total"),
-            self.after.number("corelay_longest_turn_microseconds") / 1000.0,
+            self.after.number("corelay_longest_turn_seconds") * 1000.0,
         )?;
         write!(out, "{:26}", "relay, ms")?;
         QUANTILES
@@ -193,7 +199,13 @@ mod tests {
                  corelay_store_sync_seconds_bucket{{le=\"0.001\"}} {fast}\n\
                  corelay_store_sync_seconds_bucket{{le=\"0.003\"}} {}\n\
                  corelay_store_sync_seconds_bucket{{le=\"+Inf\"}} {}\n\
-                 corelay_store_sync_seconds_count {}\n",
+                 corelay_store_sync_seconds_count {}\n\
+                 corelay_ack_seconds_bucket{{shard=\"0\",le=\"0.001\"}} {fast}\n\
+                 corelay_ack_seconds_bucket{{shard=\"0\",le=\"+Inf\"}} {fast}\n\
+                 corelay_ack_seconds_count{{shard=\"0\"}} {fast}\n\
+                 corelay_ack_seconds_bucket{{shard=\"1\",le=\"0.001\"}} {slow}\n\
+                 corelay_ack_seconds_bucket{{shard=\"1\",le=\"+Inf\"}} {slow}\n\
+                 corelay_ack_seconds_count{{shard=\"1\"}} {slow}\n",
                 sends * 8,
                 fast + slow,
                 fast + slow,
@@ -206,5 +218,8 @@ mod tests {
         assert_eq!(activity.quantile_ms("sync", 0.5), Some(1.0));
         assert_eq!(activity.quantile_ms("sync", 0.75), Some(2.0));
         assert_eq!(activity.quantile_ms("queue", 0.5), None);
+        assert_eq!(activity.counted("corelay_ack_seconds_count"), 20.0);
+        let buckets = &activity.after.buckets["corelay_ack_seconds_bucket"];
+        assert_eq!(buckets, &[(0.001, 120.0), (f64::INFINITY, 120.0)]);
     }
 }

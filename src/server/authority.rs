@@ -8,13 +8,13 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Mutex, Notify};
 
 use super::ServerError;
+use super::admin::SharedKeeper;
 use super::clock::Clock;
-use super::control::Control;
+use super::control::{Control, Tasks};
 use super::key_set::KeySet;
 use super::keys;
 use super::mailbox::Mailbox;
 use super::revocation_file;
-use super::revoke::SharedKeeper;
 use super::webhook::{Question, Webhook};
 use crate::auth::{Revocation, Revocations, Verifier};
 use crate::config::{Auth, Config};
@@ -66,7 +66,7 @@ impl Sources {
     pub fn keep(
         self,
         config: &Config,
-        control: &Control,
+        tasks: &Tasks,
         clock: Clock,
         mailboxes: Arc<[Mailbox]>,
         questions: UnboundedReceiver<Question>,
@@ -76,7 +76,7 @@ impl Sources {
         }
         if let Some(webhook) = &self.webhook {
             let webhook = Arc::clone(webhook);
-            control.keep_doing(webhook.answer(questions, Arc::clone(&mailboxes)));
+            tasks.add(webhook.answer(questions, Arc::clone(&mailboxes)));
         }
         let mut revocations = revocation_file::read(&config.store.path)?;
         revocations.forget(clock.unix_ms());
@@ -91,7 +91,7 @@ impl Sources {
             directory: config.store.path.clone(),
         }));
         if let Some(key_set) = self.key_set {
-            control.keep_doing(follow(key_set, Arc::clone(&keeper)));
+            tasks.add(follow(key_set, Arc::clone(&keeper)));
         }
         Ok((authority, Some(keeper)))
     }

@@ -8,6 +8,7 @@ use crossbeam_channel::{Sender, unbounded};
 use glommio::{LocalExecutorBuilder, Placement};
 use tokio::sync::{Notify, mpsc};
 
+use super::admin::{Admin, Running};
 use super::authority::Sources;
 use super::clock::Clock;
 use super::control::Control;
@@ -19,7 +20,7 @@ use super::lifecycle::{Lifecycle, Report};
 use super::listener::Listeners;
 use super::mailbox::{Mailbox, mailbox};
 use super::mesh::Mesh;
-use super::metrics::{Gauge, Observed};
+use super::metrics::Gauge;
 use super::preflight::{allowed_cores, token_source};
 use super::{ServerError, signal, supervisor, web};
 use crate::config::{AuthMode, Budget, Config, Durability, mebibytes_text};
@@ -49,16 +50,20 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     let doorbells = doorbells(cores.len())?;
     let (mailboxes, inboxes): (Vec<_>, Vec<_>) = doorbells.iter().cloned().map(mailbox).unzip();
     let mailboxes: Arc<[Mailbox]> = mailboxes.into();
+    let lifecycle = Arc::new(Lifecycle::new(doorbells.clone()));
+    let admin = Admin::new(clock, Arc::clone(&lifecycle), Arc::clone(&mailboxes));
+    let admin = Arc::new(admin);
+    // To recover a large store takes a while, in which it says so.
+    let tasks = control.start(doors.admin, Arc::clone(&admin))?;
     let (authority, keeper) = sources.keep(
         &config,
-        &control,
+        &tasks,
         clock,
         Arc::clone(&mailboxes),
         questions_out,
     )?;
     let store = start_store(&config, &mailboxes)?;
     let gauges: Vec<_> = cores.iter().map(|_| Arc::new(Gauge::default())).collect();
-    let lifecycle = Arc::new(Lifecycle::new(doorbells.clone()));
     let mesh = Arc::new(Mesh::new(doorbells.clone()));
     let per_address_max = config.connection.per_address_max;
     let crowd = per_address_max.map(|connections_max| Arc::new(Crowd::new(connections_max)));
@@ -108,14 +113,15 @@ pub fn run(config: Config) -> Result<(), ServerError> {
         };
         shards.push(start_shard(parts, cores[index], reports.clone())?);
     }
-    let observed = Observed {
+    let running = Running {
         gauges,
         store: store.committer.counters(),
         store_path: config.store.path.clone(),
+        keeper,
     };
     let served = supervisor::await_start(&incoming, shards.len(), &reports).and_then(|()| {
-        control.keep_doing(desk.serve());
-        control.serve(doors.admin, Arc::clone(&lifecycle), observed, keeper)?;
+        tasks.add(desk.serve());
+        admin.run(running);
         announce(&config, &cores, &doors.addresses);
         supervisor::supervise(&incoming, &lifecycle)
     });

@@ -121,6 +121,10 @@ impl Connections {
         self.requests.len()
     }
 
+    pub fn posted_bytes(&self) -> usize {
+        self.posted_bytes
+    }
+
     /// Whether so much more can be posted.
     pub fn has_room_for(&self, post: &Post, posted_bytes_max: usize) -> bool {
         self.posted_bytes + 2 * post.body_bytes <= posted_bytes_max
@@ -171,6 +175,12 @@ impl Connections {
     pub fn find(&mut self, id: ConnectionId) -> Option<(Key, &mut Connection)> {
         let key = *self.by_id.get(&id)?;
         Some((key, &mut self.slots[key]))
+    }
+
+    /// The socket of one that the engine has.
+    pub fn socket(&self, id: ConnectionId) -> Option<&ClientSocket> {
+        let key = self.by_id.get(&id)?;
+        Some(&self.slots[*key].socket)
     }
 
     /// The connection is at a stage of its request that ends at the deadline.

@@ -1,25 +1,13 @@
-//! The control thread: HTTP for those who watch the relay, on an address of its own, and whatever else is neither hot
-//! nor about documents.
-//!
-//! `/health` says that the process lives, `/ready` whether it takes clients, `/metrics` what it has counted, in
-//! the text format of Prometheus; `/revoke` takes tokens back (`revoke`). It reads what the shards have published and never waits for them.
+//! The control thread: HTTP for those who watch the relay (`admin`), on an address of its own, and whatever else is
+//! neither hot nor about documents.
 
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
-use axum::routing::{get, post};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 
 use super::ServerError;
-use super::lifecycle::{Lifecycle, Phase};
-use super::metrics::Observed;
-use super::revoke::{SharedKeeper, revoke};
-
-const REQUEST_BYTES_MAX: usize = 16 * 1024;
+use super::admin::{self, Admin};
 
 /// The control thread before it runs on its own.
 pub struct Control {
@@ -40,35 +28,22 @@ impl Control {
         self.runtime.block_on(future)
     }
 
-    /// Does this beside everything else when the thread runs.
-    pub fn keep_doing(&self, future: impl Future<Output = ()> + Send + 'static) {
-        self.runtime.spawn(future);
-    }
-
     /// From here on the thread runs, until the process ends, and answers the listener if there is one.
-    pub fn serve(
+    pub fn start(
         self,
         listener: Option<TcpListener>,
-        lifecycle: Arc<Lifecycle>,
-        observed: Observed,
-        keeper: SharedKeeper,
-    ) -> Result<(), ServerError> {
-        let routes = Router::new()
-            .route("/health", get("alive\n"))
-            .route("/ready", get(ready))
-            .with_state(lifecycle)
-            .route("/metrics", get(metrics))
-            .with_state(Arc::new(observed))
-            .route("/revoke", post(revoke))
-            .with_state(keeper)
-            .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX));
+        admin: Arc<Admin>,
+    ) -> Result<Tasks, ServerError> {
+        let tasks = Tasks {
+            runtime: self.runtime.handle().clone(),
+        };
         let serve = async move {
             let Some(listener) = listener else {
                 return std::future::pending().await;
             };
             listener.set_nonblocking(true)?;
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            axum::serve(listener, routes).await
+            axum::serve(listener, admin::routes(admin)).await
         };
         let run = move || {
             if let Err(error) = self.runtime.block_on(serve) {
@@ -78,8 +53,20 @@ impl Control {
         std::thread::Builder::new()
             .name("control".to_owned())
             .spawn(run)
-            .map(drop)
-            .map_err(system)
+            .map_err(system)?;
+        Ok(tasks)
+    }
+}
+
+/// What the control thread does, once it runs.
+pub struct Tasks {
+    runtime: Handle,
+}
+
+impl Tasks {
+    /// Does this beside everything else.
+    pub fn add(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(task);
     }
 }
 
@@ -88,18 +75,4 @@ fn system(source: std::io::Error) -> ServerError {
         what: "the control thread",
         source,
     }
-}
-
-async fn ready(State(lifecycle): State<Arc<Lifecycle>>) -> impl IntoResponse {
-    match lifecycle.phase() {
-        Phase::Serving => (StatusCode::OK, "ready\n"),
-        Phase::Draining | Phase::Closing | Phase::Leaving => {
-            (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
-        }
-    }
-}
-
-async fn metrics(State(observed): State<Arc<Observed>>) -> impl IntoResponse {
-    let text = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, text)], observed.to_string())
 }

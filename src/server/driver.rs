@@ -24,7 +24,7 @@ use super::lifecycle::{Lifecycle, Phase, Report};
 use super::listener::Listeners;
 use super::mailbox::{Inbox, Mailbox, NewAuthority, Replies};
 use super::mesh::{LANES, Mesh};
-use super::metrics::{Counters, Gauge};
+use super::metrics::{Counters, Gauge, Reading};
 use super::poller::Poller;
 use super::streams::Streams;
 use super::web::Intake;
@@ -170,8 +170,18 @@ impl Driver {
         self.publish(self.clock.now());
     }
 
+    /// What there is to publish.
+    pub(super) fn reading(&self) -> Reading {
+        Reading {
+            engine: self.engine.metrics(),
+            counters: self.counters,
+            posted_bytes: self.connections.posted_bytes() as u64,
+            posted_bytes_max: self.limits.posted_bytes_max as u64,
+        }
+    }
+
     fn publish(&mut self, now: Instant) {
-        self.gauge.publish(self.engine.metrics(), self.counters);
+        self.gauge.publish(self.reading());
         self.published_at = now;
         self.is_published = true;
     }
@@ -263,6 +273,7 @@ impl Driver {
             for reply in replies {
                 if let StoreReply::Failed { reason } = &reply {
                     let reason = reason.clone();
+                    self.lifecycle.note_store_failure();
                     let _ = self.reports.send(Report::StoreFailed { reason });
                 }
                 self.engine.handle_store(reply, now);
@@ -287,6 +298,10 @@ impl Driver {
         }
         while let Some((connection, verdict)) = self.inbox.next_verdict() {
             self.engine.handle_verdict(connection, verdict, now);
+            count += 1;
+        }
+        if let Some(question) = self.inbox.next_question() {
+            question(self, now);
             count += 1;
         }
         while let Some(handoff) = self.inbox.next_handoff() {

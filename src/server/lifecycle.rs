@@ -1,7 +1,7 @@
 //! How far the process is on its way from serving to its end; the one thing that all its threads look at.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use super::ServerError;
 use super::doorbell::Doorbell;
@@ -38,6 +38,8 @@ pub enum Report {
 
 pub struct Lifecycle {
     phase: AtomicU8,
+    /// The store cannot write any more, and the process is about to end.
+    has_store_failed: AtomicBool,
     /// The phase whose work each shard has finished. A shard can get more to do from one that has not.
     finished: Vec<AtomicU8>,
     doorbells: Vec<Arc<Doorbell>>,
@@ -47,6 +49,7 @@ impl Lifecycle {
     pub fn new(doorbells: Vec<Arc<Doorbell>>) -> Self {
         Self {
             phase: AtomicU8::new(Phase::Serving as u8),
+            has_store_failed: AtomicBool::new(false),
             finished: doorbells
                 .iter()
                 .map(|_| AtomicU8::new(UNFINISHED))
@@ -62,6 +65,14 @@ impl Lifecycle {
             2 => Phase::Closing,
             _ => Phase::Leaving,
         }
+    }
+
+    pub fn note_store_failure(&self) {
+        self.has_store_failed.store(true, Ordering::Release);
+    }
+
+    pub fn has_store_failed(&self) -> bool {
+        self.has_store_failed.load(Ordering::Acquire)
     }
 
     /// Goes on to a phase and wakes every shard.

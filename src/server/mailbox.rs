@@ -1,5 +1,5 @@
-//! What other threads send to a shard, apart from the mesh: the store's replies, sockets from other shards, and how
-//! tokens are checked from now on.
+//! What other threads send to a shard, apart from the mesh: the store's replies, sockets from other shards, how tokens
+//! are checked from now on, and questions of whoever looks after the relay.
 //!
 //! The queue of replies has no limit of its own: the engine has bounded what it asked for. The queue of sockets
 //! is bounded, and a socket that finds it full is refused by the shard that has it. Whoever sends
@@ -14,13 +14,17 @@ use tokio::sync::oneshot;
 
 use super::crowd::ClientSocket;
 use super::doorbell::Doorbell;
+use super::driver::Driver;
 use super::http::{Caller, Head};
 use crate::auth::{Grant, TokenError};
+use crate::engine;
 use crate::engine::shard::{Authority, ConnectionId};
 use crate::store::StoreReply;
 
 /// Sockets that wait to be taken over by one shard.
 const HANDOFFS_MAX: usize = 1024;
+/// Questions that wait for one shard, which answers one in a turn.
+const QUESTIONS_MAX: usize = 64;
 
 /// A connection on its way to the shard where it belongs.
 #[derive(Debug)]
@@ -51,6 +55,10 @@ pub struct Replies {
 /// What the backend says of the token that a connection has shown.
 pub type Verdict = (ConnectionId, Result<Arc<Grant>, TokenError>);
 
+/// What the control thread wants to know of a shard, or done there: it looks at a bounded number of things, and tells by
+/// itself what came of it.
+pub type Question = Box<dyn FnOnce(&mut Driver, engine::Instant) + Send>;
+
 /// How tokens are checked from now on.
 pub struct NewAuthority {
     pub authority: Authority,
@@ -65,6 +73,7 @@ pub struct Mailbox {
     handoffs: Sender<Handoff>,
     authorities: Sender<NewAuthority>,
     verdicts: Sender<Verdict>,
+    questions: Sender<Question>,
     doorbell: Arc<Doorbell>,
 }
 
@@ -74,6 +83,7 @@ pub struct Inbox {
     handoffs: Receiver<Handoff>,
     authorities: Receiver<NewAuthority>,
     verdicts: Receiver<Verdict>,
+    questions: Receiver<Question>,
 }
 
 pub fn mailbox(doorbell: Arc<Doorbell>) -> (Mailbox, Inbox) {
@@ -81,11 +91,13 @@ pub fn mailbox(doorbell: Arc<Doorbell>) -> (Mailbox, Inbox) {
     let (handoffs, handoffs_out) = bounded(HANDOFFS_MAX);
     let (authorities, authorities_out) = unbounded();
     let (verdicts, verdicts_out) = unbounded();
+    let (questions, questions_out) = bounded(QUESTIONS_MAX);
     let mailbox = Mailbox {
         replies,
         handoffs,
         authorities,
         verdicts,
+        questions,
         doorbell,
     };
     let inbox = Inbox {
@@ -93,6 +105,7 @@ pub fn mailbox(doorbell: Arc<Doorbell>) -> (Mailbox, Inbox) {
         handoffs: handoffs_out,
         authorities: authorities_out,
         verdicts: verdicts_out,
+        questions: questions_out,
     };
     (mailbox, inbox)
 }
@@ -118,6 +131,21 @@ impl Mailbox {
     pub fn put_verdict(&self, connection: ConnectionId, verdict: Result<Arc<Grant>, TokenError>) {
         let _ = self.verdicts.send((connection, verdict));
         self.doorbell.ring();
+    }
+
+    /// The receiver fails if the shard has too many waiting, or has left.
+    pub fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Driver, engine::Instant) -> T + Send + 'static,
+    ) -> oneshot::Receiver<T> {
+        let (answer, is_answered) = oneshot::channel();
+        let question = move |driver: &mut Driver, now| {
+            // Whoever asked may have given up.
+            let _ = answer.send(question(driver, now));
+        };
+        let _ = self.questions.try_send(Box::new(question));
+        self.doorbell.ring();
+        is_answered
     }
 
     /// Gives the handoff back if the shard has too many waiting, or has left.
@@ -149,10 +177,15 @@ impl Inbox {
         self.verdicts.try_recv().ok()
     }
 
+    pub fn next_question(&self) -> Option<Question> {
+        self.questions.try_recv().ok()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.replies.is_empty()
             && self.handoffs.is_empty()
             && self.authorities.is_empty()
             && self.verdicts.is_empty()
+            && self.questions.is_empty()
     }
 }

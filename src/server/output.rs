@@ -12,20 +12,25 @@ use crate::engine::shard::ConnectionId;
 
 /// After so many sends a turn looks at its input again.
 const SENDS_PER_TURN_MAX: usize = 4096;
+/// A flush looks at the clock once for so many sends.
+const SENDS_PER_LOOK: usize = 8;
 /// What the buffer may keep from one turn to the next; one flush can be a little more than `flush_bytes_max`.
 const OUT_BYTES_KEPT_MAX: usize = 1024 * 1024;
 
 impl Driver {
     /// Gives every connection that has something to send as much as one send takes.
-    pub(super) fn flush(&mut self, now: Instant) -> usize {
+    pub(super) fn flush(&mut self, turn_at: Instant) -> usize {
         let mut out = std::mem::take(&mut self.out);
-        let mut count = 0;
+        let (mut count, mut now) = (0, turn_at);
         while count < SENDS_PER_TURN_MAX
             && let Some(id) = self.engine.poll_writable()
         {
-            count += 1;
             out.clear();
             self.engine.poll_transmit(id, &mut out);
+            if count % SENDS_PER_LOOK == 0 {
+                now = self.clock.now();
+            }
+            count += 1;
             self.send(id, &out, now);
         }
         if out.capacity() > OUT_BYTES_KEPT_MAX {

@@ -23,6 +23,7 @@ pub struct Counters {
     commit_micros: Mutex<Histogram<u64>>,
     sync_micros: Mutex<Histogram<u64>>,
     reply_micros: Mutex<Histogram<u64>>,
+    commit_operations: Mutex<Histogram<u64>>,
 }
 
 /// The counters at one moment, since the start.
@@ -47,6 +48,8 @@ pub struct CountersSnapshot {
     pub sync_micros: Histogram<u64>,
     /// For each answer, until its shard took it, in microseconds.
     pub reply_micros: Histogram<u64>,
+    /// For each commit that had any, how many operations.
+    pub commit_operations: Histogram<u64>,
 }
 
 impl Default for Counters {
@@ -67,6 +70,7 @@ impl Default for Counters {
             commit_micros: histogram(),
             sync_micros: histogram(),
             reply_micros: histogram(),
+            commit_operations: histogram(),
         }
     }
 }
@@ -86,6 +90,7 @@ impl Counters {
             commit_micros: lock(&self.commit_micros).clone(),
             sync_micros: lock(&self.sync_micros).clone(),
             reply_micros: lock(&self.reply_micros).clone(),
+            commit_operations: lock(&self.commit_operations).clone(),
         }
     }
 
@@ -114,6 +119,9 @@ impl Counters {
     pub(super) fn count_operations(&self, operations: u64, bytes: u64) {
         self.operations.fetch_add(operations, Ordering::Relaxed);
         self.operation_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if operations > 0 {
+            lock(&self.commit_operations).saturating_record(operations);
+        }
     }
 
     pub(super) fn count_snapshot_bytes(&self, bytes: u64) {

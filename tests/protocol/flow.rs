@@ -108,8 +108,8 @@ fn bytes_are_a_reason_for_a_warning_and_for_a_resync_too() {
         assert_eq!(revisions, (start + 1..=start + batches).collect::<Vec<_>>());
         let metrics = relay.shards[0].metrics();
         assert_eq!(
-            (metrics.warnings, metrics.resyncs),
-            (warnings, resyncs),
+            (metrics.warnings, metrics.resyncs, metrics.gaps),
+            (warnings, resyncs, resyncs),
             "{batches}"
         );
     }

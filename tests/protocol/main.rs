@@ -14,6 +14,7 @@ mod fixture;
 mod flow;
 mod history;
 mod inquiries;
+mod inspection;
 mod join;
 mod json;
 mod json_documents;

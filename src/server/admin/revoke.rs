@@ -1,17 +1,17 @@
-//! `POST /revoke` of the control thread: takes tokens back before their time.
+//! `POST /revoke`: takes tokens back before their time.
 
 use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::json;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use super::authority::{Keeper, RevokeError};
+use super::{Admin, json, read_json, refusal};
 use crate::auth::{Revocation, is_tenant, is_token_id, is_user_text};
+use crate::server::authority::{Keeper, RevokeError};
 
 /// `None`: nobody asks for tokens.
 pub type SharedKeeper = Option<Arc<Mutex<Keeper>>>;
@@ -24,41 +24,32 @@ struct Asked {
     tenant: Option<String>,
 }
 
+#[derive(Serialize)]
+struct Revoked {
+    closed: usize,
+    /// Whose tokens, in words.
+    revoked: String,
+}
+
 /// Answers when the revocation is on disk and every shard has closed what it means.
-pub async fn revoke(
-    State(keeper): State<SharedKeeper>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let Some(keeper) = keeper else {
+pub async fn revoke(State(admin): State<Arc<Admin>>, headers: HeaderMap, body: Bytes) -> Response {
+    let Some(keeper) = &admin.relay().keeper else {
         let problem = "auth.mode = \"none\" asks nobody for a token: there is nothing to revoke";
         return refusal(StatusCode::CONFLICT, problem);
     };
-    // A page in somebody's browser cannot send this without being asked first.
-    let is_json = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| {
-            value
-                .split(';')
-                .next()
-                .is_some_and(|kind| kind.trim() == "application/json")
-        });
-    if !is_json {
-        let problem = "the request needs \"Content-Type: application/json\"";
-        return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, problem);
-    }
-    let revocation = match read(&body) {
+    let revocation = match read_json(&headers, &body) {
+        Ok(asked) => read(asked),
+        Err(answer) => return *answer,
+    };
+    let revocation = match revocation {
         Ok(revocation) => revocation,
-        Err(problem) => return refusal(StatusCode::BAD_REQUEST, &problem),
+        Err(problem) => return refusal(StatusCode::BAD_REQUEST, problem),
     };
     let revoked = revocation.to_string();
     match keeper.lock().await.revoke(revocation).await {
         Ok(closed) => {
             tracing::info!(closed, "revoked: {revoked}");
-            let content = (header::CONTENT_TYPE, "application/json");
-            let body = json!({ "closed": closed, "revoked": revoked });
-            ([content], format!("{body}\n")).into_response()
+            json(&Revoked { closed, revoked })
         }
         Err(error) => {
             tracing::error!("not revoked: {revoked}: {error}");
@@ -71,9 +62,7 @@ pub async fn revoke(
     }
 }
 
-fn read(body: &[u8]) -> Result<Revocation, String> {
-    let asked: Asked =
-        serde_json::from_slice(body).map_err(|error| format!("this is no request: {error}"))?;
+fn read(asked: Asked) -> Result<Revocation, &'static str> {
     match asked {
         Asked {
             token_id: Some(token_id),
@@ -87,7 +76,7 @@ fn read(body: &[u8]) -> Result<Revocation, String> {
         } => {
             let tenant = tenant.unwrap_or_default();
             if user_id.is_empty() || !is_user_text(&user_id) || !is_tenant(&tenant) {
-                return Err("no token can name this user of this tenant".to_owned());
+                return Err("no token can name this user of this tenant");
             }
             Ok(Revocation::User { tenant, user_id })
         }
@@ -95,15 +84,10 @@ fn read(body: &[u8]) -> Result<Revocation, String> {
             token_id: Some(_),
             user: None,
             tenant: None,
-        } => Err("no token can have this id".to_owned()),
+        } => Err("no token can have this id"),
         Asked { .. } => Err(
             "write {\"token_id\": \"…\"}, or {\"user\": \"…\", \"tenant\": \"…\"}; without a tenant, the user's tokens \
-             that have none are meant"
-                .to_owned(),
+             that have none are meant",
         ),
     }
-}
-
-fn refusal(status: StatusCode, problem: &str) -> Response {
-    (status, format!("{problem}\n")).into_response()
 }

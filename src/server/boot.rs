@@ -21,7 +21,7 @@ use super::mailbox::{Mailbox, mailbox};
 use super::mesh::Mesh;
 use super::metrics::{Gauge, Observed};
 use super::preflight::{allowed_cores, token_source};
-use super::{ServerError, signal, supervisor, web};
+use super::{ServerError, service_manager, signal, supervisor, web};
 use crate::config::{AuthMode, Budget, Config, Durability, mebibytes_text};
 use crate::engine::Census;
 use crate::engine::shard::Settings;
@@ -117,6 +117,7 @@ pub fn run(config: Config) -> Result<(), ServerError> {
         control.keep_doing(desk.serve());
         control.serve(doors.admin, Arc::clone(&lifecycle), observed, keeper)?;
         announce(&config, &cores, &doors.addresses);
+        service_manager::tell("READY=1");
         supervisor::supervise(&incoming, &lifecycle)
     });
     match served {

@@ -1,7 +1,7 @@
 //! The control thread: HTTP for those who watch the relay, on an address of its own, and whatever else is neither hot
 //! nor about documents.
 //!
-//! `/health` says that the process lives, `/ready` whether it takes clients, `/metrics` what it has counted, in
+//! `/health` says that the process lives, `/ready` (`/readyz`) whether it takes clients, `/metrics` what it has counted, in
 //! the text format of Prometheus; `/revoke` takes tokens back (`revoke`). It reads what the shards have published and never waits for them.
 
 use std::net::TcpListener;
@@ -56,6 +56,7 @@ impl Control {
         let routes = Router::new()
             .route("/health", get("alive\n"))
             .route("/ready", get(ready))
+            .route("/readyz", get(ready))
             .with_state(lifecycle)
             .route("/metrics", get(metrics))
             .with_state(Arc::new(observed))

@@ -21,8 +21,10 @@ pub struct CommandLine {
 pub enum Command {
     /// Run the relay until it is told to stop (SIGTERM, Ctrl-C).
     Serve(Serve),
-    /// Say whether this machine can run the relay, and what to do where it cannot.
-    Doctor(Sources),
+    /// Say whether this machine can run the relay, what to do where it cannot, and what would make it faster.
+    Doctor(Doctor),
+    /// Ask the relay that runs here with this configuration whether it takes clients; for those who watch containers.
+    Health(Sources),
     /// Put load on a running relay, or replay a recorded editing history through it.
     Load(Box<load::Arguments>),
     /// Compare two runs of `load` by the reports that it wrote.
@@ -39,6 +41,15 @@ pub struct Serve {
     /// Print the effective configuration, each key with its meaning, unit and range, and exit.
     #[arg(long, conflicts_with = "check")]
     pub explain: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Doctor {
+    #[command(flatten)]
+    pub sources: Sources,
+    /// Print JSON: for each check its name, its outcome (ok, not_visible, advice, wrong) and what there is to say.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Where the configuration comes from.

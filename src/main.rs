@@ -2,7 +2,7 @@
 
 mod cli;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -11,7 +11,7 @@ use corelay::load;
 use corelay::server::{self, preflight};
 use tracing_subscriber::EnvFilter;
 
-use cli::{Command, CommandLine, Serve, SourceError};
+use cli::{Command, CommandLine, Doctor, Serve, SourceError};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -26,9 +26,13 @@ fn main() -> ExitCode {
             .sources
             .config()
             .map_or_else(refuse, |config| run(&serve, config)),
-        Command::Doctor(sources) => sources
+        Command::Doctor(arguments) => arguments
+            .sources
             .config()
-            .map_or_else(refuse, |config| doctor(&config)),
+            .map_or_else(refuse, |config| doctor(&arguments, &config)),
+        Command::Health(sources) => sources
+            .config()
+            .map_or_else(refuse, |config| health(&config)),
         Command::Load(arguments) => {
             start_log(&Log::default());
             load::run(*arguments)
@@ -61,11 +65,11 @@ fn run(serve: &Serve, config: Config) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     start_log(&config.log);
-    let report = preflight::run(&config);
+    let report = preflight::requirements(&config);
     for check in &report.checks {
         check.log();
     }
-    if report.is_fatal() {
+    if report.is_wrong() {
         return match server::check(&config) {
             Ok(()) => ExitCode::FAILURE,
             Err(_reported) => ExitCode::from(USAGE_ERROR),
@@ -80,13 +84,36 @@ fn run(serve: &Serve, config: Config) -> ExitCode {
     }
 }
 
-fn doctor(config: &Config) -> ExitCode {
-    let report = preflight::run(config);
-    print!("{report}");
-    if report.is_fatal() {
+fn doctor(arguments: &Doctor, config: &Config) -> ExitCode {
+    let report = preflight::examine(config);
+    let text = match arguments.json {
+        true => report.to_json() + "\n",
+        false => report.to_string(),
+    };
+    // Whoever has read enough of it may have closed it.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    if report.is_wrong() {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
+    }
+}
+
+/// Whether a relay with this configuration serves on this machine.
+fn health(config: &Config) -> ExitCode {
+    let Some(address) = config.listen.admin else {
+        eprintln!("listen.admin is \"off\", and nobody else says whether the relay is ready");
+        return ExitCode::from(USAGE_ERROR);
+    };
+    match server::ask_health(address) {
+        Ok(word) => {
+            println!("{word}");
+            ExitCode::SUCCESS
+        }
+        Err(reason) => {
+            eprintln!("http://{address}: {reason}");
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -50,7 +50,7 @@ impl Cores {
 }
 
 /// Numbers with runs written as ranges: `0,2-5`.
-fn cores_text(cores: &[usize]) -> String {
+pub(crate) fn cores_text(cores: &[usize]) -> String {
     let mut runs: Vec<(usize, usize)> = Vec::new();
     for &core in cores {
         match runs.last_mut() {

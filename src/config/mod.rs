@@ -21,6 +21,7 @@ mod unit;
 mod word;
 
 pub use budget::{Budget, REQUESTS_MAX, Share, VERDICT_BYTES_MAX};
+pub(crate) use cores::cores_text;
 pub use cores::{Cores, CoresError};
 pub use draft::Draft;
 pub use error::{ConfigError, Place};

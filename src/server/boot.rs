@@ -22,7 +22,7 @@ use super::mailbox::{Mailbox, mailbox};
 use super::mesh::Mesh;
 use super::metrics::Gauge;
 use super::preflight::{allowed_cores, token_source};
-use super::{ServerError, signal, supervisor, web};
+use super::{ServerError, service_manager, signal, supervisor, web};
 use crate::config::{AuthMode, Budget, Config, Durability, mebibytes_text};
 use crate::engine::Census;
 use crate::engine::shard::Settings;
@@ -123,6 +123,7 @@ pub fn run(config: Config) -> Result<(), ServerError> {
         tasks.add(desk.serve());
         admin.run(running);
         announce(&config, &cores, &doors.addresses);
+        service_manager::tell("READY=1");
         supervisor::supervise(&incoming, &lifecycle)
     });
     match served {

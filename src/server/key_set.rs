@@ -84,6 +84,16 @@ impl KeySet {
         Err(refusal(&self.url, reason))
     }
 
+    /// The keys, asked for once.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError::KeySet`] if they cannot be had now.
+    pub async fn ask(&mut self) -> Result<Verifier, ServerError> {
+        let asked = self.fetch().await;
+        asked.map_err(|reason| refusal(&self.url, reason))
+    }
+
     /// The keys when they are next due, or wanted. A time without an answer leaves out a turn.
     pub async fn next(&mut self) -> Verifier {
         loop {

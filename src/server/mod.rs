@@ -20,6 +20,7 @@ mod crowd;
 mod doorbell;
 mod doors;
 mod driver;
+mod health;
 pub mod http;
 mod input;
 mod key_set;
@@ -35,6 +36,7 @@ mod poller;
 mod posts;
 pub mod preflight;
 mod revocation_file;
+mod service_manager;
 mod signal;
 mod streams;
 mod supervisor;
@@ -48,6 +50,7 @@ use std::path::PathBuf;
 use crate::config::{Auth, Config};
 
 pub use boot::run;
+pub use health::ask as ask_health;
 
 /// Why a relay did not start, or ended other than by a planned stop.
 #[derive(Debug, thiserror::Error)]

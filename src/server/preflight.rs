@@ -1,56 +1,36 @@
-//! What must be true of the machine before the relay starts, in plain words.
+//! What must be true of the machine before the relay starts, and what would make it faster, in plain words.
 //!
-//! `serve` runs it first and `doctor` prints it. Each check looks at one thing and answers with one [`Check`]; what
-//! it saw and what that means are kept apart, so that the meaning can be tested with any machine. Limits that the
-//! process may raise for itself are raised. Nothing is left behind: no socket, no file, no directory.
+//! `serve` runs [`requirements`] first, and `doctor` prints them with all that there is to say about the host
+//! ([`examine`]). Each check looks at one thing and answers with one [`Check`]; what it saw and what that means are
+//! kept apart, so that the meaning can be tested with any machine. Limits that the process may raise for itself are
+//! raised. Nothing is left behind: no socket, no file, no directory.
 //!
 //! A port that is free here can be taken before the listeners are made, and a store can be open elsewhere: the
 //! listeners and the store say so themselves.
 
+mod clock;
+mod cores;
+mod disk;
+mod host;
+mod interrupts;
 mod limits;
 mod machine;
 mod places;
+mod report;
+mod sysctls;
 mod tokens;
-
-use std::fmt;
 
 use crate::config::{Budget, Config, Cores};
 
-/// Everything that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
-    pub checks: Vec<Check>,
-}
+pub use report::{Check, Finding, Outcome, Report};
 
-/// One thing that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Check {
-    /// What was looked at, in a word or two.
-    pub name: String,
-    pub outcome: Outcome,
-}
+pub(super) use tokens::source as token_source;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// As it should be; in a few words.
-    Good(String),
-    /// The relay runs, with less than it is configured for.
-    Warning(Finding),
-    /// The relay cannot run.
-    Fatal(Finding),
-}
+/// The cores that this process may run on, in rising order.
+pub use machine::allowed_cores;
 
-/// Something that is missing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    pub what: String,
-    pub why: String,
-    /// What to do about it.
-    pub remedy: String,
-}
-
-/// Looks at everything that this configuration needs, and raises the process's limits as far as it may.
-pub fn run(config: &Config) -> Report {
+/// Looks at everything without which this configuration cannot run, and raises the process's limits as far as it may.
+pub fn requirements(config: &Config) -> Report {
     let shards = shard_count(&config.shards.cores);
     let budget = Budget::new(config, shards);
     let mut checks = vec![
@@ -61,8 +41,10 @@ pub fn run(config: &Config) -> Report {
         limits::locked_memory(shards),
         limits::open_files(shards, config.connection.count_max),
         places::directory(&config.store.path),
+        disk::room(&config.store.path),
     ];
     checks.extend(tokens::keys(&config.auth));
+    checks.extend(tokens::revocations(&config.auth, &config.store.path));
     let listeners = [
         ("listen.websocket", config.listen.websocket),
         ("listen.tcp", config.listen.tcp),
@@ -74,92 +56,28 @@ pub fn run(config: &Config) -> Report {
     Report { checks }
 }
 
-/// How many shards there will be; one where the configured cores are not there, which `run` reports.
+/// Everything: what is required, what others have to be there for, and what the host could do better. Takes some
+/// seconds at most, when somebody else does not answer.
+pub fn examine(config: &Config) -> Report {
+    let Report { mut checks } = requirements(config);
+    checks.extend(tokens::key_set(&config.auth));
+    checks.extend(tokens::webhook(&config.auth));
+    checks.push(disk::sync(&config.store));
+
+    let host = host::Host::here();
+    let allowed = allowed_cores();
+    let shards = config.shards.cores.choose(&allowed).unwrap_or(allowed);
+    let files = limits::files_wanted(shards.len(), config.connection.count_max);
+    checks.extend(sysctls::all(&host, files));
+    checks.extend(cores::all(&host, &shards));
+    checks.extend(interrupts::all(&host, &shards));
+    checks.extend(clock::all(&host));
+    Report { checks }
+}
+
+/// How many shards there will be; one where the configured cores are not there, which `requirements` reports.
 pub fn shard_count(cores: &Cores) -> usize {
     cores
         .choose(&machine::allowed_cores())
         .map_or(1, |chosen| chosen.len())
-}
-
-pub(super) use tokens::source as token_source;
-
-/// The cores that this process may run on, in rising order.
-pub use machine::allowed_cores;
-
-impl Report {
-    pub fn is_fatal(&self) -> bool {
-        self.checks
-            .iter()
-            .any(|check| matches!(check.outcome, Outcome::Fatal(_)))
-    }
-}
-
-impl Check {
-    fn good(name: impl Into<String>, seen: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            outcome: Outcome::Good(seen.into()),
-        }
-    }
-
-    fn warning(name: impl Into<String>, finding: Finding) -> Self {
-        Self {
-            name: name.into(),
-            outcome: Outcome::Warning(finding),
-        }
-    }
-
-    fn fatal(name: impl Into<String>, finding: Finding) -> Self {
-        Self {
-            name: name.into(),
-            outcome: Outcome::Fatal(finding),
-        }
-    }
-
-    /// Writes it to the log.
-    pub fn log(&self) {
-        let name = &self.name;
-        match &self.outcome {
-            Outcome::Good(seen) => tracing::debug!("{name}: {seen}"),
-            Outcome::Warning(finding) => tracing::warn!("{name}: {finding}"),
-            Outcome::Fatal(finding) => tracing::error!("{name}: {finding}"),
-        }
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}). {}", self.what, self.why, self.remedy)
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Check { name, outcome } in &self.checks {
-            let (word, finding) = match outcome {
-                Outcome::Good(seen) => {
-                    writeln!(f, "ok       {name}: {seen}")?;
-                    continue;
-                }
-                Outcome::Warning(finding) => ("warning", finding),
-                Outcome::Fatal(finding) => ("FATAL", finding),
-            };
-            writeln!(f, "{word:<9}{name}: {}", finding.what)?;
-            writeln!(f, "         why: {}", finding.why)?;
-            writeln!(f, "         do:  {}", finding.remedy)?;
-        }
-        let (mut warnings, mut fatal) = (0, 0);
-        for check in &self.checks {
-            match check.outcome {
-                Outcome::Good(_) => {}
-                Outcome::Warning(_) => warnings += 1,
-                Outcome::Fatal(_) => fatal += 1,
-            }
-        }
-        match (fatal, warnings) {
-            (0, 0) => writeln!(f, "The relay can run here."),
-            (0, _) => writeln!(f, "The relay can run here, with {warnings} warning(s)."),
-            (_, _) => writeln!(f, "The relay cannot run here."),
-        }
-    }
 }

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
-use super::ServerError;
 use super::lifecycle::{Lifecycle, Phase, Report};
+use super::{ServerError, service_manager};
 
 /// How long a planned stop may take before the sockets are closed all the same.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,6 +44,7 @@ pub fn supervise(incoming: &Receiver<Report>, lifecycle: &Lifecycle) -> Result<(
         match report {
             Ok(Report::Signal) => {
                 tracing::info!("stopping: everything that was taken is finished first");
+                service_manager::tell("STOPPING=1");
                 deadline = Some(Instant::now() + STOP_TIMEOUT);
                 lifecycle.advance(Phase::Draining);
             }

@@ -23,9 +23,14 @@ pub fn locked_memory(shards: usize) -> Check {
 }
 
 pub fn open_files(shards: usize, connections_per_shard: usize) -> Check {
-    let connections = (shards as u64).saturating_mul(connections_per_shard as u64);
-    let wanted = connections.saturating_add(FILES_RESERVED);
+    let wanted = files_wanted(shards, connections_per_shard);
     judge_open_files(raise(Resource::Nofile, wanted), wanted)
+}
+
+/// The descriptors that this many connections on each shard need, with all else.
+pub fn files_wanted(shards: usize, connections_per_shard: usize) -> u64 {
+    let connections = (shards as u64).saturating_mul(connections_per_shard as u64);
+    connections.saturating_add(FILES_RESERVED)
 }
 
 /// Raises the soft limit towards what is wanted, at most to the hard limit. What it is then; `None`: unlimited.
@@ -78,9 +83,9 @@ fn judge_locked_memory(limit: Option<u64>, wanted: u64) -> Check {
             .to_owned(),
     };
     if limit < LOCKED_BYTES_MIN {
-        Check::fatal(LOCKED_MEMORY, finding)
+        Check::wrong(LOCKED_MEMORY, finding)
     } else {
-        Check::warning(LOCKED_MEMORY, finding)
+        Check::advice(LOCKED_MEMORY, finding)
     }
 }
 
@@ -102,9 +107,9 @@ fn judge_open_files(limit: Option<u64>, wanted: u64) -> Check {
         ),
     };
     if limit <= FILES_RESERVED {
-        Check::fatal(OPEN_FILES, finding)
+        Check::wrong(OPEN_FILES, finding)
     } else {
-        Check::warning(OPEN_FILES, finding)
+        Check::advice(OPEN_FILES, finding)
     }
 }
 
@@ -129,18 +134,18 @@ mod tests {
     }
 
     #[test]
-    fn too_little_locked_memory_is_a_warning_and_then_fatal() {
+    fn too_little_locked_memory_is_advice_and_then_wrong() {
         let wanted = 5 * LOCKED_BYTES_PER_SHARD;
         for limit in [None, Some(wanted), Some(wanted + 1)] {
             let check = judge_locked_memory(limit, wanted);
-            assert!(matches!(check.outcome, Outcome::Good(_)), "{check:?}");
+            assert!(matches!(check.outcome, Outcome::Good { .. }), "{check:?}");
         }
         for limit in [LOCKED_BYTES_MIN, wanted - 1] {
             let check = judge_locked_memory(Some(limit), wanted);
-            assert!(matches!(check.outcome, Outcome::Warning(_)), "{check:?}");
+            assert!(matches!(check.outcome, Outcome::Advice(_)), "{check:?}");
         }
         let check = judge_locked_memory(Some(LOCKED_BYTES_MIN - 1), wanted);
-        let Outcome::Fatal(finding) = check.outcome else {
+        let Outcome::Wrong(finding) = check.outcome else {
             panic!("{check:?}");
         };
         assert!(finding.remedy.contains("LimitMEMLOCK"), "{finding:?}");
@@ -151,10 +156,10 @@ mod tests {
         let wanted = 20_000 + FILES_RESERVED;
         for limit in [None, Some(wanted)] {
             let check = judge_open_files(limit, wanted);
-            assert!(matches!(check.outcome, Outcome::Good(_)), "{check:?}");
+            assert!(matches!(check.outcome, Outcome::Good { .. }), "{check:?}");
         }
         let check = judge_open_files(Some(1024), wanted);
-        let Outcome::Warning(finding) = check.outcome else {
+        let Outcome::Advice(finding) = check.outcome else {
             panic!("{check:?}");
         };
         assert!(
@@ -163,6 +168,6 @@ mod tests {
         );
         assert!(finding.remedy.contains("LimitNOFILE=20256"), "{finding:?}");
         let check = judge_open_files(Some(FILES_RESERVED), wanted);
-        assert!(matches!(check.outcome, Outcome::Fatal(_)), "{check:?}");
+        assert!(matches!(check.outcome, Outcome::Wrong(_)), "{check:?}");
     }
 }

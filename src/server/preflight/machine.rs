@@ -26,7 +26,7 @@ fn judge_kernel(release: &str) -> Check {
         (Some(major), Some(minor)) if (major, minor) >= KERNEL_MIN => {
             Check::good(KERNEL, format!("Linux {release}"))
         }
-        (Some(_), Some(_)) => Check::fatal(
+        (Some(_), Some(_)) => Check::wrong(
             KERNEL,
             Finding {
                 what: format!("Linux {release} is too old"),
@@ -37,7 +37,7 @@ fn judge_kernel(release: &str) -> Check {
                 remedy: "Run it on a newer kernel.".to_owned(),
             },
         ),
-        (_, _) => Check::warning(
+        (_, _) => Check::advice(
             KERNEL,
             Finding {
                 what: format!("the version {release:?} is not understood"),
@@ -112,7 +112,7 @@ fn judge_io_uring(probe: io::Result<()>, disabled: Option<&str>) -> Check {
                 .to_owned(),
         ),
     };
-    Check::fatal(
+    Check::wrong(
         IO_URING,
         Finding {
             what: "it cannot be used".to_owned(),
@@ -147,7 +147,7 @@ fn judge_cores(cores: &Cores, allowed: &[usize]) -> Check {
     match cores.choose(allowed) {
         Ok(chosen) => Check::good(CORES, format!("a shard on each of {chosen:?}")),
         Err(error @ (CoresError::TooFew { .. } | CoresError::NotAllowed { .. })) => {
-            Check::fatal(CORES, finding(error.to_string()))
+            Check::wrong(CORES, finding(error.to_string()))
         }
     }
 }
@@ -159,7 +159,7 @@ pub fn memory(budget_bytes: u64) -> Check {
 }
 
 /// The machine's memory, in bytes, from `/proc/meminfo`.
-fn memory_total(meminfo: &str) -> Option<u64> {
+pub(super) fn memory_total(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find(|line| line.starts_with("MemTotal:"))?;
     let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     kibibytes.checked_mul(1024)
@@ -176,7 +176,7 @@ fn group_limit(cgroup: &str) -> Option<u64> {
 fn judge_memory(budget_bytes: u64, available_bytes: Option<u64>) -> Check {
     let budget = mebibytes_text(budget_bytes);
     match available_bytes {
-        Some(available) if available < budget_bytes => Check::warning(
+        Some(available) if available < budget_bytes => Check::advice(
             MEMORY,
             Finding {
                 what: format!(
@@ -204,15 +204,15 @@ mod tests {
     use super::super::Outcome;
     use super::*;
 
-    fn fatal(check: Check) -> Finding {
+    fn wrong(check: Check) -> Finding {
         match check.outcome {
-            Outcome::Fatal(finding) => finding,
-            other => panic!("it should be fatal, and is {other:?}"),
+            Outcome::Wrong(finding) => finding,
+            other => panic!("it should be wrong, and is {other:?}"),
         }
     }
 
     fn is_good(check: &Check) -> bool {
-        matches!(check.outcome, Outcome::Good(_))
+        matches!(check.outcome, Outcome::Good { .. })
     }
 
     #[test]
@@ -221,10 +221,10 @@ mod tests {
             assert!(is_good(&judge_kernel(release)), "{release}");
         }
         for release in ["5.7.19-generic", "4.19.0", "3.10.0-1160.el7.x86_64"] {
-            assert!(fatal(judge_kernel(release)).what.contains(release));
+            assert!(wrong(judge_kernel(release)).what.contains(release));
         }
         let unknown = judge_kernel("mystery");
-        assert!(matches!(unknown.outcome, Outcome::Warning(_)));
+        assert!(matches!(unknown.outcome, Outcome::Advice(_)));
     }
 
     #[test]
@@ -255,7 +255,7 @@ mod tests {
         ];
         for (errno, disabled, why, remedy) in table {
             let error = io::Error::from_raw_os_error(errno);
-            let finding = fatal(judge_io_uring(Err(error), disabled));
+            let finding = wrong(judge_io_uring(Err(error), disabled));
             assert!(finding.why.contains(why), "{finding:?}");
             assert!(finding.remedy.contains(remedy), "{finding:?}");
         }
@@ -263,12 +263,12 @@ mod tests {
     }
 
     #[test]
-    fn cores_that_are_not_there_are_fatal() {
+    fn cores_that_are_not_there_are_wrong() {
         assert!(is_good(&judge_cores(&Cores::List(vec![2]), &[0, 2])));
-        let finding = fatal(judge_cores(&Cores::List(vec![1, 2, 7]), &[0, 2]));
+        let finding = wrong(judge_cores(&Cores::List(vec![1, 2, 7]), &[0, 2]));
         assert_eq!(finding.what, "the process may not run on core 1,7");
         assert!(finding.remedy.contains("[0, 2]"), "{finding:?}");
-        let finding = fatal(judge_cores(&Cores::Count(3), &[0, 2]));
+        let finding = wrong(judge_cores(&Cores::Count(3), &[0, 2]));
         assert_eq!(
             finding.what,
             "3 cores are asked for, and the process may run on 2"
@@ -276,11 +276,11 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_beyond_the_memory_is_a_warning() {
+    fn a_budget_beyond_the_memory_is_advice() {
         assert!(is_good(&judge_memory(1 << 30, Some(1 << 30))));
         assert!(is_good(&judge_memory(1 << 30, None)));
         let check = judge_memory((1 << 30) + 1, Some(1 << 30));
-        assert!(matches!(check.outcome, Outcome::Warning(_)), "{check:?}");
+        assert!(matches!(check.outcome, Outcome::Advice(_)), "{check:?}");
     }
 
     #[test]

@@ -64,7 +64,7 @@ fn judge_address(key: &str, address: SocketAddr, bound: io::Result<()>) -> Check
             remedy: format!("Choose another address with --set {key}=ADDRESS:PORT."),
         },
     };
-    Check::fatal(key, finding)
+    Check::wrong(key, finding)
 }
 
 /// The address without its port, as it stands before one.
@@ -153,7 +153,7 @@ fn judge_directory(path: &Path, written: Result<(), Obstacle>) -> Check {
         // Not an enum of ours: every other way of failing has its own words in `why`.
         _ => "Choose another place: --set store.path=DIRECTORY.".to_owned(),
     };
-    Check::fatal(
+    Check::wrong(
         DIRECTORY,
         Finding {
             what: format!("{} cannot be written", path.display()),
@@ -168,10 +168,10 @@ mod tests {
     use super::super::Outcome;
     use super::*;
 
-    fn fatal(check: Check) -> Finding {
+    fn wrong(check: Check) -> Finding {
         match check.outcome {
-            Outcome::Fatal(finding) => finding,
-            other => panic!("it should be fatal, and is {other:?}"),
+            Outcome::Wrong(finding) => finding,
+            other => panic!("it should be wrong, and is {other:?}"),
         }
     }
 
@@ -194,7 +194,7 @@ mod tests {
         let address = "[::1]:443".parse().expect("it is an address");
         for (errno, what, remedy) in table {
             let error = io::Error::from_raw_os_error(errno);
-            let finding = fatal(judge_address("listen.tcp", address, Err(error)));
+            let finding = wrong(judge_address("listen.tcp", address, Err(error)));
             assert!(finding.what.contains(what), "{finding:?}");
             assert!(finding.remedy.contains(remedy), "{finding:?}");
         }
@@ -214,7 +214,7 @@ mod tests {
                 place: PathBuf::from("/srv"),
                 error: io::Error::from_raw_os_error(errno),
             };
-            let finding = fatal(judge_directory(Path::new("/srv/data"), Err(obstacle)));
+            let finding = wrong(judge_directory(Path::new("/srv/data"), Err(obstacle)));
             assert!(finding.remedy.contains(remedy), "{finding:?}");
             assert!(finding.why.contains("in /srv:"), "{finding:?}");
         }
@@ -225,7 +225,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         for path in [directory.path().to_owned(), directory.path().join("a/b")] {
             let check = super::directory(&path);
-            assert!(matches!(check.outcome, Outcome::Good(_)), "{check:?}");
+            assert!(matches!(check.outcome, Outcome::Good { .. }), "{check:?}");
         }
         let left: Vec<_> = fs::read_dir(directory.path())
             .expect("it is still there")
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn a_file_in_the_way_is_named() {
         let file = tempfile::NamedTempFile::new().expect("a temporary file can be made");
-        let finding = fatal(super::directory(&file.path().join("data")));
+        let finding = wrong(super::directory(&file.path().join("data")));
         assert!(
             finding.why.contains(&file.path().display().to_string()),
             "{finding:?}"
@@ -245,8 +245,8 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_nobody_can_write_is_fatal() {
-        let finding = fatal(super::directory(Path::new("/proc/corelay")));
+    fn a_directory_that_nobody_can_write_is_wrong() {
+        let finding = wrong(super::directory(Path::new("/proc/corelay")));
         assert!(
             finding.what.contains("/proc/corelay cannot be written"),
             "{finding:?}"

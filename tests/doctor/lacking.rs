@@ -1,0 +1,256 @@
+//! Machines on which the relay cannot run, or not as it is configured: `doctor` names what is lacking and what to do,
+//! and `serve` refuses with the same words.
+
+use std::io;
+use std::net::TcpListener;
+
+use socket2::{Domain, Socket, Type};
+
+use crate::fixture::{Machine, finish, forbid_io_uring, limit, stderr};
+
+/// Where the relay cannot run: the check that says so, and some words of what it says.
+fn assert_refused(machine: &Machine, name: &str, words: &[&str]) {
+    let checks = machine.checks();
+    let wrong: Vec<_> = checks
+        .iter()
+        .filter(|check| check["outcome"] == "wrong")
+        .collect();
+    let text = |check: &serde_json::Value, member: &str| {
+        let text = check[member].as_str().expect("every finding has it");
+        assert!(!text.is_empty());
+        text.to_owned()
+    };
+    let found = wrong.iter().find(|check| check["name"] == name);
+    let found = found.unwrap_or_else(|| panic!("{name} is not wrong: {checks:#?}"));
+    let said = format!(
+        "{} ({}). {}",
+        text(found, "what"),
+        text(found, "why"),
+        text(found, "remedy")
+    );
+    for words in words {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+
+    let (text_form, status) = machine.doctor();
+    assert_eq!(status, Some(1), "{text_form}");
+    let expected = format!("wrong    {name}: ");
+    assert!(text_form.contains(&expected), "{text_form}");
+    assert!(
+        text_form.ends_with("The relay cannot run here.\n"),
+        "{text_form}"
+    );
+
+    let served = finish(&mut machine.command(&["serve"]));
+    let log = stderr(&served);
+    assert!(matches!(served.status.code(), Some(1 | 2)), "{log}");
+    // What others have to be there for is asked again until it is given up, and has no remedy in the log.
+    let why = text(found, "why");
+    assert!(
+        log.contains(&format!("{name}: {said}")) || log.contains(&why),
+        "{said}\n{log}"
+    );
+}
+
+#[test]
+fn little_locked_memory() {
+    let machine = Machine::new().after(|| limit(libc::RLIMIT_MEMLOCK, 64 * 1024));
+    let words = [
+        "the limit is 64 KiB, and 1 MiB are wanted",
+        "LimitMEMLOCK=infinity",
+    ];
+    assert_refused(&machine, "locked memory", &words);
+}
+
+#[test]
+fn a_profile_that_forbids_io_uring() {
+    let machine = Machine::new().after(forbid_io_uring);
+    let mut words = vec!["it cannot be used"];
+    let sysctl = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled");
+    if sysctl.map_or(true, |value| value.trim() == "0") {
+        words.push("seccomp profile");
+    }
+    assert_refused(&machine, "io_uring", &words);
+}
+
+#[test]
+fn descriptors_for_nobody() {
+    let machine = Machine::new().after(|| limit(libc::RLIMIT_NOFILE, 256));
+    let words = [
+        "256 may be open, and 356 are wanted",
+        "room for 0 connections",
+        "LimitNOFILE=356",
+    ];
+    assert_refused(&machine, "open files", &words);
+}
+
+#[test]
+fn descriptors_for_some_are_advice() {
+    let machine = Machine::new().after(|| limit(libc::RLIMIT_NOFILE, 300));
+    let (text, status) = machine.doctor();
+    assert_eq!(status, Some(0), "{text}");
+    assert!(
+        text.contains("advice   open files: 300 may be open, and 356 are wanted"),
+        "{text}"
+    );
+    assert!(text.contains("room for 44 connections"), "{text}");
+}
+
+#[test]
+fn a_soft_limit_below_the_hard_one_is_raised() {
+    let machine = Machine::new().after(|| {
+        let limit = libc::rlimit {
+            rlim_cur: 64,
+            rlim_max: 2000,
+        };
+        // SAFETY: the limit is read during the call only.
+        match unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    });
+    let (text, _) = machine.doctor();
+    assert!(text.contains("ok       open files: 356\n"), "{text}");
+}
+
+/// A small disk of its own.
+const SMALL_DISK: &str = "mkdir -p disk; mount -t tmpfs -o size=24m,nr_inodes=100 tmpfs disk\n";
+
+#[test]
+fn a_disk_without_any_room() {
+    // The last write fails, and is what fills it.
+    let fill = "head -c 30M /dev/zero >disk/fill 2>/dev/null || true\n";
+    let machine = Machine::new()
+        .mounting(SMALL_DISK)
+        .mounting(fill)
+        .with("store.path=disk/data");
+    let words = ["disk/data cannot be written", "No space left", "Make room"];
+    assert_refused(&machine, "store.path", &words);
+    let words = ["has 0 MiB and", "the first write that fails", "df -h"];
+    assert_refused(&machine, "disk space", &words);
+}
+
+#[test]
+fn a_disk_with_hardly_any_room() {
+    let machine = Machine::new()
+        .mounting(SMALL_DISK)
+        .mounting("head -c 10M /dev/zero >disk/fill\n")
+        .with("store.path=disk/data");
+    let words = [
+        "disk has 14 MiB and",
+        "does not begin with less than 16 MiB",
+    ];
+    assert_refused(&machine, "disk space", &words);
+}
+
+#[test]
+fn a_disk_without_inodes() {
+    let machine = Machine::new()
+        .mounting(SMALL_DISK)
+        .mounting("for i in $(seq 98); do : >disk/$i 2>/dev/null || true; done\n")
+        .with("store.path=disk/data");
+    assert_refused(&machine, "disk space", &["inodes left", "df -i"]);
+}
+
+#[test]
+fn a_store_in_memory_is_advice() {
+    let machine = Machine::new()
+        .mounting("mkdir -p disk; mount -t tmpfs tmpfs disk\n")
+        .with("store.path=disk/data");
+    let (text, status) = machine.doctor();
+    assert_eq!(status, Some(0), "{text}");
+    assert!(
+        text.contains("advice   disk sync: store.path is in memory (tmpfs)"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_directory_that_is_mounted_for_reading_only() {
+    let machine = Machine::new()
+        .mounting("mkdir -p disk; mount --bind disk disk; mount -o remount,bind,ro disk\n")
+        .with("store.path=disk/data");
+    let words = ["disk/data cannot be written", "Read-only", "ReadWritePaths"];
+    assert_refused(&machine, "store.path", &words);
+}
+
+#[test]
+fn a_file_where_the_directory_should_be() {
+    let machine = Machine::new().with("store.path=here/data");
+    std::fs::write(machine.directory.path().join("here"), "").expect("the directory is writable");
+    assert_refused(&machine, "store.path", &["Move the file away"]);
+}
+
+#[test]
+fn a_core_that_is_not_there() {
+    let machine = Machine::new().with("shards.cores=1023-1023");
+    let words = ["the process may not run on core 1023"];
+    assert_refused(&machine, "shards.cores", &words);
+}
+
+#[test]
+fn a_port_that_somebody_listens_on() {
+    // As the relay's own shards listen: any other socket that asks for it may share the port.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket can be made");
+    rustix::net::sockopt::set_socket_reuseport(&socket, true).expect("Linux has SO_REUSEPORT");
+    socket
+        .bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into())
+        .and_then(|()| socket.listen(1))
+        .expect("the system finds a free port");
+    let listener = TcpListener::from(socket);
+    let port = listener.local_addr().expect("it is bound").port();
+    let machine = Machine::new().with(&format!("listen.websocket=127.0.0.1:{port}"));
+    let taken = format!("port {port} is taken");
+    let words = [taken.as_str(), "another process listens on 127.0.0.1"];
+    assert_refused(&machine, "listen.websocket", &words);
+}
+
+#[test]
+fn a_key_set_that_cannot_be_reached() {
+    let nobody = TcpListener::bind("127.0.0.1:0").expect("the system finds a free port");
+    let address = nobody.local_addr().expect("it is bound");
+    drop(nobody);
+    let url = format!("http://{address}/keys");
+    let machine = Machine::new()
+        .with("auth.mode=jwt")
+        .with(&format!("auth.jwks_url={url}"));
+    let words = ["whose keys cannot be had", "refused", "curl -i http://127"];
+    assert_refused(&machine, "auth.jwks_url", &words);
+}
+
+#[test]
+fn a_list_of_revocations_that_cannot_be_read() {
+    let machine = Machine::new()
+        .with("auth.mode=jwt")
+        .with("auth.jwt_secret_file=secret");
+    let file = |name: &str, text: &str| {
+        let path = machine.directory.path().join(name);
+        std::fs::write(path, text).expect("the directory is writable");
+    };
+    std::fs::create_dir(machine.directory.path().join("data")).expect("it is writable");
+    file(
+        "secret",
+        "a secret of more than thirty-two bytes, for tests",
+    );
+    file("data/revocations", "nonsense");
+    assert_refused(
+        &machine,
+        "revocations",
+        &["what was revoked cannot be read"],
+    );
+}
+
+#[test]
+fn a_backend_that_cannot_be_reached_is_advice() {
+    let nobody = TcpListener::bind("127.0.0.1:0").expect("the system finds a free port");
+    let address = nobody.local_addr().expect("it is bound");
+    let machine = Machine::new()
+        .with("auth.mode=webhook")
+        .with(&format!("auth.webhook_url=http://{address}/who"));
+    let (text, _) = machine.doctor();
+    assert!(text.contains("ok       auth.webhook_url: "), "{text}");
+    drop(nobody);
+    let (text, status) = machine.doctor();
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains("advice   auth.webhook_url: "), "{text}");
+}

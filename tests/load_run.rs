@@ -115,3 +115,37 @@ fn a_relay_that_forgets_what_it_acknowledged_is_found_out() {
     assert!(!ended.success);
     assert!(ended.output.contains("S3 durability"), "{}", ended.output);
 }
+
+#[test]
+fn a_load_that_nobody_lets_in_is_an_error() {
+    let directory = tempfile::TempDir::new().expect("there is room");
+    let [mode, secret] = common::tokens::settings(directory.path());
+    let server = Server::spawn(&[&mode, &secret]);
+    let url = format!("ws://{}", server.websocket);
+    let run = |token: &str, others: &str| {
+        load(
+            &url,
+            &format!("--token {token} --duration 0.2 --warm-up 0 --clients 3 {others}"),
+        )
+    };
+    for others in ["", "--reconnect", "--verify"] {
+        let refused = run("x.y.z", others);
+        assert!(!refused.success, "{}", refused.output);
+        assert!(
+            refused.output.contains("3 of 3 clients") && refused.output.contains("UNAUTHORIZED"),
+            "{}",
+            refused.output
+        );
+    }
+    // They are let in, and nothing that they write is.
+    let all = common::tokens::token(serde_json::json!({}));
+    run(&all, "--document-prefix read --verify").expect_kept();
+    let reader = common::tokens::token(serde_json::json!({"permissions": ["read"]}));
+    let refused = run(&reader, "--document-prefix read");
+    assert!(!refused.success, "{}", refused.output);
+    assert!(
+        refused.output.contains("none of ") && refused.output.contains("FORBIDDEN"),
+        "{}",
+        refused.output
+    );
+}

@@ -50,7 +50,7 @@ fn a_text_is_read_and_written_as_a_whole() {
     let written = api.write(path, "If-Match: \"1.1\"\n", "roses are 😁 blue");
     assert_eq!(written.header("etag"), Some("\"1.2\""));
     assert_eq!(written.ok()["count"], 1);
-    let operations = api.get("/v1/documents/poem/operations?since=1").ok();
+    let operations = api.get("/v1/documents/poem/operations?after=1").ok();
     assert_eq!(
         operations["operations"][0]["operation"],
         json!([{"retain": 10}, {"insert": "😁"}, {"delete": 2}, {"retain": 1}, {"insert": "blue"}, {"delete": 3}])
@@ -78,6 +78,62 @@ fn a_text_is_read_and_written_as_a_whole() {
     );
     let json = api.send("PUT", path, "", &json!("x"));
     assert_eq!(json.problem(415), "UNSUPPORTED_MEDIA_TYPE");
+}
+
+#[test]
+fn only_utf_8_is_taken() {
+    let server = Server::spawn(&[]);
+    let mut api = Api::of(&server);
+    let path = "/v1/documents/poem";
+    let new = json!({"kind": "text", "text": "red"}).to_string();
+    let utf_16 = "Content-Type: application/json; charset=utf-16\n";
+    assert_eq!(api.request("PUT", path, utf_16, &new).status, 415);
+    let utf_8 = "Content-Type: Application/JSON ;charset=\"UTF-8\"\n";
+    assert_eq!(api.request("PUT", path, utf_8, &new).status, 201);
+    let content = format!("{path}/content");
+    for (kind, status) in [
+        ("text/plain", 200),
+        ("text/plain; charset=UTF-8", 200),
+        ("text/plain; charset=us-ascii", 200),
+        ("text/plain; format=flowed; Charset=utf8", 200),
+        ("text/plain; charset=utf-16", 415),
+        ("text/plain;charset=\"iso-8859-1\"", 415),
+        ("text/plain; charset=utf-8; charset=utf-16", 415),
+        ("text/html", 415),
+    ] {
+        let written = api.request("PUT", &content, &format!("Content-Type: {kind}\n"), "blue");
+        assert_eq!(written.status, status, "{kind}: {written:?}");
+    }
+    let mut raw = Api::of(&server);
+    let head = format!(
+        "PUT {content} HTTP/1.1\r\nHost: relay\r\nContent-Type: text/plain\r\nContent-Length: 1\r\n\r\n"
+    );
+    raw.http().write(head.as_bytes());
+    raw.http().write(b"\xff");
+    assert_eq!(raw.http().read().problem(400), "BAD_REQUEST");
+}
+
+#[test]
+fn headers_that_are_no_text_are_not_passed_over() {
+    let server = Server::spawn(&[]);
+    let mut api = Api::of(&server);
+    let path = "/v1/documents/log/operations";
+    api.post(path, json!({"operations": [0], "create": "log"}))
+        .ok();
+    for (header, status) in [("If-Match: \"", 412), ("X-Client-ID: ", 400)] {
+        let body = r#"{"operations": [1]}"#;
+        let mut bytes = format!("POST {path} HTTP/1.1\r\nHost: relay\r\n{header}").into_bytes();
+        bytes.push(0xff);
+        let rest = format!(
+            "\"\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        bytes.extend_from_slice(rest.as_bytes());
+        api.http().write(&bytes);
+        let refused = api.http().read();
+        refused.whole_problem(status);
+    }
+    assert_eq!(api.get("/v1/documents/log").ok()["revision"], 1);
 }
 
 #[test]
@@ -172,35 +228,35 @@ fn a_log_is_read_by_pages_and_from_its_snapshot() {
         (&json!(5), &json!(0))
     );
     let mut seen = Vec::new();
-    let mut since = json!(0);
+    let mut after = json!(0);
     loop {
-        let page = api.get(&format!("{path}?since={since}&limit=2")).ok();
+        let page = api.get(&format!("{path}?after={after}&limit=2")).ok();
         assert_eq!(
             (&page["fromRevision"], &page["revision"]),
-            (&since, &json!(5))
+            (&after, &json!(5))
         );
         for entry in page["operations"].as_array().expect("an array") {
             assert_eq!(entry["revision"], seen.len() + 1);
             assert_eq!(entry["clock"], seen.len());
             seen.push(entry["operation"].clone());
         }
-        since = page["next"].clone();
-        if since.is_null() {
+        after = page["next"].clone();
+        if after.is_null() {
             break;
         }
     }
     assert_eq!(Value::from(seen), values);
-    let newest = api.get(&format!("{path}?since=5")).ok();
+    let newest = api.get(&format!("{path}?after=5")).ok();
     assert_eq!(
         (&newest["operations"], &newest["next"]),
         (&json!([]), &Value::Null)
     );
     assert_eq!(
-        api.get(&format!("{path}?since=6")).whole_problem(409)["revision"],
+        api.get(&format!("{path}?after=6")).whole_problem(409)["revision"],
         5
     );
     assert_eq!(
-        api.get(&format!("{path}?since=-1")).problem(400),
+        api.get(&format!("{path}?after=-1")).problem(400),
         "BAD_REQUEST"
     );
 
@@ -230,12 +286,12 @@ fn a_log_is_read_by_pages_and_from_its_snapshot() {
         (&json!(5), &json!(false))
     );
     let compacted = server.wait_for("the history to go", || {
-        let page = api.get(&format!("{path}?since=1"));
+        let page = api.get(&format!("{path}?after=1"));
         (page.status != 200).then_some(page)
     });
     assert_eq!(compacted.problem(410), "SNAPSHOT_REQUIRED");
     assert_eq!(
-        api.get(&format!("{path}?since=4")).ok()["operations"][0]["operation"],
+        api.get(&format!("{path}?after=4")).ok()["operations"][0]["operation"],
         json!([5])
     );
     let plain = api.request(

@@ -60,7 +60,11 @@ fn a_document_is_made_looked_at_listed_deleted_and_brought_back() {
 
     assert_eq!(ids(&api.get("/v1/documents").ok()), ["diary"]);
     let again = api.put("/v1/documents/diary", json!({"kind": "text", "text": "x"}));
-    assert_eq!(again.whole_problem(409)["revision"], 1);
+    let problem = again.whole_problem(409);
+    assert_eq!(
+        (&problem["name"], &problem["revision"]),
+        (&json!("DOCUMENT_EXISTS"), &json!(1))
+    );
     assert_eq!(
         api.put("/v1/documents/diary", json!({"kind": "text"}))
             .status,
@@ -193,4 +197,181 @@ fn readers_are_not_seen_and_see_who_is_there() {
         (&json!(true), &Value::Null)
     );
     assert!(there["clientId"].as_u64() > Some(0) && there["lastSeen"].as_u64() > Some(0));
+}
+
+#[test]
+fn every_write_looks_at_its_conditions() {
+    let server = Server::spawn(&["shards.cores=2"]);
+    let mut api = Api::of(&server);
+    let path = "/v1/documents/plan";
+    let new = json!({"kind": "text", "text": "one"});
+    let none = json!({"kind": "text"});
+    // There is none yet.
+    for (headers, body) in [
+        ("If-Match: *\n", &new),
+        ("If-Match: \"1.1\"\n", &new),
+        ("If-Match: *\n", &none),
+    ] {
+        let refused = api.send("PUT", path, headers, body);
+        assert_eq!(refused.problem(412), "PRECONDITION_FAILED", "{headers}");
+    }
+    assert_eq!(api.get(path).status, 404);
+    let made = api.send("PUT", path, "If-None-Match: *\n", &new);
+    assert_eq!((made.status, made.header("etag")), (201, Some("\"1.1\"")));
+    for (headers, status) in [
+        ("If-None-Match: *\n", 412),
+        ("If-None-Match: \"1.7\"\nIf-None-Match: W/\"1.1\"\n", 412),
+        ("If-Match: \"1.2\"\n", 412),
+        ("If-Match: \"1.1\"\n", 200),
+        ("If-Match: \"1.2\", \"1.1\"\n", 200),
+        ("If-None-Match: \"1.2\"\n", 200),
+    ] {
+        let found = api.send("PUT", path, headers, &none);
+        assert_eq!(found.status, status, "{headers}: {found:?}");
+    }
+    assert_eq!(
+        api.send("PUT", path, "If-None-Match: *\n", &new).status,
+        412
+    );
+
+    let content = format!("{path}/content");
+    let versions = format!("{path}/versions");
+    let operations = format!("{path}/operations");
+    let edit = json!({"edits": [{"at": 0, "insert": "x"}], "baseRevision": 1});
+    let name = json!({"name": "first"});
+    let revert = json!({"revision": 0});
+    for wrong in [
+        "If-Match: \"1.2\"\n",
+        "If-Match: W/\"1.1\"\n",
+        "If-Match: \"2.1\"\n",
+        "If-None-Match: *\n",
+        "If-None-Match: \"1.1\"\n",
+    ] {
+        let refused = [
+            api.write(&content, wrong, "two"),
+            api.send("POST", &operations, wrong, &edit),
+            api.send("POST", &format!("{path}/revert"), wrong, &revert),
+            api.send("POST", &versions, wrong, &name),
+            api.request("DELETE", path, wrong, ""),
+            api.request("POST", &format!("{path}/restore"), wrong, ""),
+        ];
+        for refused in refused {
+            assert_eq!(refused.whole_problem(412)["revision"], 1, "{wrong}");
+        }
+    }
+    assert_eq!(api.get(&content).ok()["text"], "one");
+    assert_eq!(api.get(&versions).ok(), json!({"versions": []}));
+
+    let right = "If-Match: \"1.1\"\n";
+    let saved = api.send("POST", &versions, right, &name).ok();
+    assert_eq!(saved["revision"], 1);
+    let version = format!("{versions}/first");
+    assert_eq!(
+        api.request("DELETE", &version, "If-Match: \"1.2\"\n", "")
+            .status,
+        412
+    );
+    assert_eq!(api.request("DELETE", &version, right, "").status, 204);
+    assert_eq!(
+        api.request("POST", &format!("{path}/restore"), right, "")
+            .status,
+        204
+    );
+    assert_eq!(api.request("DELETE", path, right, "").status, 204);
+    // What is deleted is nowhere.
+    for condition in [right, "If-Match: *\n"] {
+        let refused = server.wait_for("the end of the deletion", || {
+            let restored = api.request("POST", &format!("{path}/restore"), condition, "");
+            (restored.status != 503).then_some(restored)
+        });
+        assert_eq!(refused.problem(412), "PRECONDITION_FAILED");
+    }
+    assert!([404, 410].contains(&api.request("DELETE", path, right, "").status));
+    let restored = api.request("POST", &format!("{path}/restore"), "If-None-Match: *\n", "");
+    assert_eq!(restored.status, 204, "{restored:?}");
+    assert_eq!(api.get(&content).ok()["text"], "one");
+}
+
+#[test]
+fn of_many_who_delete_what_they_have_seen_and_write_to_it_one_wins() {
+    let server = Server::spawn(&["shards.cores=2"]);
+    let mut api = Api::of(&server);
+    for round in 0..10 {
+        let path = format!("/v1/documents/round-{round}");
+        api.put(&path, json!({"kind": "log", "operations": [0]}))
+            .ok();
+        let (deleted, written) = std::thread::scope(|scope| {
+            let condition = "If-Match: \"1.1\"\n";
+            let delete = scope.spawn(|| Api::of(&server).request("DELETE", &path, condition, ""));
+            let body = json!({"operations": [1]});
+            let written = api.send("POST", &format!("{path}/operations"), condition, &body);
+            (delete.join().expect("it is answered"), written)
+        });
+        match deleted.status {
+            204 => assert!([404, 409, 410].contains(&written.status), "{written:?}"),
+            412 => assert_eq!(written.status, 200),
+            _other => panic!("{deleted:?}"),
+        }
+    }
+}
+
+#[test]
+fn ids_come_through_a_path_as_they_are() {
+    let server = Server::spawn(&["shards.cores=2"]);
+    let mut api = Api::of(&server);
+    for (id, path) in [
+        ("a/b", "a%2Fb"),
+        ("a/b/../c", "a%2fb%2F..%2Fc"),
+        ("..", "%2E%2E"),
+        ("100%", "100%25"),
+        ("%2F", "%252F"),
+        ("a b+c", "a%20b+c"),
+        ("?x=1#y", "%3Fx=1%23y"),
+        ("ü😀", "%C3%BC%F0%9F%98%80"),
+    ] {
+        let path = format!("/v1/documents/{path}");
+        let made = api.put(&path, json!({"kind": "log", "operations": [id]}));
+        assert_eq!(made.status, 201, "{id}: {made:?}");
+        let location = made.header("location").expect("where it is").to_owned();
+        for path in [&path, &location] {
+            assert_eq!(api.get(path).ok()["id"], id);
+            let operations = api.get(&format!("{path}/operations")).ok();
+            assert_eq!(operations["operations"][0]["operation"], id);
+        }
+        assert!(ids(&api.get("/v1/documents").ok()).contains(&id));
+    }
+    // A slash that is none of the id's leads elsewhere.
+    assert_eq!(api.get("/v1/documents/a/b").problem(404), "NOT_FOUND");
+    for path in [
+        "/v1/documents/%zz",
+        "/v1/documents/a%2",
+        "/v1/documents/a%",
+        "/v1/documents/%C3",
+        "/v1/documents?prefix=%zz",
+        "/v1/documents?prefix=%C3",
+        "/v1/%zz",
+    ] {
+        let mut api = Api::of(&server);
+        assert_eq!(api.get(path).problem(400), "BAD_REQUEST", "{path}");
+    }
+}
+
+#[test]
+fn what_is_asked_for_in_vain_is_refused_in_words() {
+    let server = Server::spawn(&[]);
+    let mut api = Api::of(&server);
+    for (path, words) in [
+        ("/v1/documents?limt=5", "unknown field `limt`, expected"),
+        ("/v1/documents/x/operations?since=5", "`after`"),
+        ("/v1/documents/x/history?from=5", "`after`"),
+        ("/v1/documents/x/content?at=5", "`revision`"),
+        ("/v1/documents/x/history?time=yesterday", "RFC 3339"),
+        ("/v1/documents/x/content?time=-5", "milliseconds since 1970"),
+        ("/v1/documents/x/history?limit=0", "from 1 to 1000"),
+        ("/v1/documents/x/operations?limit=10001", "from 1 to 10000"),
+    ] {
+        let problem = api.get(path).whole_problem(400);
+        let detail = problem["detail"].as_str().expect("words");
+        assert!(detail.contains(words), "{path}: {detail}");
+    }
 }

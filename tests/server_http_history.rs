@@ -7,6 +7,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use common::Server;
 use common::api::Api;
 use common::tokens::{settings, token};
+use corelay::codec::record::{self, OperationsRecord};
+use corelay::store::{Backend as _, Write};
+use corelay::text::Operation;
 use serde_json::{Value, json};
 
 fn now_ms() -> u64 {
@@ -69,11 +72,32 @@ fn changes_have_authors_and_times_and_texts_are_read_as_they_were() {
         let page = bob.get(&format!("{path}/history?{query}")).ok();
         seen.push(of(&page["changes"][0]));
         match page["next"].as_u64() {
-            Some(next) => query = format!("order=oldest&limit=1&from={next}"),
+            Some(next) => query = format!("order=oldest&limit=1&after={next}"),
             None => break,
         }
     }
     assert!(seen.iter().eq(expected.iter().rev()), "{seen:?}");
+    for (query, revisions) in [
+        ("", vec![4, 2, 1]),
+        ("after=5", vec![4, 2, 1]),
+        ("after=3", vec![2, 1]),
+        ("after=2", vec![1]),
+        ("after=1", vec![]),
+        ("after=0", vec![]),
+        ("order=oldest&after=0", vec![1, 2, 4]),
+        ("order=oldest&after=2", vec![4]),
+        ("order=oldest&after=4", vec![]),
+        (&format!("time={between}"), vec![2, 1]),
+        (&format!("time={between}&order=oldest"), vec![4]),
+        ("time=1970-01-01T00:00:00Z", vec![]),
+        ("time=2970-01-01T00:00:00%2B01:00&limit=1", vec![4]),
+        ("time=2970-01-01T00:00:00+01:00&limit=1", vec![4]),
+    ] {
+        let page = ada.get(&format!("{path}/history?{query}")).ok();
+        let changes = page["changes"].as_array().expect("an array").iter();
+        let found: Vec<_> = changes.map(|change| change["revision"].clone()).collect();
+        assert_eq!(found, revisions, "{query}: {page}");
+    }
 
     for (revision, text) in [
         "",
@@ -93,6 +117,23 @@ fn changes_have_authors_and_times_and_texts_are_read_as_they_were() {
         ("Once upon".to_owned(), 2)
     );
     assert_eq!(texts(&mut bob, path, "time=1").0, "");
+    let (_, revision) = texts(&mut bob, path, "time=2970-01-01T00:00:00Z");
+    assert_eq!(revision, 4);
+    for (query, tag, status) in [
+        ("revision=2", "\"1.2\"", 304),
+        ("revision=2", "\"1.4\"", 200),
+        ("revision=0", "\"1.0\"", 304),
+        ("revision=5", "\"1.5\"", 404),
+        ("revision=5", "*", 404),
+        (&format!("time={between}"), "\"1.2\"", 304),
+    ] {
+        let path = format!("{content}?{query}");
+        let found = bob.request("GET", &path, &format!("If-None-Match: {tag}\n"), "");
+        assert_eq!(found.status, status, "{query} {tag}: {found:?}");
+        if status == 304 {
+            assert_eq!((found.header("etag"), found.body.as_str()), (Some(tag), ""));
+        }
+    }
     let plain = bob.request(
         "GET",
         &format!("{content}?revision=2"),
@@ -139,11 +180,18 @@ fn changes_have_authors_and_times_and_texts_are_read_as_they_were() {
         ada.get(&format!("{path}/history")).ok()["changes"][0]["author"],
         "bob"
     );
-    let unknown = ada.get("/v1/documents/none/history");
-    assert_eq!(unknown.problem(404), "DOCUMENT_NOT_FOUND");
+    for place in ["history", "content?revision=0", "content?time=0"] {
+        let unknown = ada.get(&format!("/v1/documents/none/{place}"));
+        assert_eq!(unknown.problem(404), "DOCUMENT_NOT_FOUND");
+    }
     let reader = json!({"sub": "eve", "documents": ["other-*"]});
     let mut eve = Api::with_token(&server, &token(reader));
-    for place in ["history", "content?revision=1"] {
+    for place in [
+        "history",
+        "content?revision=1",
+        "content?revision=0",
+        "content?time=1",
+    ] {
         assert_eq!(
             eve.get(&format!("{path}/{place}")).problem(403),
             "FORBIDDEN"
@@ -182,8 +230,10 @@ fn a_long_history_leads_to_the_same_text() {
     )
     .ok();
     assert_eq!(api.get("/v1/documents/log/history").ok()["kind"], "log");
-    let log = api.get("/v1/documents/log/content?revision=1");
-    assert_eq!(log.problem(409), "KIND_MISMATCH");
+    for query in ["revision=0", "revision=1", "time=0"] {
+        let log = api.get(&format!("/v1/documents/log/content?{query}"));
+        assert_eq!(log.problem(409), "KIND_MISMATCH");
+    }
 }
 
 #[test]
@@ -248,4 +298,97 @@ fn revisions_have_names() {
     let again = api.request("DELETE", &format!("{path}/second%2Fdraft"), "", "");
     assert_eq!(again.problem(404), "VERSION_NOT_FOUND");
     assert_eq!(names(&mut api), [first]);
+}
+
+/// A store with a text of two operations, which is gone for good, and another of that name, of three. Neither has an author.
+fn two_lives(directory: &std::path::Path) {
+    let config = corelay::config::Store {
+        path: directory.join("data"),
+        ..corelay::config::Store::default()
+    };
+    let append = |revision: u64, letter: &str| Write::Append {
+        document: "phoenix".into(),
+        kind: "text".into(),
+        first_revision: revision,
+        count: 1,
+        record: record::encode_operations(&OperationsRecord {
+            revision,
+            origin: 1,
+            first_clock: (revision - 1) % 2,
+            operations: vec![Operation::splice(0, 0, letter).encode().into()],
+            time_ms: 1_700_000_000_000 + revision,
+            author: "".into(),
+        }),
+    };
+    let delete = Write::Delete {
+        document: "phoenix".into(),
+        at_ms: 1,
+    };
+    let sweep = Write::Sweep {
+        deleted_before_ms: 2,
+    };
+    let mut store = corelay::store::open(&config).expect("an empty store").store;
+    for writes in [
+        vec![append(1, "a"), append(2, "b"), delete],
+        vec![sweep],
+        vec![append(3, "x"), append(4, "y")],
+    ] {
+        store.commit(&writes).expect("there is room");
+    }
+    store.close().expect("there is room");
+}
+
+#[test]
+fn a_second_life_begins_after_the_first() {
+    let directory = tempfile::TempDir::new().expect("room");
+    two_lives(directory.path());
+    let settings = settings(directory.path());
+    let server = Server::spawn_in(directory.path(), &[&settings[0], &settings[1]]);
+    let mut api = Api::with_token(&server, &token(json!({})));
+    let path = "/v1/documents/phoenix";
+    for (after, count) in [(0, 2), (2, 2), (3, 1), (4, 0)] {
+        let page = api.get(&format!("{path}/operations?after={after}")).ok();
+        let operations = page["operations"].as_array().expect("an array");
+        assert_eq!(operations.len(), count, "{page}");
+        assert_eq!(page["fromRevision"], after.max(2));
+    }
+    // Of the first there is nothing left.
+    let gone = api.get(&format!("{path}/operations?after=1"));
+    assert_eq!(gone.problem(410), "SNAPSHOT_REQUIRED");
+    let ahead = api.get(&format!("{path}/operations?after=5"));
+    assert_eq!(ahead.problem(409), "SYNC_CONFLICT");
+    for (revision, text) in [(2, ""), (3, "x"), (4, "yx")] {
+        assert_eq!(
+            texts(&mut api, path, &format!("revision={revision}")).0,
+            text
+        );
+    }
+    for revision in [0, 1, 5] {
+        let unknown = api.get(&format!("{path}/content?revision={revision}"));
+        assert_eq!(unknown.problem(404), "REVISION_UNKNOWN", "{revision}");
+    }
+    assert_eq!(texts(&mut api, path, "time=1"), (String::new(), 2));
+    let history = api.get(&format!("{path}/history")).ok();
+    assert_eq!(
+        (&history["firstRevision"], &history["next"]),
+        (&json!(3), &Value::Null)
+    );
+
+    // What can be refused at once is not computed: neither would fit what the document was.
+    let operations = format!("{path}/operations");
+    let many = vec![json!([{"insert": "z"}]); 1001];
+    let too_many = api.post(&operations, json!({"operations": many, "baseRevision": 1}));
+    assert_eq!(too_many.problem(400), "BATCH_INVALID");
+    let reader = token(json!({"permissions": ["read"]}));
+    let edit = |base| json!({"edits": [{"at": 0, "insert": "z"}], "baseRevision": base});
+    let refused = Api::with_token(&server, &reader).post(&operations, edit(1));
+    assert_eq!(refused.problem(403), "FORBIDDEN");
+    assert_eq!(
+        api.post(&operations, edit(1)).problem(410),
+        "SNAPSHOT_REQUIRED"
+    );
+    // What was made of nothing is.
+    assert_eq!(api.post(&operations, edit(2)).ok()["revision"], 5);
+    let (text, _) = texts(&mut api, path, "");
+    assert!(text.contains('z') && text.len() == 3, "{text}");
 }

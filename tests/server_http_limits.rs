@@ -147,6 +147,26 @@ fn what_cannot_be_answered_is_a_problem() {
     }
 }
 
+/// Makes a text of so many bytes, and returns it.
+fn write_text(server: &Server, path: &str, bytes: usize) -> String {
+    let text: String = (0..)
+        .map(|n| format!("{n} "))
+        .scan(0, |sum, word| {
+            *sum += word.len();
+            (*sum <= bytes).then_some(word)
+        })
+        .collect();
+    let mut api = Api::of(server);
+    let mut at: usize = 0;
+    for piece in text.as_bytes().chunks(500_000) {
+        let piece = std::str::from_utf8(piece).expect("digits");
+        let body = json!({"edits": [{"at": at, "insert": piece}], "baseRevision": at.div_ceil(500_000), "create": "text"});
+        api.post(&format!("{path}/operations"), body).ok();
+        at += piece.len();
+    }
+    text
+}
+
 #[test]
 fn a_slow_client_is_not_waited_for() {
     let server = Server::spawn(&[
@@ -154,25 +174,7 @@ fn a_slow_client_is_not_waited_for() {
         "connection.keep_alive_timeout=100ms",
         "connection.write_timeout=300ms",
     ]);
-    let text: String = (0..1_500_000).map(|n| format!("{n} ")).collect();
-    let pieces: Vec<&str> = text
-        .as_bytes()
-        .chunks(500_000)
-        .map(|piece| std::str::from_utf8(piece).expect("digits"))
-        .collect();
-    let mut api = Api::of(&server);
-    api.put(
-        "/v1/documents/long",
-        json!({"kind": "text", "text": pieces[0]}),
-    )
-    .ok();
-    for piece in &pieces[1..] {
-        let mut api = Api::of(&server);
-        let document = api.get("/v1/documents/long").ok();
-        let edit = json!({"at": document["contentBytes"], "insert": piece});
-        let body = json!({"edits": [edit], "baseRevision": document["revision"]});
-        api.post("/v1/documents/long/operations", body).ok();
-    }
+    let text = write_text(&server, "/v1/documents/long", 10_000_000);
     // Its body does not come.
     let mut slow = stream(server.websocket);
     let head =
@@ -199,23 +201,99 @@ fn a_slow_client_is_not_waited_for() {
     assert!(idle.http().is_closed());
 }
 
+/// Asks for a text, and reads so much of the answer at a time, with a pause after each. Returns all that came.
+fn read_slowly(server: &Server, path: &str, step: usize, pause_ms: u64) -> Vec<u8> {
+    let mut slow = stream(server.websocket);
+    let head = format!(
+        "GET {path}/content HTTP/1.1\r\nHost: relay\r\nAccept: text/plain\r\nConnection: close\r\n\r\n"
+    );
+    slow.write_all(head.as_bytes()).expect("it is taken");
+    let mut answer = Vec::new();
+    let mut piece = vec![0; step];
+    while let Ok(length @ 1..) = slow.read(&mut piece) {
+        answer.extend_from_slice(&piece[..length]);
+        std::thread::sleep(std::time::Duration::from_millis(pause_ms));
+    }
+    answer
+}
+
+#[test]
+fn a_slow_client_that_reads_all_the_time_gets_everything() {
+    let server = Server::spawn(&["connection.write_timeout=500ms"]);
+    let path = "/v1/documents/long";
+    // More than what the system takes at once.
+    let text = write_text(&server, path, 12_000_000);
+    let answer = read_slowly(&server, path, 50_000, 25);
+    assert!(answer.ends_with(text.as_bytes()), "{} bytes", answer.len());
+}
+
+#[test]
+fn who_takes_long_makes_room_where_others_need_it() {
+    let server = Server::spawn(&[
+        "connection.write_timeout=200ms",
+        "document.bytes_max=8MiB",
+        "http.bytes_max=32MiB",
+        "http.requests_max=2",
+    ]);
+    let path = "/v1/documents/long";
+    let text = write_text(&server, path, 7_900_000);
+    let whole = std::thread::scope(|scope| {
+        let slow: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| read_slowly(&server, path, 20_000, 50)))
+            .collect();
+        // Sooner or later they hold all that there is; then they are given up.
+        for _ in 0..8 {
+            server.wait_for("an answer", || {
+                let content = Api::of(&server).get(&format!("{path}/content"));
+                (content.status == 200).then_some(())
+            });
+        }
+        let slow = slow.into_iter().map(|slow| slow.join().expect("it ends"));
+        slow.filter(|answer| answer.ends_with(text.as_bytes()))
+            .count()
+    });
+    assert!(whole < 8, "they take half a minute each");
+}
+
+/// The head of a request with a body of so many bytes, in JSON.
+fn head(path: &str, body_bytes: usize) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: relay\r\nContent-Type: application/json\r\nContent-Length: {body_bytes}\r\n\r\n"
+    )
+}
+
 #[test]
 fn there_are_so_many_requests_at_one_time() {
-    let server = Server::spawn(&["http.requests_max=2", "connection.per_address_max=4"]);
-    let head = "POST /v1/documents/x/operations HTTP/1.1\r\nHost: relay\r\nContent-Type: application/json\r\nContent-Length: 33\r\n\r\n";
-    let mut begun: Vec<_> = (0..2)
+    // It is asked about each token, and says nothing.
+    let backend = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!(
+        "auth.webhook_url=http://{}/",
+        backend.local_addr().expect("it is bound")
+    );
+    let server = Server::spawn(&[
+        "http.requests_max=2",
+        "connection.per_address_max=4",
+        "auth.mode=webhook",
+        &url,
+    ]);
+    let ask = "GET /v1/documents HTTP/1.1\r\nHost: relay\r\nAuthorization: Bearer x\r\n\r\n";
+    let _asked: Vec<_> = (0..2)
         .map(|_| {
             let mut http = Http::connect(server.websocket);
-            http.write(head.as_bytes());
+            http.write(ask.as_bytes());
             http
         })
         .collect();
     server.wait_for("both to be at work", || {
-        let refused = Api::of(&server).get("/v1/documents");
+        let refused = Api::of(&server).get("/v1/openapi.json");
         let is_full = refused.status == 503;
         if is_full {
             assert_eq!(refused.header("retry-after"), Some("1"));
-            assert_eq!(refused.whole_problem(503)["retryable"], true);
+            let problem = refused.whole_problem(503);
+            assert_eq!(
+                (&problem["code"], &problem["retryable"]),
+                (&json!(5003), &json!(true))
+            );
         }
         is_full.then_some(())
     });
@@ -230,13 +308,62 @@ fn there_are_so_many_requests_at_one_time() {
     });
     let (status, _) = http(
         server.websocket,
-        "GET /v1/documents HTTP/1.1\r\nHost: relay\r\n\r\n",
+        "GET /v1/openapi.json HTTP/1.1\r\nHost: relay\r\n\r\n",
     );
     assert_eq!(status, 429);
-    for http in &mut begun {
-        http.write(b"{\"operations\":[1],\"create\":\"log\"}");
-        assert_eq!(http.read().status, 200);
+}
+
+#[test]
+fn bodies_that_do_not_come_keep_nobody_out() {
+    let server = Server::spawn(&[
+        "http.requests_max=2",
+        "connection.message_bytes_max=4KiB",
+        "presence.bytes_max=4KiB",
+        "connection.posted_bytes_max=16KiB",
+    ]);
+    let path = "/v1/documents/x/operations";
+    let begun: Vec<_> = (0..20)
+        .map(|_| {
+            let mut http = Http::connect(server.websocket);
+            http.write(head(path, 4096).as_bytes());
+            http
+        })
+        .collect();
+    let mut api = Api::of(&server);
+    for number in 1..=10 {
+        let body = json!({"operations": [number], "create": "log"});
+        assert_eq!(api.post(path, body).ok()["revision"], number);
     }
+    // Not even if a good part of them comes: who has waited longest makes room.
+    let mut body = json!({"operations": ["y".repeat(3000)]}).to_string();
+    body += &" ".repeat(4096 - body.len());
+    let (part, rest) = body.split_at(3500);
+    let mut half: Vec<_> = begun
+        .into_iter()
+        .map(|mut http| {
+            http.write(part.as_bytes());
+            http
+        })
+        .collect();
+    for number in 11..=20 {
+        let body = json!({"operations": ["x".repeat(4000), number]});
+        assert_eq!(api.post(path, body).ok()["firstRevision"], 2 * number - 11);
+    }
+    let first = half.remove(0).read();
+    assert_eq!(first.problem(503), "SERVICE_UNAVAILABLE");
+    let mut last = half.pop().expect("there are some");
+    last.write(rest.as_bytes());
+    assert_eq!(last.read().status, 200, "it was the youngest");
+    // What is announced is not held.
+    let mut honest = Http::connect(server.websocket);
+    honest.write(head(path, 4096).as_bytes());
+    for number in 0..20 {
+        let mut other = Http::connect(server.websocket);
+        other.write(head(path, 4096).as_bytes());
+        assert_eq!(api.get("/v1/documents/x").status, 200, "{number}");
+    }
+    honest.write(body.as_bytes());
+    assert_eq!(honest.read().status, 200);
 }
 
 #[test]

@@ -77,10 +77,10 @@ fn what_was_answered_is_there_after_a_kill_and_what_was_not_can_be_sent_again() 
         let body = json!({"operations": [[writer, count]], "firstClock": count, "create": "log"});
         api.send("POST", path, &headers, &body).ok();
     }
-    let mut since = json!(0);
+    let mut after = json!(0);
     let mut next = vec![0_u64; WRITERS as usize];
-    while !since.is_null() {
-        let page = api.get(&format!("{path}?since={since}")).ok();
+    while !after.is_null() {
+        let page = api.get(&format!("{path}?after={after}")).ok();
         for entry in page["operations"].as_array().expect("an array") {
             let pair = entry["operation"].as_array().expect("a pair");
             let writer = pair[0].as_u64().expect("a number") as usize;
@@ -88,7 +88,7 @@ fn what_was_answered_is_there_after_a_kill_and_what_was_not_can_be_sent_again() 
             assert_eq!(entry["clock"], next[writer]);
             next[writer] += 1;
         }
-        since = page["next"].clone();
+        after = page["next"].clone();
     }
     let expected: Vec<_> = accepted.iter().map(|count| count + 1).collect();
     assert_eq!(next, expected);

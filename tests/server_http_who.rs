@@ -42,7 +42,7 @@ fn a_token_says_what_is_granted() {
     );
     // A URL is no place for a token.
     let in_query = format!("/v1/documents?token={}", token(json!({})));
-    assert_eq!(Api::of(&server).get(&in_query).problem(401), "UNAUTHORIZED");
+    assert_eq!(Api::of(&server).get(&in_query).problem(400), "BAD_REQUEST");
 
     let all = json!({"permissions": ["read", "write", "create", "delete"]});
     let mut owner = Api::with_token(&server, &token(all));

@@ -4,7 +4,8 @@ mod common;
 
 use common::client::{connect, stream};
 use common::events::{Events, uuid};
-use common::{Server, tokens};
+use common::{PATIENCE, Server, tokens};
+use corelay::client::{ErrorCode, Event, OpenOptions, Settings};
 use corelay::codec::wire::event;
 use serde_json::json;
 
@@ -130,4 +131,60 @@ fn an_event_stream_needs_a_token_and_what_is_posted_to_it_none() {
     let hello = json!({"clientId": uuid(1), "token": token});
     events.send(&json!({"type": "connect", "payload": hello}));
     events.expect("connected");
+}
+
+#[test]
+fn a_client_stays_connected_with_a_fresh_token() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let [mode, secret] = tokens::settings(directory.path());
+    let server = Server::spawn(&[&mode, &secret, "auth.leeway=1ms"]);
+    let until = |seconds: u64| tokens::token(json!({"exp": tokens::now_s() + seconds}));
+    let settings = Settings {
+        token: until(3),
+        ..Settings::default()
+    };
+    let url = format!("ws://{}", server.websocket);
+    let mut client = corelay::client::Client::new(&url, settings).expect("a URL");
+    let notes = client.session().open(OpenOptions {
+        document: "notes".to_owned(),
+        kind: "log".to_owned(),
+        create: true,
+        have: None,
+    });
+    let mut next = || client.next_event(PATIENCE).expect("an event in time");
+    while !matches!(next(), Event::Synced { .. }) {}
+    client.session().renew_token(&until(6));
+    let renewed = client.next_event(PATIENCE).expect("an event in time");
+    assert!(
+        matches!(
+            renewed,
+            Event::Connected {
+                is_renewal: true,
+                ..
+            }
+        ),
+        "{renewed:?}"
+    );
+    // It goes on over the same connection, and for as long as the second one is good.
+    let now = client.now();
+    let operation = "hello".into();
+    client
+        .session()
+        .submit(notes, operation, now)
+        .expect("there is room");
+    let written = client.next_event(PATIENCE).expect("an event in time");
+    assert!(matches!(written, Event::Acknowledged { .. }), "{written:?}");
+    let ended_at = tokens::now_s() + 4;
+    let refusal = loop {
+        match client.next_event(PATIENCE).expect("an event in time") {
+            Event::Stopped { refusal } => break refusal,
+            Event::Error { refusal, .. } => assert!(refusal.is(ErrorCode::Unauthorized)),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(refusal.is(ErrorCode::Unauthorized), "{refusal:?}");
+    assert!(
+        tokens::now_s() >= ended_at,
+        "the first one had ended before"
+    );
 }

@@ -89,7 +89,7 @@ fn a_text_is_read_at_a_revision_and_at_a_time() {
     assert_eq!(revision_at(&page(&mut client, at_time)), revision);
 
     let begin = Instant::now();
-    let (mut at, mut pages) = (TextAt::new("paper", revision), 0);
+    let (mut at, mut pages) = (TextAt::new("paper", Some(revision)), 0);
     while let Some(options) = at.next() {
         let page = page(&mut client, options);
         at.take(&page).expect("it fits");

@@ -25,7 +25,12 @@ pub struct DocumentKey(pub usize);
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// The relay has answered Hello.
-    Connected { client_id: u64, server_time_ms: u64 },
+    Connected {
+        client_id: u64,
+        server_time_ms: u64,
+        /// The connection is the one that there was: the relay has taken a fresh token.
+        is_renewal: bool,
+    },
     /// The connection is lost, or could not be made. `retry_at`: when the next attempt comes; `None`: never.
     Disconnected { retry_at: Option<Instant> },
     /// The relay has refused this client for ever: there is no further attempt.

@@ -12,8 +12,8 @@ use super::requests::HistoryOptions;
 #[derive(Debug, Clone)]
 pub struct TextAt {
     document_id: String,
-    /// Which revision is wanted. 0: the newest, until a page says which that is.
-    revision: u64,
+    /// Which revision is wanted. `None`: the newest, until a page says which that is.
+    revision: Option<u64>,
     text: Text,
     /// Which revision the text has. `None`: no page has come.
     reached: Option<u64>,
@@ -52,8 +52,8 @@ pub enum TextAtError {
 }
 
 impl TextAt {
-    /// `revision` 0: the newest.
-    pub fn new(document_id: &str, revision: u64) -> Self {
+    /// `revision` `None`: the newest; 0: the empty text that every document begins as, unless it was deleted and made again.
+    pub fn new(document_id: &str, revision: Option<u64>) -> Self {
         Self {
             document_id: document_id.to_owned(),
             revision,
@@ -64,7 +64,7 @@ impl TextAt {
 
     /// The page that is needed next. `None`: the text is there.
     pub fn next(&self) -> Option<HistoryOptions> {
-        if self.reached == Some(self.revision) {
+        if self.reached.is_some() && self.reached == self.revision {
             return None;
         }
         Some(HistoryOptions {
@@ -75,12 +75,12 @@ impl TextAt {
         })
     }
 
-    /// The answer to what `next` has said.
+    /// Whether the document that a page is of, whichever page it is, is a text and has been at that revision.
     ///
     /// # Errors
     ///
-    /// If the text cannot be had from that; then neither from any later page.
-    pub fn take(&mut self, page: &HistoryPage) -> Result<(), TextAtError> {
+    /// [`TextAtError::NoText`], [`TextAtError::RevisionUnknown`].
+    pub fn check(&self, page: &HistoryPage) -> Result<(), TextAtError> {
         if page.kind != "text" {
             let kind = page.kind.clone();
             return Err(TextAtError::NoText { kind });
@@ -89,21 +89,33 @@ impl TextAt {
             .position
             .as_ref()
             .map_or(0, |Position { revision, .. }| *revision);
-        if self.revision == 0 {
-            self.revision = newest;
-        }
         let origin = page.first_revision.saturating_sub(1);
-        if !(origin..=newest).contains(&self.revision) {
-            return Err(TextAtError::RevisionUnknown {
-                revision: self.revision,
-                first: page.first_revision,
-                newest,
-            });
+        match self.revision {
+            Some(revision) if !(origin..=newest).contains(&revision) => {
+                Err(TextAtError::RevisionUnknown {
+                    revision,
+                    first: page.first_revision,
+                    newest,
+                })
+            }
+            Some(_) | None => Ok(()),
         }
+    }
+
+    /// The answer to what `next` has said.
+    ///
+    /// # Errors
+    ///
+    /// If the text cannot be had from that; then neither from any later page.
+    pub fn take(&mut self, page: &HistoryPage) -> Result<(), TextAtError> {
+        self.check(page)?;
+        let position = page.position.unwrap_or_default();
+        let revision = *self.revision.get_or_insert(position.revision);
+        let origin = page.first_revision.saturating_sub(1);
         let reached = self.reached.get_or_insert(origin);
         for entry in &page.entries {
             if entry.revision != *reached + 1 {
-                if *reached == self.revision {
+                if *reached == revision {
                     break;
                 }
                 return Err(TextAtError::Gap {
@@ -112,14 +124,14 @@ impl TextAt {
                 });
             }
             for operation in &entry.operations {
-                if *reached == self.revision {
+                if *reached == revision {
                     break;
                 }
                 self.text.apply(&Operation::decode(operation)?)?;
                 *reached += 1;
             }
         }
-        if *reached < self.revision && page.next_revision != *reached + 1 {
+        if *reached < revision && page.next_revision != *reached + 1 {
             return Err(TextAtError::Gap {
                 expected: *reached + 1,
                 found: page.next_revision,
@@ -133,8 +145,13 @@ impl TextAt {
         &self.text
     }
 
-    /// Which revision was asked for; 0: the newest, and no page has come.
-    pub fn revision(&self) -> u64 {
+    /// The same, and nothing else is left.
+    pub fn into_text(self) -> Text {
+        self.text
+    }
+
+    /// Which revision was asked for. `None`: the newest, and no page has come.
+    pub fn revision(&self) -> Option<u64> {
         self.revision
     }
 }
@@ -203,11 +220,12 @@ mod tests {
     #[test]
     fn a_text_is_put_together_page_by_page() {
         for (revision, expected) in [
-            (0, "abcdef"),
-            (6, "abcdef"),
-            (4, "abcd"),
-            (2, "ab"),
-            (1, "a"),
+            (None, "abcdef"),
+            (Some(6), "abcdef"),
+            (Some(4), "abcd"),
+            (Some(2), "ab"),
+            (Some(1), "a"),
+            (Some(0), ""),
         ] {
             let mut at = TextAt::new("notes", revision);
             while let Some(options) = at.next() {
@@ -220,13 +238,13 @@ mod tests {
                 at.take(&next).expect("it fits");
             }
             assert_eq!(at.text().to_string(), expected);
-            assert_eq!(at.revision(), expected.len() as u64);
+            assert_eq!(at.revision(), Some(expected.len() as u64));
         }
     }
 
     #[test]
     fn what_does_not_lead_to_the_text_is_said() {
-        let take = |revision, page: &HistoryPage| TextAt::new("notes", revision).take(page);
+        let take = |revision, page: &HistoryPage| TextAt::new("notes", Some(revision)).take(page);
         let log = HistoryPage {
             kind: "log".to_owned(),
             ..page(1, &[1], 1)

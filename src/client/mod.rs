@@ -30,7 +30,7 @@
 //!
 //! # What happens, in order
 //!
-//! [`Event::Connected`] once for each connection. For each document that was [opened](Session::open) then
+//! [`Event::Connected`] once for each connection, and again for each [fresh token](Session::renew_token). For each document that was [opened](Session::open) then
 //! [`Event::Opened`], what was missed of it ([`Event::Remote`], [`Event::Snapshot`]), and [`Event::Synced`]; from there
 //! on everything as it happens. Revisions rise by exactly one, or a [`Event::Reset`] or [`Event::Snapshot`] says where to
 //! begin again. [`Event::Disconnected`] says when the next attempt comes; there is no last one, and what was open is
@@ -79,8 +79,12 @@
 //!
 //! For ever means that the same would be refused again: a token that is wrong or has expired (UNAUTHORIZED), a version
 //! that the relay does not speak (VERSION_MISMATCH), a document that another connection of the same UUID has taken over
-//! (REPLACED) or that was deleted (DOCUMENT_DELETED), a permission that is missing (FORBIDDEN). A session shows the token
-//! that it was made with: with a fresh one begin another, with the same UUID.
+//! (REPLACED) or that was deleted (DOCUMENT_DELETED), a permission that is missing (FORBIDDEN).
+//!
+//! # Tokens
+//!
+//! A session shows the token that it was made with, until it is given [another one](Session::renew_token): before the first
+//! expires, so that the connection stays. One that was stopped for its token is over; begin another, with the same UUID.
 //!
 //! # Limits
 //!

@@ -46,6 +46,20 @@ pub struct HistoryOptions {
     pub with_operations: bool,
 }
 
+impl From<HistoryOptions> for wire::History {
+    fn from(options: HistoryOptions) -> Self {
+        Self {
+            request_id: 0,
+            document_id: options.document_id,
+            newest_first: options.newest_first,
+            from_revision: options.from_revision,
+            from_time_ms: options.from_time_ms,
+            limit: options.limit,
+            with_operations: options.with_operations,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Question {
     List(ListOptions),
@@ -128,12 +142,7 @@ impl Requests {
             }
             Question::History(options) => Body::History(wire::History {
                 request_id,
-                document_id: options.document_id,
-                newest_first: options.newest_first,
-                from_revision: options.from_revision,
-                from_time_ms: options.from_time_ms,
-                limit: options.limit,
-                with_operations: options.with_operations,
+                ..options.into()
             }),
             Question::SaveVersion {
                 document_id,
@@ -160,6 +169,7 @@ impl Requests {
                 request_id,
                 document_id,
                 undo,
+                expected_revision: None,
             }),
         })
     }

@@ -143,6 +143,8 @@ pub struct Session {
     /// Unless it comes back later than that, it comes back too early.
     not_before: Option<Instant>,
     client_id: u64,
+    /// Fresh tokens that are shown, and of which the relay has said nothing.
+    renewals: u32,
     message_bytes_max: usize,
     ping_period: Duration,
     heard_at: Instant,
@@ -180,6 +182,7 @@ impl Session {
             drop_connection: false,
             not_before: None,
             client_id: 0,
+            renewals: 0,
             message_bytes_max: 1024 * 1024,
             ping_period: Duration::from_secs(54),
             heard_at: now,
@@ -222,6 +225,19 @@ impl Session {
         }
         self.drop_connection = matches!(self.link, Link::Greeting | Link::Live);
         self.link = Link::Stopped;
+    }
+
+    /// Shows the relay a fresh token: now if there is a connection, and on every later one. It is to be of the same user.
+    /// Answered by [`Event::Connected`] with `is_renewal`; documents that it no longer grants are [`Event::Closed`]. A token
+    /// that is wrong ends the session ([`Event::Stopped`]). Of one that cannot be judged now [`Event::Error`] tells, and
+    /// the relay goes by the one before: show it again. The relay closes the connection when the token that it goes by
+    /// expires: be earlier.
+    pub fn renew_token(&mut self, token: &str) {
+        token.clone_into(&mut self.settings.token);
+        if self.link == Link::Live {
+            self.renewals += 1;
+            self.hello();
+        }
     }
 
     /// kind `log`: adds an operation, which is sent with others when a batch is due.
@@ -464,6 +480,11 @@ impl Session {
         self.pinged = false;
         self.input.clear();
         self.output.clear();
+        self.renewals = 0;
+        self.hello();
+    }
+
+    fn hello(&mut self) {
         self.send(Body::Hello(wire::Hello {
             protocol_version: PROTOCOL_VERSION,
             client_uuid: Bytes::copy_from_slice(&self.settings.client_uuid),

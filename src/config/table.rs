@@ -96,16 +96,17 @@ tables! {
         batch_operations_max: usize = 1000, Count(1..=65_536);
         /// Documents that one connection may have open.
         documents_max: usize = 100, Count(1..=65_536);
-        /// From accept to Hello, the HTTP handshake included. A stranger can hold a connection for this long. What is posted
-        /// to an event stream may take as long to arrive, and as long again to be taken.
+        /// From accept to Hello, the HTTP handshake included. A stranger can hold a connection for this long. The body of a
+        /// request may take as long to arrive, and what is posted to an event stream as long again to be taken.
         handshake_timeout: Duration = Duration::from_secs(10), Time(100..=HOUR_MS);
         /// The largest head of an HTTP request.
         handshake_bytes_max: usize = size(16 * KIB), Bytes(KIB..=MIB);
-        /// What is posted to event streams and has not arrived whole, or waits until the relay can take it. Further posts
-        /// are refused for the time being. Each counts twice its size.
+        /// What has arrived of the bodies of HTTP requests that have not arrived whole, and what is posted to event streams
+        /// and waits until the relay can take it. Where there is more, of the former those are refused that have the least
+        /// time left. Each counts twice its size.
         posted_bytes_max: usize = size(32 * MIB), Bytes(8 * KIB..=64 * GIB);
-        /// How long a connection over which something was posted is kept for the next post. Longer saves clients who
-        /// post now and then a new connection each time.
+        /// How long a connection is kept for the next HTTP request. Longer saves clients who ask or post now and then a new
+        /// connection each time.
         keep_alive_timeout: Duration = Duration::from_secs(30), Time(100..=HOUR_MS);
         /// A connection that was quiet for this long is pinged. Shorter finds dead peers sooner and wakes idle ones more
         /// often; many proxies close what is quiet for a minute.
@@ -120,11 +121,13 @@ tables! {
 
     /// Requests of the HTTP interface and for the demo's files.
     http: Http {
-        /// Requests that are being answered at one time, over all shards; of more, each is told to try again. Each
-        /// about a document is a connection to its shard, and counts there.
+        /// Requests that are being answered at one time, over all shards; of more, each is told to try again. Those whose
+        /// body is still to come, or whose answer is on its way, are not among them. Each about a document is a connection
+        /// to its shard, and counts there.
         requests_max: usize = 256, Count(1..=65_536);
-        /// What these requests and their answers may hold. What does not fit is told to try again. The largest text
-        /// must fit four times: as it comes, as text, as JSON, and with what JSON adds.
+        /// What these requests and their answers may hold. What does not fit is told to try again; then answers that have
+        /// been on their way for longer than connection.write_timeout are given up. The largest text must fit four times:
+        /// as it comes, as text, as JSON, and with what JSON adds.
         bytes_max: usize = size(512 * MIB), Bytes(MIB..=1024 * GIB);
         /// How long the relay may take for one request. The body may take connection.handshake_timeout to arrive, and the
         /// answer connection.write_timeout without anything of it being taken.

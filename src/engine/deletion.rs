@@ -27,6 +27,8 @@ pub struct Deletion {
     request_id: u64,
     /// Take it back.
     undo: bool,
+    /// The revision that the document must be at.
+    expected_revision: Option<u64>,
 }
 
 /// Deletions that wait for one document to be loaded.
@@ -42,6 +44,7 @@ impl Shard {
             asked: self.sessions[key].asked.clone(),
             request_id: request.request_id,
             undo: request.undo,
+            expected_revision: request.expected_revision,
         };
         let name = match self.may_delete(key, &request.document_id) {
             Ok(name) => name,
@@ -134,6 +137,11 @@ impl Shard {
         } else if deletion.undo {
             // It is there.
             self.confirm_deletion(document_key, &deletion);
+        } else if let Some(expected) = deletion.expected_revision
+            && expected != open.head_revision
+        {
+            let is = open.head_revision;
+            self.refuse_deletion(&deletion, &Refusal::RevisionConflict { expected, is });
         } else {
             open.is_deleting = true;
             open.deletion = Some(deletion);

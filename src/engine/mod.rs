@@ -66,3 +66,4 @@ pub use open::{DOCUMENT_ID_BYTES_MAX, is_document_id};
 pub use refusal::{PROTOCOL_VERSIONS, Refusal, http_status};
 pub use shard::Shard;
 pub use time::Instant;
+pub use versions::is_version_name;

@@ -13,7 +13,7 @@ use super::shard::Shard;
 use super::time::Instant;
 
 /// The most bytes of a version's name.
-pub const VERSION_NAME_BYTES_MAX: usize = 128;
+const VERSION_NAME_BYTES_MAX: usize = 128;
 
 impl Shard {
     /// A client gives a revision a name.
@@ -140,7 +140,7 @@ impl Shard {
 }
 
 /// 1 to 128 bytes, no control characters.
-fn is_version_name(name: &str) -> bool {
+pub fn is_version_name(name: &str) -> bool {
     (1..=VERSION_NAME_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
 }
 

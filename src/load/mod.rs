@@ -163,7 +163,8 @@ impl Kind {
     }
 }
 
-/// Runs what the arguments say. The exit code is 0 if it could be done and, with `--verify`, no promise was broken.
+/// Runs what the arguments say. The exit code is 0 if it could be done, somebody was let in and, with `--verify`, no promise
+/// was broken.
 pub fn run(arguments: Arguments) -> ExitCode {
     match run::run(&arguments) {
         Ok(true) => ExitCode::SUCCESS,

@@ -22,7 +22,7 @@ use super::replay::{TraceError, replay};
 use super::report::{LoadUsage, Report, ServerUsage};
 use super::scrape::{Activity, Scrape};
 use super::stage::{Outcome, Phase, Stage};
-use super::tally::Totals;
+use super::tally::{Tally, Totals};
 use super::verify::{Ledgers, Verdict};
 use super::worker::Worker;
 
@@ -45,6 +45,8 @@ pub enum RunError {
         clients: usize,
         why: String,
     },
+    #[error("none of {sent} operations was acknowledged: {why}")]
+    NothingAcknowledged { sent: u64, why: String },
     #[error("--metrics {address}: {source}")]
     Metrics { address: String, source: io::Error },
     #[error("process {pid}: {source}")]
@@ -62,6 +64,10 @@ pub enum RunError {
 }
 
 /// False: a promise was broken, or somebody did not get through.
+///
+/// # Errors
+///
+/// There is nothing to report, or it is of no load: all clients were refused, or all that they wrote.
 pub(super) fn run(arguments: &Arguments) -> Result<bool, RunError> {
     let prefix = arguments.document_prefix.clone().unwrap_or_else(|| {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -109,16 +115,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<bool, RunError> {
                 relay,
                 load,
             } => Ok((outcome, server, relay, load)),
-            Conducted::NotOpened { remaining } => {
-                let mut errors = outcome.tally.errors.iter();
-                Err(RunError::Opening {
-                    remaining,
-                    clients: plan.clients.len(),
-                    why: errors
-                        .next()
-                        .map_or_else(|| "no answer".to_owned(), |(what, _)| what.clone()),
-                })
-            }
+            Conducted::NotOpened { remaining } => Err(RunError::Opening {
+                remaining,
+                clients: plan.clients.len(),
+                why: why(&outcome.tally),
+            }),
         }
     })?;
 
@@ -147,8 +148,22 @@ pub(super) fn run(arguments: &Arguments) -> Result<bool, RunError> {
             figures: &figures,
         }])
     })?;
+    let totals = Totals::of(&stage.progress);
+    if totals.sent > 0 && totals.acknowledged == 0 {
+        return Err(RunError::NothingAcknowledged {
+            sent: totals.sent,
+            why: why(&outcome.tally),
+        });
+    }
     let is_kept = report.verdict.as_ref().is_none_or(Verdict::is_empty);
     Ok(is_kept && (outcome.unfinished.is_empty() || !plan.verify))
+}
+
+/// What has gone wrong most often.
+fn why(tally: &Tally) -> String {
+    // Of equals the first.
+    let most = tally.errors.iter().rev().max_by_key(|(_, count)| **count);
+    most.map_or_else(|| "no answer".to_owned(), |(what, _)| what.clone())
 }
 
 fn pretty(figures: &Value) -> String {
@@ -243,8 +258,12 @@ fn conduct(
         }
     };
     wait(Some(Phase::Opening), opening);
+    // Those that were refused are not waited for.
+    let early = plan.clients.iter().filter(|client| !client.joins_late);
+    let early = early.count() as u64;
     match stage.remaining(Phase::Opening) {
-        Some(0) => {}
+        Some(0) if early == 0 || Totals::of(&stage.progress).opened > 0 => {}
+        Some(0) => return Ok(Conducted::NotOpened { remaining: early }),
         remaining => {
             return Ok(Conducted::NotOpened {
                 remaining: remaining.unwrap_or_default(),

@@ -126,6 +126,8 @@ pub(super) struct Progress {
     pub acknowledged: AtomicU64,
     pub delivered: AtomicU64,
     pub connected: AtomicU64,
+    /// Clients that have had their document open.
+    pub opened: AtomicU64,
     pub errors: AtomicU64,
     /// One of them: the first that this thread has met.
     pub trouble: OnceLock<String>,
@@ -148,6 +150,7 @@ pub(super) struct Totals {
     pub acknowledged: u64,
     pub delivered: u64,
     pub connected: u64,
+    pub opened: u64,
     pub errors: u64,
 }
 
@@ -164,6 +167,7 @@ impl Totals {
             acknowledged: sum(|one| &one.acknowledged),
             delivered: sum(|one| &one.delivered),
             connected: sum(|one| &one.connected),
+            opened: sum(|one| &one.opened),
             errors: sum(|one| &one.errors),
         }
     }

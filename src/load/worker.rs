@@ -422,7 +422,8 @@ impl<'a> Worker<'a> {
     }
 
     fn lose(&mut self, index: usize, error: &io::Error) {
-        if !self.clients[index].has_opened() {
+        let client = &self.clients[index];
+        if !client.has_opened() && !client.is_lost() {
             self.tally.error(format!("cannot connect: {error}"));
             self.totals.errors += 1;
         }
@@ -506,6 +507,8 @@ impl<'a> Worker<'a> {
             .iter()
             .filter(|client| client.session.is_live());
         store(&progress.connected, live.count() as u64);
+        let opened = self.clients.iter().filter(|client| client.has_opened());
+        store(&progress.opened, opened.count() as u64);
         store(&progress.remaining, remaining as u64);
         progress.phase.store(self.phase as u64, Ordering::Release);
     }

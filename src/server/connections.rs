@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 use slotmap::{Key as _, KeyData, SlotMap, new_key_type};
 
 use super::crowd::ClientSocket;
-use super::http::Post;
+use super::http::{Head, Post};
 use super::poller::{Readiness, Token};
 use crate::engine::shard::ConnectionId;
 use crate::engine::{Instant, Shard};
@@ -45,7 +45,9 @@ pub enum Stage {
     Handshake { head: Vec<u8> },
     /// Its request has been answered, and another may follow.
     Kept,
-    /// It posts to an event stream.
+    /// The head of its request is in order, and the body arrives.
+    Arriving(Box<Arriving>),
+    /// What it posts to an event stream waits until the engine takes it.
     Posting(Box<Posting>),
     /// The engine has it.
     Open(ConnectionId),
@@ -54,29 +56,31 @@ pub enum Stage {
     Lingering,
 }
 
-/// What a client posts: it arrives, and then it waits until the engine takes it.
+/// A request whose body arrives.
+#[derive(Debug)]
+pub struct Arriving {
+    pub head: Head,
+    pub body: Vec<u8>,
+}
+
+/// What a client posts to an event stream.
 #[derive(Debug)]
 pub struct Posting {
     pub post: Post,
     pub stream: ConnectionId,
-    pub body: Vec<u8>,
-    /// What was in the body, once it has come whole.
-    pub frames: Option<Vec<u8>>,
+    /// What was in the body.
+    pub frames: Vec<u8>,
 }
 
-impl Posting {
-    pub fn new(post: Post, stream: ConnectionId) -> Self {
-        Self {
-            post,
-            stream,
-            body: Vec::new(),
-            frames: None,
+impl Stage {
+    /// What is held of a body. It can have twice the room that it needs, and frames are up to twice as long as the body that
+    /// they were in.
+    fn body_bytes(&self) -> usize {
+        match self {
+            Self::Arriving(arriving) => 2 * arriving.body.len(),
+            Self::Posting(posting) => 2 * posting.post.body_bytes,
+            Self::Handshake { .. } | Self::Kept | Self::Open(_) | Self::Lingering => 0,
         }
-    }
-
-    /// What it may hold: frames are up to twice as long as the body that they were in.
-    fn bytes_max(&self) -> usize {
-        2 * self.post.body_bytes
     }
 }
 
@@ -85,10 +89,12 @@ pub struct Connections {
     slots: SlotMap<Key, Connection>,
     by_id: FxHashMap<ConnectionId, Key>,
     to_read: VecDeque<Key>,
-    /// Those that have a deadline: requests, and what waits for one.
+    /// Requests that are going on, by when they are given up.
     requests: BTreeSet<(Instant, Key)>,
-    /// What all posts together may hold.
-    posted_bytes: usize,
+    /// Those that are kept for another request, likewise.
+    kept: BTreeSet<(Instant, Key)>,
+    /// What all bodies together hold.
+    body_bytes: usize,
     lingering: VecDeque<(Instant, Key)>,
 }
 
@@ -107,7 +113,11 @@ impl Connection {
     pub fn opened(&self) -> Option<ConnectionId> {
         match self.stage {
             Stage::Open(id) => Some(id),
-            Stage::Handshake { .. } | Stage::Kept | Stage::Posting(_) | Stage::Lingering => None,
+            Stage::Handshake { .. }
+            | Stage::Kept
+            | Stage::Arriving(_)
+            | Stage::Posting(_)
+            | Stage::Lingering => None,
         }
     }
 }
@@ -117,17 +127,19 @@ impl Connections {
         self.slots.is_empty()
     }
 
+    /// Requests that are going on, and connections that are kept for one.
     pub fn requests_count(&self) -> usize {
-        self.requests.len()
+        self.requests.len() + self.kept.len()
     }
 
-    pub fn posted_bytes(&self) -> usize {
-        self.posted_bytes
+    /// What bodies hold.
+    pub fn body_bytes(&self) -> usize {
+        self.body_bytes
     }
 
-    /// Whether so much more can be posted.
-    pub fn has_room_for(&self, post: &Post, posted_bytes_max: usize) -> bool {
-        self.posted_bytes + 2 * post.body_bytes <= posted_bytes_max
+    /// Whether bodies may hold so much more.
+    pub fn has_room_for(&self, body_bytes: usize, bytes_max: usize) -> bool {
+        self.body_bytes + 2 * body_bytes <= bytes_max
     }
 
     /// Those that linger, about.
@@ -185,18 +197,46 @@ impl Connections {
 
     /// The connection is at a stage of its request that ends at the deadline.
     pub fn wait(&mut self, key: Key, stage: Stage, deadline: Instant) {
-        if let Stage::Posting(posting) = &stage {
-            self.posted_bytes += posting.bytes_max();
-        }
+        self.body_bytes += stage.body_bytes();
         self.set_stage(key, stage);
-        self.set_deadline(key, deadline);
+        let connection = &mut self.slots[key];
+        connection.deadline = Some(deadline);
+        let waiting = match &connection.stage {
+            Stage::Kept => &mut self.kept,
+            _request => &mut self.requests,
+        };
+        waiting.insert((deadline, key));
     }
 
-    pub fn set_deadline(&mut self, key: Key, deadline: Instant) {
-        if let Some(before) = self.slots[key].deadline.replace(deadline) {
-            self.requests.remove(&(before, key));
+    /// More of a body has arrived.
+    pub fn add_to_body(&mut self, key: Key, bytes: &[u8]) {
+        if let Some(connection) = self.slots.get_mut(key)
+            && let Stage::Arriving(arriving) = &mut connection.stage
+        {
+            arriving.body.extend_from_slice(bytes);
+            self.body_bytes += 2 * bytes.len();
         }
-        self.requests.insert((deadline, key));
+    }
+
+    /// The request, if its body is there as a whole. The connection is at no stage then, and is to be given one.
+    pub fn take_arrived(&mut self, key: Key) -> Option<Box<Arriving>> {
+        match &self.slots.get(key)?.stage {
+            Stage::Arriving(arriving) if arriving.body.len() == arriving.head.body_bytes() => {}
+            _other => return None,
+        }
+        match self.set_stage(key, Stage::Lingering) {
+            Stage::Arriving(arriving) => Some(arriving),
+            other => unreachable!("it was looked at: {other:?}"),
+        }
+    }
+
+    /// Of the requests whose body arrives, but for one, that which has the least time left.
+    pub fn next_arriving(&self, other_than: Key) -> Option<Key> {
+        let mut requests = self.requests.iter().map(|(_, key)| *key);
+        requests.find(|key| {
+            let is_arriving = matches!(self.slots[*key].stage, Stage::Arriving(_));
+            is_arriving && *key != other_than
+        })
     }
 
     /// The handshake is done and the engine has taken the connection.
@@ -212,11 +252,13 @@ impl Connections {
         self.queue(key);
     }
 
-    fn set_stage(&mut self, key: Key, stage: Stage) {
+    /// Returns the stage before.
+    fn set_stage(&mut self, key: Key, stage: Stage) -> Stage {
         let connection = &mut self.slots[key];
         let before = std::mem::replace(&mut connection.stage, stage);
         let deadline = connection.deadline.take();
         self.forget(key, &before, deadline);
+        before
     }
 
     /// The connection is gone; its socket is the caller's.
@@ -229,13 +271,11 @@ impl Connections {
     fn forget(&mut self, key: Key, stage: &Stage, deadline: Option<Instant>) {
         if let Some(deadline) = deadline {
             self.requests.remove(&(deadline, key));
+            self.kept.remove(&(deadline, key));
         }
-        match stage {
-            Stage::Open(id) => {
-                self.by_id.remove(id);
-            }
-            Stage::Posting(posting) => self.posted_bytes -= posting.bytes_max(),
-            Stage::Handshake { .. } | Stage::Kept | Stage::Lingering => {}
+        self.body_bytes -= stage.body_bytes();
+        if let Stage::Open(id) = stage {
+            self.by_id.remove(id);
         }
     }
 
@@ -267,8 +307,10 @@ impl Connections {
         if let Some(connection) = self.slots.get(key)
             && match &connection.stage {
                 Stage::Open(id) => engine.wants_bytes(*id),
-                Stage::Posting(posting) => posting.frames.is_none(),
-                Stage::Handshake { .. } | Stage::Kept | Stage::Lingering => true,
+                Stage::Posting(_) => false,
+                Stage::Handshake { .. } | Stage::Kept | Stage::Arriving(_) | Stage::Lingering => {
+                    true
+                }
             }
         {
             self.queue(key);
@@ -287,18 +329,22 @@ impl Connections {
         Some(key)
     }
 
-    /// A request that is over its time.
+    /// A request that is over its time, or a connection that has waited for one long enough.
     pub fn next_late_request(&mut self, now: Instant) -> Option<Key> {
-        let (deadline, _) = *self.requests.first()?;
-        if deadline > now {
-            return None;
-        }
-        self.next_request()
+        let waiting = [&mut self.requests, &mut self.kept];
+        let late = waiting.into_iter().find_map(|waiting| {
+            let (deadline, key) = *waiting.first()?;
+            let is_late = deadline <= now;
+            is_late.then(|| waiting.pop_first()).map(|_| key)
+        });
+        late.inspect(|key| self.slots[*key].deadline = None)
     }
 
-    /// The request that has the least time left. It has none from here on.
+    /// The connection that is given up where there are too many: one that waits for a request if there is any, and of
+    /// those the one that has the least time left. It has none from here on.
     pub fn next_request(&mut self) -> Option<Key> {
-        let (_, key) = self.requests.pop_first()?;
+        let first = self.kept.pop_first();
+        let (_, key) = first.or_else(|| self.requests.pop_first())?;
         self.slots[key].deadline = None;
         Some(key)
     }
@@ -318,7 +364,11 @@ impl Connections {
             .pop_front_if(|(_, key)| !slots.contains_key(*key))
             .is_some()
         {}
-        let deadlines = [self.requests.first(), self.lingering.front()];
+        let deadlines = [
+            self.requests.first(),
+            self.kept.first(),
+            self.lingering.front(),
+        ];
         deadlines.into_iter().flatten().map(|(at, _)| *at).min()
     }
 }
@@ -327,7 +377,9 @@ impl Connections {
 mod tests {
     use std::os::unix::net::UnixStream;
 
+    use super::super::http::{Rules, read_head};
     use super::*;
+    use crate::config::Origins;
 
     fn socket() -> ClientSocket {
         ClientSocket::new(UnixStream::pair().unwrap().0.into(), None)
@@ -401,5 +453,58 @@ mod tests {
         connections.remove(keys[1]);
         assert_eq!(connections.next_deadline(), None);
         assert_eq!(connections.keys(), [keys[0]]);
+    }
+
+    fn arriving(body_bytes: usize) -> Stage {
+        let head = format!("POST /v1 HTTP/1.1\r\nHost: a\r\nContent-Length: {body_bytes}\r\n\r\n");
+        let rules = Rules {
+            head_bytes_max: 1024,
+            body_bytes_max: 1024,
+            origins: &Origins::Any,
+        };
+        let read = read_head(head.as_bytes(), &rules);
+        let (head, _) = read.expect("it is in order").expect("it is whole");
+        let body = Vec::new();
+        Stage::Arriving(Box::new(Arriving { head, body }))
+    }
+
+    #[test]
+    fn a_body_is_counted_as_it_arrives_and_until_it_is_taken() {
+        let mut connections = Connections::default();
+        let keys = [10, 20].map(|ms| connections.insert_handshake(socket(), at(ms)));
+        for key in keys {
+            connections.wait(key, arriving(100), at(30));
+        }
+        assert!(connections.has_room_for(100, 200), "nothing has arrived");
+        connections.add_to_body(keys[0], &[1; 60]);
+        assert!(connections.take_arrived(keys[0]).is_none());
+        assert!(connections.has_room_for(40, 200) && !connections.has_room_for(41, 200));
+        connections.add_to_body(keys[1], &[2; 20]);
+        connections.add_to_body(keys[0], &[3; 40]);
+        assert_eq!(connections.body_bytes, 240);
+        let arrived = connections.take_arrived(keys[0]).expect("it is whole");
+        assert_eq!((arrived.body[59], arrived.body[60]), (1, 3));
+        assert_eq!(connections.body_bytes, 40);
+        assert_eq!(connections.next_arriving(keys[0]), Some(keys[1]));
+        assert_eq!(connections.next_arriving(keys[1]), None);
+        connections.remove(keys[1]);
+        assert_eq!(
+            (connections.body_bytes, connections.requests_count()),
+            (0, 0)
+        );
+    }
+
+    #[test]
+    fn who_waits_for_a_request_makes_way_before_a_request_does() {
+        let mut connections = Connections::default();
+        let keys = [10, 20, 30, 40].map(|ms| connections.insert_handshake(socket(), at(ms)));
+        connections.wait(keys[2], Stage::Kept, at(60));
+        connections.wait(keys[3], Stage::Kept, at(50));
+        assert_eq!(connections.requests_count(), 4);
+        assert_eq!(connections.next_deadline(), Some(at(10)));
+        let order = std::iter::from_fn(|| connections.next_request());
+        let order: Vec<_> = order.collect();
+        assert_eq!(order, [keys[3], keys[2], keys[0], keys[1]]);
+        assert_eq!(connections.next_deadline(), None);
     }
 }

@@ -175,7 +175,7 @@ impl Driver {
         Reading {
             engine: self.engine.metrics(),
             counters: self.counters,
-            posted_bytes: self.connections.posted_bytes() as u64,
+            posted_bytes: self.connections.body_bytes() as u64,
             posted_bytes_max: self.limits.posted_bytes_max as u64,
         }
     }

@@ -132,15 +132,20 @@ impl Driver {
     }
 
     fn begin_handshake(&mut self, socket: ClientSocket, now: Instant) {
-        if self.connections.requests_count() >= REQUESTS_MAX
+        self.make_way(now);
+        let deadline = now + self.limits.handshake_timeout;
+        let key = self.connections.insert_handshake(socket, deadline);
+        self.watch(key, now);
+    }
+
+    /// Gives requests up as long as there are too many for another one.
+    fn make_way(&mut self, now: Instant) {
+        while self.connections.requests_count() >= REQUESTS_MAX
             && let Some(last) = self.connections.next_request()
         {
             self.counters.refused += 1;
             self.lose(last, now);
         }
-        let deadline = now + self.limits.handshake_timeout;
-        let key = self.connections.insert_handshake(socket, deadline);
-        self.watch(key, now);
     }
 
     fn watch(&mut self, key: Key, now: Instant) {
@@ -178,8 +183,8 @@ impl Driver {
         };
         let is_wanted = match &connection.stage {
             Stage::Open(id) => self.engine.wants_bytes(*id),
-            Stage::Posting(posting) => posting.frames.is_none(),
-            Stage::Handshake { .. } | Stage::Kept | Stage::Lingering => true,
+            Stage::Posting(_) => false,
+            Stage::Handshake { .. } | Stage::Kept | Stage::Arriving(_) | Stage::Lingering => true,
         };
         if !is_wanted {
             return;
@@ -207,14 +212,14 @@ impl Driver {
             // After its request a stream has nothing to say there.
             Stage::Open(id) if self.streams.contains(*id) => {}
             Stage::Open(id) => self.engine.handle_bytes(*id, bytes, now),
-            Stage::Lingering => {}
+            Stage::Lingering | Stage::Posting(_) => {}
             Stage::Kept => {
                 let stage = Stage::Handshake { head: Vec::new() };
                 let deadline = now + self.limits.handshake_timeout;
                 self.connections.wait(key, stage, deadline);
                 self.handshake(key, bytes, now);
             }
-            Stage::Posting(_) => self.continue_post(key, bytes, now),
+            Stage::Arriving(_) => self.continue_body(key, bytes, now),
             Stage::Handshake { head } => {
                 let mut head = std::mem::take(head);
                 if head.is_empty() {
@@ -250,9 +255,7 @@ impl Driver {
     /// Sees to a request where it belongs, here or on another shard.
     fn follow(&mut self, key: Key, mut head: Head, unread: &mut [u8], now: Instant) {
         let home = match &mut head {
-            Head::Exchange(exchange) => {
-                return self.ask_control(key, exchange, unread, now);
-            }
+            Head::Exchange(_) => return self.begin_body(key, head, unread, now),
             Head::Upgrade(upgrade) => self.home_of(&mut upgrade.caller, now),
             Head::Stream(opening) => {
                 let caller = &mut opening.caller;
@@ -268,7 +271,7 @@ impl Driver {
             }
         };
         match home {
-            Ok(home) if home == self.index => self.fulfil(key, &head, unread, now),
+            Ok(home) if home == self.index => self.fulfil(key, head, unread, now),
             Ok(home) if home < self.mailboxes.len() => {
                 let errand = Errand::Request(Box::new(head));
                 self.hand_off(key, home, errand, unread, now);
@@ -329,20 +332,26 @@ impl Driver {
     }
 
     /// Gives a request to the control thread, which gives the connection back when it has answered.
-    fn ask_control(&mut self, key: Key, exchange: &Exchange, unread: &[u8], now: Instant) {
+    pub(super) fn ask_control(
+        &mut self,
+        key: Key,
+        exchange: Exchange,
+        body: Vec<u8>,
+        now: Instant,
+    ) {
         let refused = match self.phase {
-            Phase::Serving => match self.web.enter() {
-                Some(pass) => {
+            Phase::Serving => match self.web.admit(&exchange) {
+                Some(admission) => {
                     let Some(socket) = self.release(key) else {
                         return;
                     };
                     self.counters.requests += 1;
                     self.web.ask(Asked {
                         socket,
-                        exchange: exchange.clone(),
-                        unread: unread.to_vec(),
+                        exchange,
+                        body,
                         shard: self.index,
-                        pass,
+                        admission,
                     });
                     return;
                 }
@@ -355,10 +364,11 @@ impl Driver {
 
     /// A connection comes from another thread.
     pub(super) fn take_over(&mut self, mut handoff: Handoff, now: Instant) {
+        self.make_way(now);
         let key = self.connections.insert_handshake(handoff.socket, now);
         self.watch(key, now);
         match handoff.errand {
-            Errand::Request(head) => self.fulfil(key, &head, &mut handoff.unread, now),
+            Errand::Request(head) => self.fulfil(key, *head, &mut handoff.unread, now),
             Errand::Call(caller) => self.take_call(key, *caller, now),
             Errand::Answered { keeps } => self.await_next(key, keeps, now),
         }
@@ -387,7 +397,7 @@ impl Driver {
     }
 
     /// Does what was asked for, on the shard where it belongs.
-    fn fulfil(&mut self, key: Key, head: &Head, unread: &mut [u8], now: Instant) {
+    fn fulfil(&mut self, key: Key, head: Head, unread: &mut [u8], now: Instant) {
         if self.connections.get(key).is_none() {
             return;
         }
@@ -395,9 +405,9 @@ impl Driver {
             return self.answer(key, &head.refused(Answer::stopping()), now);
         }
         match head {
-            Head::Upgrade(upgrade) => self.open_websocket(key, upgrade, unread, now),
-            Head::Stream(opening) => self.open_stream(key, opening, now),
-            Head::Post(post) => self.begin_post(key, post, unread, now),
+            Head::Upgrade(upgrade) => self.open_websocket(key, &upgrade, unread, now),
+            Head::Stream(opening) => self.open_stream(key, &opening, now),
+            Head::Post(_) => self.begin_body(key, head, unread, now),
             Head::Exchange(_) | Head::Answered(_) => {
                 unreachable!("that was done with its head")
             }

@@ -12,6 +12,7 @@
 
 mod admin;
 mod authority;
+mod bodies;
 mod boot;
 mod clock;
 mod connections;

@@ -157,13 +157,17 @@ impl Driver {
     }
 
     /// Gives a request up that has not been answered.
-    fn refuse_request(&mut self, key: Key, answer: Answer, now: Instant) {
+    pub(super) fn refuse_request(&mut self, key: Key, answer: Answer, now: Instant) {
         match self
             .connections
             .get(key)
             .map(|connection| &connection.stage)
         {
             Some(Stage::Kept) => self.end_sending(key, now),
+            Some(Stage::Arriving(arriving)) => {
+                let answer = arriving.head.refused(answer);
+                self.answer(key, &answer, now);
+            }
             Some(Stage::Posting(posting)) => {
                 let answer = posting.post.cors.on(answer);
                 self.streams.remove_post(posting.stream, key);
@@ -179,12 +183,9 @@ impl Driver {
             .connections
             .get(key)
             .map(|connection| &connection.stage);
-        let has_arrived =
-            matches!(stage, Some(Stage::Posting(posting)) if posting.frames.is_some());
-        let answer = if has_arrived {
-            Answer::busy()
-        } else {
-            Answer::too_late(self.limits.handshake_timeout.as_secs())
+        let answer = match stage {
+            Some(Stage::Posting(_)) => Answer::busy(),
+            _arriving => Answer::too_late(self.limits.handshake_timeout.as_secs()),
         };
         self.refuse_request(key, answer, now);
     }

@@ -70,3 +70,70 @@ fn a_silent_relay_is_pinged_and_then_given_up() {
     assert_eq!(violation(&play.events()), Some(&Violation::PongMissing));
     assert!(!play.session.is_live());
 }
+
+#[test]
+fn a_fresh_token_is_shown_at_once_and_on_every_later_connection() {
+    let (mut play, document) = Play::opened("log", up_to_date(0, 0));
+    let hello = |sent: Vec<Body>| match &sent[..] {
+        [Body::Hello(hello)] => (hello.client_uuid.to_vec(), hello.token.clone()),
+        other => panic!("{other:?}"),
+    };
+    let fresh = |token: &str| (vec![9; 16], token.to_owned());
+    play.session.renew_token("second");
+    assert_eq!(hello(play.sent()), fresh("second"));
+    // Others can follow before the first is answered; what is open stays so.
+    play.session.renew_token("third");
+    assert_eq!(hello(play.sent()), fresh("third"));
+    for _ in 0..2 {
+        play.tell(Told::Connected(wire::Connected::default()));
+        let events = play.events();
+        let is_renewal = matches!(
+            &events[..],
+            [Event::Connected {
+                is_renewal: true,
+                ..
+            }]
+        );
+        assert!(is_renewal, "{events:?}");
+    }
+    assert!(play.session.is_live() && play.session.position(document).is_some());
+    // One that cannot be judged now changes nothing.
+    play.session.renew_token("fourth");
+    play.sent();
+    play.tell(Told::Error(wire::Error {
+        code: ErrorCode::ServiceUnavailable as i32,
+        retryable: true,
+        ..wire::Error::default()
+    }));
+    assert!(matches!(
+        &play.events()[..],
+        [Event::Error { document: None, refusal }] if refusal.retryable
+    ));
+    assert!(play.session.is_live());
+
+    play.session.handle_disconnected(play.now);
+    play.session.renew_token("fifth");
+    assert_eq!(play.sent(), []);
+    play.pass(1300);
+    play.session.poll_connection(play.now);
+    play.session.handle_connected(play.now);
+    assert_eq!(hello(play.sent()), fresh("fifth"));
+    play.tell(Told::Connected(wire::Connected::default()));
+    let events = play.events();
+    assert!(
+        matches!(
+            &events[..],
+            [
+                Event::Disconnected { .. },
+                Event::Connected {
+                    is_renewal: false,
+                    ..
+                }
+            ]
+        ),
+        "{events:?}"
+    );
+    // Who is greeted without having asked is not spoken to by a relay.
+    play.tell(Told::Connected(wire::Connected::default()));
+    assert!(violation(&play.events()).is_some());
+}

@@ -20,6 +20,7 @@ pub fn delete(document_id: &str, undo: bool) -> request::Body {
         request_id: 9,
         document_id: document_id.to_owned(),
         undo,
+        expected_revision: None,
     })
 }
 
@@ -29,6 +30,35 @@ pub fn written(relay: &mut Relay, name: &str, document: &str) -> (Client, u64) {
     relay.send(client, log_batch(handle, 0, ["one"]));
     expect!(relay, client, Ack);
     (client, handle)
+}
+
+#[test]
+fn only_what_the_client_has_seen_is_deleted_if_it_says_so() {
+    for shards in [1, 2, 3] {
+        let mut relay = Relay::with(shards, |_| ());
+        let (ann, notes) = written(&mut relay, "ann", "notes");
+        let cleo = relay.greeted("cleo");
+        let expecting = |revision| {
+            request::Body::Delete(wire::Delete {
+                document_id: "notes".to_owned(),
+                expected_revision: Some(revision),
+                ..wire::Delete::default()
+            })
+        };
+        relay.send(ann, log_batch(notes, 1, ["two"]));
+        expect!(relay, ann, Ack);
+        for revision in [0, 1, 3] {
+            relay.send(cleo, expecting(revision));
+            let error = expect!(relay, cleo, Error);
+            assert_eq!(error.code(), ErrorCode::SyncConflict, "{revision}");
+        }
+        relay.send(ann, log_batch(notes, 2, ["three"]));
+        expect!(relay, ann, Ack);
+        relay.send(cleo, expecting(3));
+        assert!(!expect!(relay, cleo, Deleted).undone);
+        let close = expect!(relay, ann, Close);
+        assert_eq!(close.code(), ErrorCode::DocumentDeleted);
+    }
 }
 
 #[test]

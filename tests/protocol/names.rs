@@ -147,6 +147,7 @@ fn versions_go_with_their_document() {
             request_id: 9,
             document_id: "notes".to_owned(),
             undo,
+            expected_revision: None,
         })
     };
     relay.send(ben, delete(false));

@@ -309,6 +309,7 @@ fn of_a_document_that_was_made_again_only_the_new_life_is_told() {
             request_id: 9,
             document_id: "notes".to_owned(),
             undo,
+            expected_revision: None,
         })
     };
     relay.send(ann, delete(false));

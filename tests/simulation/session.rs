@@ -259,6 +259,7 @@ impl Session {
             request_id,
             document_id: document.id.as_ref().to_owned(),
             undo,
+            expected_revision: None,
         }));
         self.deleting.insert(request_id, (index, undo));
     }

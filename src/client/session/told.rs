@@ -144,9 +144,11 @@ impl Session {
     }
 
     fn handle_hello_answer(&mut self, connected: wire::Connected) -> Result<(), Violation> {
-        if self.link != Link::Greeting {
+        let is_renewal = self.link == Link::Live && self.renewals > 0;
+        if self.link != Link::Greeting && !is_renewal {
             return Err(Violation::Unexpected("Connected"));
         }
+        self.renewals = self.renewals.saturating_sub(1);
         self.link = Link::Live;
         self.backoff.reset();
         self.client_id = connected.client_id;
@@ -170,6 +172,7 @@ impl Session {
         self.events.push_back(Event::Connected {
             client_id: connected.client_id,
             server_time_ms: connected.server_time_ms,
+            is_renewal,
         });
         Ok(())
     }

@@ -379,6 +379,7 @@ struct Delete {
     request_id: Option<u64>,
     document_id: Option<String>,
     undo: Option<bool>,
+    expected_revision: Option<u64>,
 }
 
 fn delete(delete: Delete) -> Decoded {
@@ -386,6 +387,7 @@ fn delete(delete: Delete) -> Decoded {
         request_id: delete.request_id.unwrap_or_default(),
         document_id: delete.document_id.clone().unwrap_or_default(),
         undo: delete.undo.unwrap_or_default(),
+        expected_revision: delete.expected_revision,
     };
     let body = request::Body::Delete(message);
     (delete.document_id, body.into())

@@ -2,6 +2,7 @@
 
 use super::problem::{self, Problem};
 use crate::auth::TokenError;
+use crate::codec::wire::ErrorCode;
 use crate::engine::Refusal;
 
 /// A response, in words where something was wrong.
@@ -118,8 +119,14 @@ impl Answer {
 
     fn problem(&self) -> Problem {
         let (status, title) = self.status.split_once(' ').expect("a status line has both");
-        let status = status.parse().expect("a status is a number");
-        Problem::of_http(status, title, self.body.trim_end())
+        let words = self.body.trim_end();
+        match status {
+            "503" => Problem::of_code(ErrorCode::ServiceUnavailable, words),
+            _other => {
+                let status = status.parse().expect("a status is a number");
+                Problem::of_http(status, title, words)
+            }
+        }
     }
 
     /// After the last response of a connection the relay closes it.

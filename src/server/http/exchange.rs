@@ -1,7 +1,10 @@
 //! Requests that the control thread answers: all that are for neither a WebSocket nor an event stream.
 
 use super::events::Cors;
-use super::{Answer, Request, Rules};
+use super::{Answer, Request, Rules, percent};
+
+/// What a header takes beside its text.
+const HEADER_BYTES: usize = size_of::<(String, Vec<u8>)>();
 
 /// A request whose head is in order, before its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +22,13 @@ pub struct Exchange {
 }
 
 impl Exchange {
+    /// What it takes without the body, about.
+    pub fn head_bytes(&self) -> usize {
+        let headers = self.headers.iter();
+        let headers = headers.map(|(name, value)| name.len() + value.len() + HEADER_BYTES);
+        self.target.len() + headers.sum::<usize>()
+    }
+
     /// An answer that its sender can read.
     pub fn refused(&self, answer: Answer) -> Answer {
         let answer = self.cors.on(answer.to(&self.method));
@@ -54,6 +64,14 @@ fn read_parts(request: &Request<'_>, rules: &Rules<'_>) -> Result<Exchange, Answ
     }
     if request.is_http_1_1 && request.headers.count("Host") != 1 {
         return Err(Answer::bad("The request needs one Host header."));
+    }
+    match percent::decode(request.target).map(String::from_utf8) {
+        Some(Ok(_)) => {}
+        Some(Err(_)) => return Err(Answer::bad("The URL is not UTF-8 where it is decoded.")),
+        None => {
+            let words = "The URL has a % that two hexadecimal digits do not follow.";
+            return Err(Answer::bad(words));
+        }
     }
     let body_bytes = request.body_bytes(rules.body_bytes_max)?;
     let header = |header: &httparse::Header<'_>| (header.name.to_owned(), header.value.to_vec());
@@ -113,6 +131,17 @@ mod tests {
         let table = [
             ("GET /v1/documents HTTP/1.1", 400, "one Host"),
             ("GET /v1 HTTP/1.1\nHost: a\nHost: b", 400, "one Host"),
+            (
+                "GET /v1/documents/%zz HTTP/1.1\nHost: a",
+                400,
+                "hexadecimal",
+            ),
+            (
+                "GET /v1/documents?prefix=50% HTTP/1.1\nHost: a",
+                400,
+                "hexadecimal",
+            ),
+            ("GET /v1/documents/%FF HTTP/1.1\nHost: a", 400, "UTF-8"),
             (
                 "POST /v1/x HTTP/1.1\nHost: a\nTransfer-Encoding: chunked",
                 411,

@@ -141,6 +141,33 @@ fn has_plain_lines(head: &[u8]) -> bool {
 }
 
 impl Head {
+    /// How long the body is that follows.
+    pub fn body_bytes(&self) -> usize {
+        match self {
+            Self::Post(post) => post.body_bytes,
+            Self::Exchange(exchange) => exchange.body_bytes,
+            Self::Upgrade(_) | Self::Stream(_) | Self::Answered(_) => 0,
+        }
+    }
+
+    /// Whether the client waits to be told that it may send the body.
+    pub fn expects_continue(&self) -> bool {
+        match self {
+            Self::Post(post) => post.expects_continue,
+            Self::Exchange(exchange) => exchange.expects_continue,
+            Self::Upgrade(_) | Self::Stream(_) | Self::Answered(_) => false,
+        }
+    }
+
+    /// No other request may follow on the same connection.
+    pub fn end_connection(&mut self) {
+        match self {
+            Self::Post(post) => post.keeps_alive = false,
+            Self::Exchange(exchange) => exchange.keeps_alive = false,
+            Self::Upgrade(_) | Self::Stream(_) | Self::Answered(_) => {}
+        }
+    }
+
     /// An answer to this request that its sender can read.
     pub fn refused(&self, answer: Answer) -> Answer {
         match self {

@@ -119,6 +119,10 @@ impl Problem {
         self
     }
 
+    pub fn revision(&self) -> Option<u64> {
+        self.revision
+    }
+
     pub fn retryable_after(mut self, retry_after_ms: u32) -> Self {
         self.is_retryable = true;
         self.retry_after_ms = (retry_after_ms > 0).then_some(retry_after_ms);

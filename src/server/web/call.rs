@@ -90,14 +90,26 @@ impl Call {
             ..open
         }))
         .await;
+        match self.next_but_pages().await? {
+            event::Body::Opened(opened) => Ok(opened),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// What the relay says next, but for what is still to come of a document that was opened before.
+    async fn next_but_pages(&mut self) -> Result<event::Body, Problem> {
         loop {
             match self.next().await? {
-                event::Body::Opened(opened) => return Ok(opened),
-                // Of a subscription that is begun again.
                 event::Body::RemoteOps(_) | event::Body::SyncResponse(_) => {}
-                other => return Err(unexpected(&other)),
+                other => return Ok(other),
             }
         }
+    }
+
+    /// Sends a request that has one answer.
+    pub async fn ask(&mut self, body: Body) -> Result<event::Body, Problem> {
+        self.send(body).await;
+        self.next_but_pages().await
     }
 
     /// Sends a request. If the connection is at its end, what the relay had to say is still to be read.

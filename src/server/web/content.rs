@@ -12,12 +12,13 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::accept::{JSON, PLAIN, choose};
 use super::call::Call;
-use super::history::{Moment, text_at};
+use super::history::{Moment, Past};
 use super::input::{DocumentId, Expected, InDocument, Known, Plain, Query, Writer};
 use super::memory::Held;
 use super::operations::{LIMIT_DEFAULT, OperationEntry, PAGE_BYTES_MAX, entries};
 use super::reading::{Limit, beside, once, position_of};
 use super::submission::{Accepted, Batch};
+use super::time::Time;
 use super::visitor::{Author, Visitor};
 use super::whole::Whole;
 use super::{Web, difference, tag};
@@ -56,7 +57,7 @@ pub struct LogContent {
     snapshot: Option<LogSnapshot>,
     /// Those after the snapshot, as many as one page has.
     operations: Vec<OperationEntry>,
-    /// There are more: read the operations since `revision`.
+    /// There are more: read the operations after `revision`.
     has_more: bool,
 }
 
@@ -67,20 +68,22 @@ struct LogSnapshot {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct When {
     /// Of a text: as it was at this revision.
     #[param(value_type = Option<u64>, maximum = 9_007_199_254_740_991_i64)]
     revision: Option<Whole>,
-    /// Of a text: as it was at this time, in milliseconds since 1970. With a `revision` it is not looked at.
-    #[param(value_type = Option<u64>, maximum = 9_007_199_254_740_991_i64)]
-    time: Option<Whole>,
+    /// Of a text: as it was at this time, in milliseconds since 1970 or as RFC 3339 has it. With a `revision` it is not
+    /// looked at.
+    #[param(schema_with = Time::schema)]
+    time: Option<Time>,
 }
 
 impl When {
     /// `None`: now.
     fn moment(&self) -> Option<Moment> {
-        let time = self.time.map(|time| Moment::Time(time.0));
+        let time = self.time.map(Moment::Time);
         let revision = self.revision.map(|revision| Moment::Revision(revision.0));
         revision.or(time)
     }
@@ -110,14 +113,16 @@ pub async fn get(
     let kind = choose(&headers, &[JSON, PLAIN])?;
     let mut call = Call::to_read(&web, &visitor, &id).await?;
     if let Some(moment) = when.moment() {
-        let (text, held, revision) = text_at(&web, &mut call, &id, moment).await?;
-        let epoch = web.epoch;
-        return text_answer(text, held, Position { epoch, revision }, kind).await;
+        let past = Past::find(&web, &mut call, &id, moment).await?;
+        if tag::is_known(&headers, past.position) {
+            return Ok(not_modified(past.position));
+        }
+        let (text, held) = past.read(&web, &mut call).await?;
+        return text_answer(text, held, past.position, kind).await;
     }
     let opened = call.open(once(&id)).await?;
     if tag::is_known(&headers, position_of(&opened)) {
-        let tag = tag::header_of(position_of(&opened));
-        return Ok((StatusCode::NOT_MODIFIED, [tag]).into_response());
+        return Ok(not_modified(position_of(&opened)));
     }
     let epoch = position_of(&opened).epoch;
     if opened.kind == "text" {
@@ -129,7 +134,7 @@ pub async fn get(
     }
     choose(&headers, &[JSON])?;
     let limit = Limit {
-        operations: LIMIT_DEFAULT,
+        operations: LIMIT_DEFAULT as usize,
         bytes: PAGE_BYTES_MAX,
     };
     let sent = call.take_pages(&web, limit).await?;
@@ -155,6 +160,12 @@ pub async fn get(
     };
     let body = beside(snapshot_bytes + PAGE_BYTES_MAX, make).await?;
     Ok(answer(body, JSON, held, Position { epoch, revision }))
+}
+
+/// The caller has it as it is.
+pub fn not_modified(position: Position) -> Response {
+    let headers = [tag::header_of(position)];
+    (StatusCode::NOT_MODIFIED, headers).into_response()
 }
 
 async fn text_answer(
@@ -188,8 +199,9 @@ async fn text_answer(
     Ok(answer(beside(bytes, make).await, JSON, held, position))
 }
 
-/// What it holds is held until it is sent.
-fn answer(body: Vec<u8>, kind: &'static str, held: Held, position: Position) -> Response {
+/// It is held until it is sent.
+fn answer(body: Vec<u8>, kind: &'static str, mut held: Held, position: Position) -> Response {
+    held.shrink_to(body.len());
     let headers = [(header::CONTENT_TYPE, kind), (header::VARY, "Accept")];
     let tag = [tag::header_of(position)];
     let mut response = (headers, tag, body).into_response();
@@ -202,7 +214,7 @@ fn answer(body: Vec<u8>, kind: &'static str, held: Held, position: Position) -> 
 /// # Errors
 ///
 /// The document is none.
-pub async fn read_text(
+async fn read_text(
     web: &Web,
     call: &mut Call,
     id: &str,
@@ -240,12 +252,24 @@ pub async fn put(
 ) -> Result<Accepted, Problem> {
     choose(&headers, &[JSON])?;
     let mut call = Call::to_read(&web, &author.visitor, &id).await?;
-    let (text, held, position) = read_text(&web, &mut call, &id).await?;
-    let expected_revision = tag::expected_revision(&headers, position)?;
+    replace(&web, &author, &mut call, &id, &headers, target).await
+}
+
+/// Makes a text what it is to be.
+pub async fn replace(
+    web: &Arc<Web>,
+    author: &Author,
+    call: &mut Call,
+    id: &str,
+    headers: &HeaderMap,
+    target: String,
+) -> Result<Accepted, Problem> {
+    let (text, held, position) = read_text(web, call, id).await?;
+    let expected_revision = tag::expected_revision(headers, position)?;
     let operation = difference::of_texts(text, target, held).await?;
     if operation.is_identity() {
-        return Ok(Accepted::nothing(&web, position));
+        return Ok(Accepted::nothing(web, position));
     }
     let batch = Batch::of_text(position.revision, operation).expecting(expected_revision);
-    batch.submit(&web, &author, &id, &headers).await
+    batch.submit(web, author, id, headers).await
 }

@@ -116,8 +116,12 @@ fn words(text: &str) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::task::{Context, Waker};
+
     use proptest::prelude::*;
 
+    use super::super::memory::Memory;
     use super::*;
     use crate::text::Component;
 
@@ -153,6 +157,22 @@ mod tests {
                 Component::Delete(2),
             ]
         );
+    }
+
+    #[test]
+    fn it_is_looked_for_beside_the_control_thread() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.expect("a runtime").block_on(async {
+            let memory = Arc::new(Memory::new(1 << 30));
+            let of_words = |word: &str| format!("{word} ").repeat(1000);
+            let text = Text::from_utf8(of_words("old").as_bytes()).expect("it is text");
+            let held = memory.hold(0).expect("there is room");
+            let mut found = Box::pin(of_texts(text, of_words("new"), held));
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(found.as_mut().poll(&mut context).is_pending());
+            assert!(!found.await.expect("there is room").is_identity());
+            assert!(memory.hold(1 << 30).is_ok(), "nothing is held any more");
+        });
     }
 
     #[test]

@@ -11,12 +11,13 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Web;
 use super::call::{Call, random_uuid, unexpected};
-use super::input::{DocumentId, InDocument, Json, Known, Query, Writer};
-use super::reading::{once, position_of};
+use super::content::not_modified;
+use super::input::{DocumentId, Expected, InDocument, Json, Known, Query, Writer, page_limit};
+use super::reading::{glance, position_of};
 use super::submission::{Accepted, Batch, Submission};
 use super::tag;
 use super::visitor::{Author, Visitor};
-use crate::codec::wire::{self, ErrorCode, event, request::Body};
+use crate::codec::wire::{self, ErrorCode, Position, event, request::Body};
 use crate::engine::DOCUMENT_ID_BYTES_MAX;
 use crate::server::http::problem::Problem;
 
@@ -73,6 +74,7 @@ impl Document {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct Listing {
     /// Only documents whose ids start with this.
@@ -116,23 +118,19 @@ pub async fn list(
     visitor: Visitor,
     Query(listing): Query<Listing>,
 ) -> Result<axum::Json<Directory>, Problem> {
-    let limit = listing.limit.unwrap_or(LIST_DEFAULT);
-    if !(1..=LIST_MAX).contains(&limit) {
-        return Err(Problem::bad(format!("limit must be from 1 to {LIST_MAX}.")));
-    }
+    let limit = page_limit(listing.limit, LIST_DEFAULT, LIST_MAX)?;
     if listing.prefix.len().max(listing.after.len()) > DOCUMENT_ID_BYTES_MAX {
         let words = format!("prefix and after have at most {DOCUMENT_ID_BYTES_MAX} bytes");
         return Err(Problem::of_code(ErrorCode::DocumentIdInvalid, words));
     }
     let mut call = Call::connect(&web, &visitor, random_uuid(), None).await?;
-    call.send(Body::List(wire::List {
+    let list = Body::List(wire::List {
         prefix: listing.prefix,
         after: listing.after,
         limit,
         ..wire::List::default()
-    }))
-    .await;
-    let directory = match call.next().await? {
+    });
+    let directory = match call.ask(list).await? {
         event::Body::Directory(directory) => directory,
         other => return Err(unexpected(&other)),
     };
@@ -170,18 +168,10 @@ pub async fn get(
     let opened = call.open(glance(&id)).await?;
     let position = position_of(&opened);
     if tag::is_known(&headers, position) {
-        return Ok((StatusCode::NOT_MODIFIED, [tag::header_of(position)]).into_response());
+        return Ok(not_modified(position));
     }
     let document = Document::new(id, &opened);
     Ok(([tag::header_of(position)], axum::Json(document)).into_response())
-}
-
-/// Only what Opened says.
-pub fn glance(id: &str) -> wire::Open {
-    wire::Open {
-        from_newest: true,
-        ..once(id)
-    }
 }
 
 /// What a document is made of: how it is read. `NewDocument` describes it.
@@ -259,20 +249,23 @@ impl NewKind {
 /// Create a document
 ///
 /// A document exists from its first operation on. With a `text` or `operations` it is made, unless there is one of that
-/// name. Without, nothing is stored: the answer says whether it can be made (202) or is there already (200).
+/// name: then the problem is DOCUMENT_EXISTS (409), or with `If-None-Match: *` that the condition does not hold (412).
+/// Without, nothing is stored: the answer says whether it can be made (202) or is there already (200).
 #[utoipa::path(
     put, path = "/v1/documents/{id}", tag = "documents", operation_id = "createDocument",
-    params(InDocument, Writer),
+    params(InDocument, Writer, Expected),
     request_body(content = NewDocument, description = "What it is made of."),
     responses(
-        (status = 200, description = "It is there already, and of this kind.", body = Document),
-        (status = 201, description = "It is made.", body = Accepted, headers(("Location" = String, description = "Where it is."))),
+        (status = 200, description = "It is there already, and of this kind.", body = Document, headers(("ETag" = String, description = "`\"epoch.revision\"`."))),
+        (status = 201, description = "It is made.", body = Accepted,
+            headers(("Location" = String, description = "Where it is."), ("ETag" = String, description = "`\"epoch.revision\"`."))),
         (status = 202, description = "It can be made, and will be by its first operation.", body = Document),
     ),
 )]
 pub async fn create(
     State(web): State<Arc<Web>>,
     author: Author,
+    headers: HeaderMap,
     DocumentId(id): DocumentId,
     Json(creation): Json<Creation>,
 ) -> Result<Response, Problem> {
@@ -282,40 +275,54 @@ pub async fn create(
     open.kind = kind.name().to_owned();
     let mut call = Call::to_read(&web, &author.visitor, &id).await?;
     let (opened, exists) = match call.open(open.clone()).await {
-        Ok(opened) => {
-            let exists = position_of(&opened).revision > 0;
-            (opened, exists)
-        }
         Err(problem) if problem.is(ErrorCode::DocumentNotFound) => {
             open.create = true;
             (call.open(open).await?, false)
         }
-        Err(problem) => return Err(problem),
+        opened => {
+            let opened = opened?;
+            let exists = position_of(&opened).revision > 0;
+            (opened, exists)
+        }
     };
+    let position = position_of(&opened);
+    let none = Position {
+        revision: 0,
+        ..position
+    };
+    tag::expected_revision(&headers, if exists { position } else { none })?;
     match first {
+        None if exists => {
+            let tag = [tag::header_of(position)];
+            Ok((tag, axum::Json(Document::new(id, &opened))).into_response())
+        }
         None => {
-            let status = match exists {
-                true => StatusCode::OK,
-                false => StatusCode::ACCEPTED,
-            };
-            Ok((status, axum::Json(Document::new(id, &opened))).into_response())
+            let document = axum::Json(Document::new(id, &opened));
+            Ok((StatusCode::ACCEPTED, document).into_response())
         }
-        Some(_) if exists => {
-            let words = "there is a document of this name already";
-            let revision = position_of(&opened).revision;
-            Err(Problem::of_code(ErrorCode::SyncConflict, words).at_revision(revision))
-        }
+        Some(_) if exists => Err(exists_already(position.revision)),
         Some(submission) => {
-            let revision = position_of(&opened).revision;
             let batch = Batch::new(submission)
                 .creating(kind)
-                .expecting(Some(revision));
-            let accepted = batch.submit(&web, &author, &id, &HeaderMap::new()).await?;
+                .expecting(Some(position.revision));
+            let accepted = batch.submit(&web, &author, &id, &HeaderMap::new()).await;
+            let accepted = accepted.map_err(|problem| {
+                // Somebody else was faster.
+                match (problem.is(ErrorCode::SyncConflict), problem.revision()) {
+                    (true, Some(revision)) => exists_already(revision),
+                    _other => problem,
+                }
+            })?;
             let location = format!("/v1/documents/{}", percent_encoded(&id));
             let headers = [(header::LOCATION, location)];
             Ok((StatusCode::CREATED, headers, accepted).into_response())
         }
     }
+}
+
+fn exists_already(revision: u64) -> Problem {
+    let words = "there is a document of this name already; write to it, or take another name";
+    Problem::of_http(409, "Document Exists", words).at_revision(revision)
 }
 
 impl Creation {
@@ -355,48 +362,80 @@ fn percent_encoded(id: &str) -> String {
 /// For everybody who has it open, too. For a time (`document.delete_grace`) it can be restored.
 #[utoipa::path(
     delete, path = "/v1/documents/{id}", tag = "documents", operation_id = "deleteDocument",
-    params(InDocument),
+    params(InDocument, Expected),
     responses((status = 204, description = "It is deleted.")),
 )]
 pub async fn delete(
     State(web): State<Arc<Web>>,
     visitor: Visitor,
+    headers: HeaderMap,
     DocumentId(id): DocumentId,
 ) -> Result<StatusCode, Problem> {
-    ask_deletion(&web, &visitor, id, false).await
+    let mut call = Call::to_read(&web, &visitor, &id).await?;
+    let expected_revision = call.expected_revision(&id, &headers).await?;
+    let deleted = call.delete(id, false, expected_revision).await;
+    deleted.map_err(|problem| match expected_revision {
+        Some(_) if problem.is(ErrorCode::SyncConflict) => problem.as_precondition_failed(),
+        _other => problem,
+    })
 }
 
 /// Restore a document
 ///
-/// Takes its deletion back. To bring back what was in it at an earlier time, write that to it.
+/// Takes its deletion back. To bring back what was in it at an earlier time, take it back to that (`/revert`). While it is
+/// deleted it has no ETag.
 #[utoipa::path(
     post, path = "/v1/documents/{id}/restore", tag = "documents", operation_id = "restoreDocument",
-    params(InDocument),
+    params(InDocument, Expected),
     responses((status = 204, description = "It is there again.")),
 )]
 pub async fn restore(
     State(web): State<Arc<Web>>,
     visitor: Visitor,
+    headers: HeaderMap,
     DocumentId(id): DocumentId,
 ) -> Result<StatusCode, Problem> {
-    ask_deletion(&web, &visitor, id, true).await
+    let mut call = Call::to_read(&web, &visitor, &id).await?;
+    match call.expected_revision(&id, &headers).await {
+        Err(problem) if problem.is(ErrorCode::DocumentDeleted) => {
+            tag::expected_revision(&headers, Position::default())?;
+        }
+        expected => {
+            expected?;
+        }
+    }
+    call.delete(id, true, None).await
 }
 
-async fn ask_deletion(
-    web: &Web,
-    visitor: &Visitor,
-    document_id: String,
-    undo: bool,
-) -> Result<StatusCode, Problem> {
-    let mut call = Call::to_read(web, visitor, &document_id).await?;
-    call.send(Body::Delete(wire::Delete {
-        document_id,
-        undo,
-        ..wire::Delete::default()
-    }))
-    .await;
-    match call.next().await? {
-        event::Body::Deleted(_) => Ok(StatusCode::NO_CONTENT),
-        other => Err(unexpected(&other)),
+impl Call {
+    /// The revision that the caller of a write wants a document to be at, which is looked at only if there are conditions.
+    pub async fn expected_revision(
+        &mut self,
+        id: &str,
+        headers: &HeaderMap,
+    ) -> Result<Option<u64>, Problem> {
+        if !tag::has_conditions(headers) {
+            return Ok(None);
+        }
+        let opened = self.open(glance(id)).await?;
+        tag::expected_revision(headers, position_of(&opened))
+    }
+
+    async fn delete(
+        &mut self,
+        document_id: String,
+        undo: bool,
+        expected_revision: Option<u64>,
+    ) -> Result<StatusCode, Problem> {
+        let delete = Body::Delete(wire::Delete {
+            document_id,
+            undo,
+            expected_revision,
+            ..wire::Delete::default()
+        });
+        match self.ask(delete).await? {
+            event::Body::Deleted(_) => Ok(StatusCode::NO_CONTENT),
+            other => Err(unexpected(&other)),
+        }
     }
 }

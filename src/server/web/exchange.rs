@@ -1,52 +1,64 @@
 //! One request and its answer, on a socket that a shard has lent.
 //!
-//! The shard has read the head. Here the body is read, the routes make the answer, it is written, and the socket goes
-//! back, so that whatever comes next on the connection, a WebSocket, a post or another request, is read where and as
-//! strictly as the first.
+//! The shard has read the request. Here the routes make the answer, it is sent, and the socket goes back, so that whatever
+//! comes next on the connection, a WebSocket, a post or another request, is read where and as strictly as the first.
 
 use std::fmt::Write as _;
-use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::http::response::Parts;
 use axum::http::{Method, Request, Response, StatusCode, Uri, header};
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tower_service::Service as _;
 
 use super::Web;
 use super::gate::Pass;
+use super::leaving::Leaving;
+use super::memory::Held;
 use crate::server::crowd::ClientSocket;
 use crate::server::http::Exchange;
 use crate::server::http::problem::Problem;
 use crate::server::lifecycle::Phase;
 use crate::server::mailbox::{Errand, Handoff};
 
-const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// An answer that is no longer is sent at once with its head.
 const AT_ONCE_BYTES_MAX: usize = 64 * 1024;
+/// What an answer takes beside its body: its head, and the task that sends it.
+const ANSWER_BYTES: usize = 4 * 1024;
 
-/// A request that a shard has read the head of.
+/// What a value of a list takes while it is read, beside its text.
+const VALUE_BYTES: usize = 64;
+
+/// A request that a shard has read.
 #[derive(Debug)]
 pub struct Asked {
     pub socket: ClientSocket,
     pub exchange: Exchange,
-    /// What came after the head.
-    pub unread: Vec<u8>,
+    pub body: Vec<u8>,
     /// Whose connection it is.
     pub shard: usize,
-    pub pass: Pass,
+    pub admission: Admission,
 }
 
-/// The socket of a client, which may be slow.
-struct Client {
-    stream: TcpStream,
-    write_timeout: Duration,
+/// That a request may be answered.
+#[derive(Debug)]
+pub struct Admission {
+    pub(super) pass: Pass,
+    pub(super) held: Held,
+}
+
+/// An answer before it is sent.
+struct Answer {
+    head: Vec<u8>,
+    /// Empty where there is none.
+    body: Bytes,
+    /// `None`: it is so small that it needs nothing.
+    _held: Option<Held>,
 }
 
 /// Answers a request, and gives the connection back.
@@ -54,43 +66,34 @@ pub async fn answer(web: Arc<Web>, routes: Router, asked: Asked) {
     let Asked {
         socket,
         exchange,
-        mut unread,
+        body,
         shard,
-        pass,
+        admission: Admission { mut pass, mut held },
     } = asked;
     let (socket, place) = socket.into_parts();
     // Where the system cannot watch it there is nothing to be said.
     let Ok(stream) = TcpStream::from_std(socket.into()) else {
         return;
     };
-    let mut client = Client {
-        stream,
-        write_timeout: web.limits.write_timeout,
+    let response = match held.grow(list_bytes(&exchange, &body)) {
+        Ok(()) => respond(&web, routes, &exchange, body.into()).await,
+        Err(problem) => problem.into_response(),
     };
-    let read_timeout = web.limits.handshake_timeout;
-    // It is there as it came, and as what is made of it.
-    let (response, mut keeps) = match web.memory.hold(2 * exchange.body_bytes) {
-        Err(problem) => (problem.into_response(), false),
-        Ok(_held) => {
-            match tokio::time::timeout(read_timeout, client.read_body(&exchange, &mut unread)).await
-            {
-                Err(_elapsed) => (too_late(read_timeout).into_response(), false),
-                Ok(Err(_gone)) => return,
-                Ok(Ok(())) => {
-                    // Whoever does not wait for the answer is told with it to send the rest again.
-                    let keeps = exchange.keeps_alive && unread.len() == exchange.body_bytes;
-                    unread.truncate(exchange.body_bytes);
-                    let response = respond(&web, routes, &exchange, unread.into()).await;
-                    (response, keeps)
-                }
-            }
-        }
+    drop(held);
+    let keeps = exchange.keeps_alive && web.lifecycle.phase() == Phase::Serving;
+    let answer = Answer::new(&web, &exchange, response, keeps).await;
+    pass.make_way();
+    let memory = Arc::clone(&web.memory);
+    let mut leaving = Leaving::new(stream, web.limits.write_timeout, memory);
+    let is_sent = async {
+        leaving.send(&answer.head).await?;
+        leaving.send(&answer.body).await
     };
-    keeps &= web.lifecycle.phase() == Phase::Serving;
-    if client.write(&exchange, response, keeps).await.is_err() {
+    if is_sent.await.is_err() {
         return;
     }
-    let Ok(socket) = client.stream.into_std() else {
+    drop(answer);
+    let Ok(socket) = leaving.into_stream().into_std() else {
         return;
     };
     let handoff = Handoff {
@@ -103,10 +106,16 @@ pub async fn answer(web: Arc<Web>, routes: Router, asked: Asked) {
     drop(pass);
 }
 
-fn too_late(timeout: Duration) -> Problem {
-    let seconds = timeout.as_secs();
-    let words = format!("The body did not arrive within {seconds} s.");
-    Problem::of_http(408, "Request Timeout", words)
+/// What the values of a body in JSON take while it is read, beside their text.
+fn list_bytes(exchange: &Exchange, body: &[u8]) -> usize {
+    let is_json = |(name, value): &(String, Vec<u8>)| {
+        let value = value.to_ascii_lowercase();
+        name.eq_ignore_ascii_case("Content-Type") && value.starts_with(b"application/json")
+    };
+    match exchange.headers.iter().any(is_json) {
+        true => VALUE_BYTES * body.iter().filter(|byte| **byte == b',').count(),
+        false => 0,
+    }
 }
 
 async fn respond(
@@ -142,33 +151,33 @@ fn request(exchange: &Exchange, body: Bytes) -> Result<Request<Body>, Problem> {
         .map_err(|_| wrong("list of headers"))
 }
 
-impl Client {
-    /// Adds to what has arrived until it is the whole body, or more.
-    async fn read_body(&mut self, exchange: &Exchange, unread: &mut Vec<u8>) -> io::Result<()> {
-        let body_bytes = exchange.body_bytes;
-        if unread.len() >= body_bytes {
-            return Ok(());
-        }
-        if exchange.expects_continue {
-            self.write_all(CONTINUE).await?;
-        }
-        unread.reserve_exact(body_bytes - unread.len());
-        while unread.len() < body_bytes {
-            if self.stream.read_buf(unread).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+impl Answer {
+    async fn new(web: &Web, exchange: &Exchange, response: Response<Body>, keeps: bool) -> Self {
+        let (mut parts, body) = response.into_parts();
+        let body = body.collect().await;
+        let body = body.expect("a body that is there as a whole").to_bytes();
+        let held = parts.extensions.remove::<Arc<Held>>();
+        let held = match held.and_then(Arc::into_inner) {
+            Some(mut held) => held.grow(ANSWER_BYTES).map(|()| held),
+            None => web.memory.hold(body.len() + ANSWER_BYTES),
+        };
+        match held {
+            Ok(held) => Self::of(exchange, &parts, body, keeps, Some(held)),
+            Err(problem) => {
+                let (parts, _) = problem.clone().into_response().into_parts();
+                let body = problem.to_json().into();
+                Self::of(exchange, &parts, body, keeps, None)
             }
         }
-        Ok(())
     }
 
-    async fn write(
-        &mut self,
+    fn of(
         exchange: &Exchange,
-        response: Response<Body>,
+        parts: &Parts,
+        body: Bytes,
         keeps: bool,
-    ) -> io::Result<()> {
-        let (parts, body) = response.into_parts();
-        let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+        held: Option<Held>,
+    ) -> Self {
         let status = parts.status;
         let mut head = format!(
             "HTTP/1.1 {} {}\r\n",
@@ -183,40 +192,32 @@ impl Client {
             let length: usize = said.unwrap_or(body.len());
             write!(head, "Content-Length: {length}\r\n").expect("a String takes it");
         }
-        let mut bytes = head.into_bytes();
+        let mut head = head.into_bytes();
         for (name, value) in &parts.headers {
             if name != header::CONTENT_LENGTH {
-                bytes.extend_from_slice(name.as_str().as_bytes());
-                bytes.extend_from_slice(b": ");
-                bytes.extend_from_slice(value.as_bytes());
-                bytes.extend_from_slice(b"\r\n");
+                head.extend_from_slice(name.as_str().as_bytes());
+                head.extend_from_slice(b": ");
+                head.extend_from_slice(value.as_bytes());
+                head.extend_from_slice(b"\r\n");
             }
         }
-        bytes.extend_from_slice(exchange.cors.lines().as_bytes());
+        head.extend_from_slice(exchange.cors.lines().as_bytes());
         if !keeps {
-            bytes.extend_from_slice(b"Connection: close\r\n");
+            head.extend_from_slice(b"Connection: close\r\n");
         }
-        bytes.extend_from_slice(b"\r\n");
-        if !has_body || exchange.method == "HEAD" {
-            return self.write_all(&bytes).await;
-        }
+        head.extend_from_slice(b"\r\n");
+        let mut body = match has_body && exchange.method != "HEAD" {
+            true => body,
+            false => Bytes::new(),
+        };
         if body.len() <= AT_ONCE_BYTES_MAX {
-            bytes.extend_from_slice(&body);
-            return self.write_all(&bytes).await;
+            head.extend_from_slice(&body);
+            body = Bytes::new();
         }
-        self.write_all(&bytes).await?;
-        self.write_all(&body).await
-    }
-
-    /// # Errors
-    ///
-    /// Also if the client takes nothing for too long.
-    async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let written = tokio::time::timeout(self.write_timeout, self.stream.write(bytes));
-            let length = written.await.map_err(|_| io::ErrorKind::TimedOut)??;
-            bytes = &bytes[length..];
+        Self {
+            head,
+            body,
+            _held: held,
         }
-        Ok(())
     }
 }

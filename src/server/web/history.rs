@@ -7,38 +7,73 @@ use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::Web;
 use super::call::{Call, unexpected};
-use super::content::read_text;
-use super::input::{DocumentId, Expected, InDocument, Json, Query, Writer};
+use super::content::replace;
+use super::input::{DocumentId, Expected, InDocument, Json, Query, Writer, page_limit};
 use super::memory::Held;
 use super::reading::{beside, misfit};
-use super::submission::{Accepted, Batch};
+use super::submission::Accepted;
+use super::time::Time;
 use super::visitor::{Author, Visitor};
 use super::whole::Whole;
-use super::{Web, difference, tag};
-use crate::codec::wire::{self, ErrorCode, event, request::Body};
+use crate::client::{HistoryOptions, TextAt, TextAtError, revision_at};
+use crate::codec::wire::{self, ErrorCode, Position, event, request::Body};
 use crate::server::http::problem::Problem;
-use crate::text::{Operation, Text, TextError};
+use crate::text::Text;
 
 const LIMIT_DEFAULT: u32 = 100;
 const LIMIT_MAX: u32 = 1000;
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct Span {
     /// Which comes first.
     #[param(inline)]
     order: Option<Order>,
-    /// Begin with this revision: `next` of the page before.
+    /// Only changes that come after this revision in that order: `next` of the page before.
     #[param(value_type = Option<u64>, maximum = 9_007_199_254_740_991_i64)]
-    from: Option<Whole>,
-    /// Begin at this time, in milliseconds since 1970: with the newest change that is not later, or, where the oldest comes
-    /// first, with the oldest that is not earlier. With a `from` it is not looked at.
-    #[param(value_type = Option<u64>, maximum = 9_007_199_254_740_991_i64)]
-    time: Option<Whole>,
+    after: Option<Whole>,
+    /// Begin at this time, in milliseconds since 1970 or as RFC 3339 has it: with the newest change that is not later, or,
+    /// where the oldest comes first, with the oldest that is not earlier. With an `after` it is not looked at.
+    #[param(schema_with = Time::schema)]
+    time: Option<Time>,
     /// How many at most.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
+}
+
+impl Span {
+    fn history(&self, document_id: &str) -> Result<wire::History, Problem> {
+        let order = self.order.unwrap_or_default();
+        let from_revision = match (order, self.after) {
+            (_, None) => 0,
+            (Order::Oldest, Some(Whole(after))) => after + 1,
+            (Order::Newest, Some(Whole(after))) => after.saturating_sub(1).max(1),
+        };
+        Ok(wire::History {
+            document_id: document_id.to_owned(),
+            newest_first: order == Order::Newest,
+            from_revision,
+            // 0 is no time to the relay.
+            from_time_ms: match (self.after, self.time) {
+                (None, Some(time)) => time.0.max(1),
+                _other => 0,
+            },
+            limit: page_limit(self.limit, LIMIT_DEFAULT, LIMIT_MAX)?,
+            ..wire::History::default()
+        })
+    }
+
+    /// What is to be asked for to go on after a page.
+    fn next(&self, page: &wire::HistoryPage) -> Option<u64> {
+        match (page.next_revision, self.order.unwrap_or_default()) {
+            (0, _) => None,
+            (next, Order::Oldest) => Some(next - 1),
+            (next, Order::Newest) => Some(next + 1),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
@@ -55,7 +90,7 @@ enum Order {
 pub struct Changes {
     kind: String,
     changes: Vec<Change>,
-    /// There are more: ask again with this as `from`, and without a time.
+    /// There are more: ask again with this as `after`.
     next: Option<u64>,
     /// The document's newest revision.
     revision: u64,
@@ -97,52 +132,36 @@ pub async fn get(
     DocumentId(id): DocumentId,
     Query(span): Query<Span>,
 ) -> Result<axum::Json<Changes>, Problem> {
-    let limit = span.limit.unwrap_or(LIMIT_DEFAULT);
-    if !(1..=LIMIT_MAX).contains(&limit) {
-        return Err(Problem::bad(format!(
-            "limit must be from 1 to {LIMIT_MAX}."
-        )));
-    }
-    // 0 is no revision and no time to the relay.
-    let from = span.from.map_or(0, |from| from.0.max(1));
-    let time = span.time.map_or(0, |time| time.0.max(1));
+    let history = span.history(&id)?;
     let mut call = Call::to_read(&web, &visitor, &id).await?;
-    let page = call
-        .ask_history(wire::History {
-            document_id: id,
-            newest_first: span.order.unwrap_or_default() == Order::Newest,
-            from_revision: from,
-            from_time_ms: if from > 0 { 0 } else { time },
-            limit,
-            ..wire::History::default()
-        })
-        .await?;
+    let page = call.ask_history(history).await?;
+    let next = span.next(&page);
     let change = |entry: wire::HistoryEntry| Change {
         first_revision: entry.revision,
-        revision: last_revision(&entry),
+        revision: entry.revision + u64::from(entry.count.saturating_sub(1)),
         client_id: entry.origin,
         author: entry.author,
         time: entry.time_ms,
         bytes: entry.bytes,
     };
+    let mut changes: Vec<_> = page.entries.into_iter().map(change).collect();
+    if let (Order::Newest, Some(Whole(after))) = (span.order.unwrap_or_default(), span.after) {
+        // Nothing comes after the first revision.
+        changes.retain(|change| change.first_revision < after);
+    }
     Ok(axum::Json(Changes {
         kind: page.kind,
-        changes: page.entries.into_iter().map(change).collect(),
-        next: (page.next_revision > 0).then_some(page.next_revision),
+        changes,
+        next,
         revision: page.position.unwrap_or_default().revision,
         first_revision: page.first_revision,
         oldest_revision: page.oldest_revision,
     }))
 }
 
-fn last_revision(entry: &wire::HistoryEntry) -> u64 {
-    entry.revision + u64::from(entry.count.saturating_sub(1))
-}
-
 impl Call {
     async fn ask_history(&mut self, history: wire::History) -> Result<wire::HistoryPage, Problem> {
-        self.send(Body::History(history)).await;
-        match self.next().await? {
+        match self.ask(Body::History(history)).await? {
             event::Body::HistoryPage(page) => Ok(page),
             other => Err(unexpected(&other)),
         }
@@ -153,89 +172,80 @@ impl Call {
 #[derive(Debug, Clone, Copy)]
 pub enum Moment {
     Revision(u64),
-    /// In milliseconds since 1970.
-    Time(u64),
+    Time(Time),
 }
 
-/// What was in a text, and at which revision that was.
-///
-/// # Errors
-///
-/// The document is no text, or has never been at that revision.
-pub async fn text_at(
-    web: &Web,
-    call: &mut Call,
-    id: &str,
-    moment: Moment,
-) -> Result<(Text, Held, u64), Problem> {
-    let revision = match moment {
-        Moment::Revision(revision) => revision,
-        Moment::Time(time) => revision_at(call, id, time).await?,
-    };
-    let mut text = Text::default();
-    let mut held = web.memory.hold(0)?;
-    let mut reached = 0;
-    // Whoever asks for a beginning, too, is told whether there is such a document, and whether it may be read.
-    let mut is_checked = false;
-    while reached < revision || !is_checked {
-        let page = call
-            .ask_history(wire::History {
+/// A text as it was.
+pub struct Past {
+    document_id: String,
+    /// Where it is in its history.
+    pub position: Position,
+}
+
+impl Past {
+    /// # Errors
+    ///
+    /// The document is no text, or has never been at that revision.
+    pub async fn find(
+        web: &Web,
+        call: &mut Call,
+        id: &str,
+        moment: Moment,
+    ) -> Result<Self, Problem> {
+        let glance = match moment {
+            Moment::Revision(_) => wire::History {
                 document_id: id.to_owned(),
-                // What was before the document's beginning is none of it.
-                from_revision: if reached == 0 { 0 } else { reached + 1 },
-                with_operations: true,
+                limit: 1,
                 ..wire::History::default()
-            })
-            .await?;
-        check_past(&page, revision)?;
-        is_checked = true;
-        let Some(last) = page.entries.last() else {
-            return Err(misfit("the history ends early"));
+            },
+            Moment::Time(time) => HistoryOptions::at_time(id, time.0.max(1)).into(),
         };
-        reached = last_revision(last);
-        let bytes = page.entries.iter().map(|entry| entry.bytes as usize).sum();
-        held.grow(bytes)?;
-        let replay = move || -> Result<Text, TextError> {
-            for entry in page.entries {
-                // A batch can lead beyond it.
-                for (_, operation) in (entry.revision..=revision).zip(&entry.operations) {
-                    text.apply(&Operation::decode(operation)?)?;
-                }
-            }
-            Ok(text)
+        let page = call.ask_history(glance).await?;
+        let revision = match moment {
+            Moment::Revision(revision) => revision,
+            Moment::Time(_) => revision_at(&page),
         };
-        text = beside(bytes, replay).await.map_err(misfit)?;
-    }
-    Ok((text, held, revision))
-}
-
-fn check_past(page: &wire::HistoryPage, revision: u64) -> Result<(), Problem> {
-    if page.kind != "text" {
-        let words = "only a text can be read at a revision; of a log, read the operations";
-        return Err(Problem::of_code(ErrorCode::KindMismatch, words));
-    }
-    let newest = page.position.unwrap_or_default().revision;
-    if revision > newest || revision + 1 < page.first_revision {
-        let words = format!("the document has never been at revision {revision}");
-        return Err(Problem::of_code(ErrorCode::RevisionUnknown, words).at_revision(newest));
-    }
-    Ok(())
-}
-
-/// The revision that a document was at.
-async fn revision_at(call: &mut Call, id: &str, time_ms: u64) -> Result<u64, Problem> {
-    let page = call
-        .ask_history(wire::History {
+        TextAt::new(id, Some(revision)).check(&page)?;
+        Ok(Self {
             document_id: id.to_owned(),
-            newest_first: true,
-            from_time_ms: time_ms.max(1),
-            limit: 1,
-            ..wire::History::default()
+            position: Position {
+                epoch: web.epoch,
+                revision,
+            },
         })
-        .await?;
-    check_past(&page, page.first_revision)?;
-    let beginning = page.first_revision.saturating_sub(1);
-    Ok(page.entries.first().map_or(beginning, last_revision))
+    }
+
+    /// What was in it.
+    pub async fn read(&self, web: &Web, call: &mut Call) -> Result<(Text, Held), Problem> {
+        let mut held = web.memory.hold(0)?;
+        let mut past = TextAt::new(&self.document_id, Some(self.position.revision));
+        while let Some(options) = past.next() {
+            let page = call.ask_history(options.into()).await?;
+            let bytes = page.entries.iter().map(|entry| entry.bytes as usize).sum();
+            held.grow(bytes)?;
+            let replay = move || past.take(&page).map(|()| past);
+            past = beside(bytes, replay).await?;
+        }
+        Ok((past.into_text(), held))
+    }
+}
+
+impl From<TextAtError> for Problem {
+    fn from(error: TextAtError) -> Self {
+        match error {
+            TextAtError::NoText { .. } => {
+                let words = "only a text can be read at a revision; of a log, read the operations";
+                Self::of_code(ErrorCode::KindMismatch, words)
+            }
+            TextAtError::RevisionUnknown {
+                revision, newest, ..
+            } => {
+                let words = format!("the document has never been at revision {revision}");
+                Self::of_code(ErrorCode::RevisionUnknown, words).at_revision(newest)
+            }
+            TextAtError::Gap { .. } | TextAtError::Text(_) => misfit(error),
+        }
+    }
 }
 
 /// Where to take a text back to.
@@ -266,13 +276,8 @@ pub async fn revert(
 ) -> Result<Accepted, Problem> {
     let mut call = Call::to_read(&web, &author.visitor, &id).await?;
     let moment = Moment::Revision(reversion.revision.0);
-    let (old, _held_old, _) = text_at(&web, &mut call, &id, moment).await?;
-    let (text, held, position) = read_text(&web, &mut call, &id).await?;
-    let expected = tag::expected_revision(&headers, position)?;
-    let operation = difference::of_texts(text, old.to_string(), held).await?;
-    if operation.is_identity() {
-        return Ok(Accepted::nothing(&web, position));
-    }
-    let batch = Batch::of_text(position.revision, operation).expecting(expected);
-    batch.submit(&web, &author, &id, &headers).await
+    let past = Past::find(&web, &mut call, &id, moment).await?;
+    let (old, _held_old) = past.read(&web, &mut call).await?;
+    let target = old.to_string();
+    replace(&web, &author, &mut call, &id, &headers, target).await
 }

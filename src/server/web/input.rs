@@ -1,6 +1,7 @@
 //! What a request brings: a document's id, a query, a body. What is wrong with them is a problem.
 
 use std::collections::HashMap;
+use std::error::Error as _;
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Query as AxumQuery, Request};
 use axum::http::header;
@@ -12,8 +13,11 @@ use utoipa::IntoParams;
 use super::accept::JSON;
 use super::visitor::text;
 use crate::codec::wire::ErrorCode;
-use crate::engine::is_document_id;
+use crate::engine::{is_document_id, is_version_name};
 use crate::server::http::problem::Problem;
+
+/// What is UTF-8, as charsets are called.
+const UTF_8: [&str; 3] = ["utf-8", "utf8", "us-ascii"];
 
 /// The document that the path names.
 pub struct DocumentId(pub String);
@@ -48,9 +52,12 @@ pub struct Known {
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "it is read by `tag`")]
 pub struct Expected {
-    /// The ETag that the document must be at: else nothing is done, and the answer is 412.
+    /// The document's ETag, or several: if it is at none of them nothing is done, and the answer is 412.
     #[param(rename = "If-Match", nullable = false)]
     if_match: Option<String>,
+    /// If the document is at one of these ETags, or with `*` if it is there at all, nothing is done, and the answer is 412.
+    #[param(rename = "If-None-Match", nullable = false)]
+    if_none_match: Option<String>,
 }
 
 /// How those are described who write.
@@ -88,6 +95,17 @@ impl<S: Send + Sync> FromRequestParts<S> for DocumentId {
     }
 }
 
+/// # Errors
+///
+/// No version can be called so.
+pub fn check_version_name(name: &str) -> Result<(), Problem> {
+    if is_version_name(name) {
+        return Ok(());
+    }
+    let words = "a version's name has 1 to 128 bytes and no control characters";
+    Err(Problem::of_code(ErrorCode::VersionNameInvalid, words))
+}
+
 /// The version that the path names.
 pub struct VersionName(pub String);
 
@@ -109,7 +127,9 @@ impl<S: Send + Sync> FromRequestParts<S> for VersionName {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        path_parameter(parts, state, "name").await.map(Self)
+        let name = path_parameter(parts, state, "name").await?;
+        check_version_name(&name)?;
+        Ok(Self(name))
     }
 }
 
@@ -121,8 +141,26 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match AxumQuery::from_request_parts(parts, state).await {
             Ok(AxumQuery(query)) => Ok(Self(query)),
-            Err(rejection) => Err(Problem::bad(rejection.body_text())),
+            Err(rejection) => {
+                let reason = rejection
+                    .source()
+                    .map_or_else(String::new, ToString::to_string);
+                let words = format!("The query is not what is asked for here: {reason}.");
+                Err(Problem::bad(words))
+            }
         }
+    }
+}
+
+/// How many a page of an answer has at most.
+///
+/// # Errors
+///
+/// It is to have none, or too many.
+pub fn page_limit(limit: Option<u32>, default: u32, max: u32) -> Result<u32, Problem> {
+    match limit.unwrap_or(default) {
+        limit if (1..=max).contains(&limit) => Ok(limit),
+        _other => Err(Problem::bad(format!("limit must be from 1 to {max}."))),
     }
 }
 
@@ -167,10 +205,21 @@ async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Prob
 
 fn check_type(request: &Request, wanted: &str) -> Result<(), Problem> {
     let found = text(request.headers(), header::CONTENT_TYPE.as_str()).unwrap_or_default();
-    let kind = found.split(';').next().unwrap_or_default().trim();
-    if kind.eq_ignore_ascii_case(wanted) {
-        return Ok(());
-    }
-    let words = format!("The body's Content-Type must be {wanted}.");
+    let mut parts = found.split(';').map(str::trim);
+    let is_wanted = parts
+        .next()
+        .is_some_and(|kind| kind.eq_ignore_ascii_case(wanted));
+    let is_utf_8 = parts
+        .filter_map(|parameter| parameter.split_once('='))
+        .filter(|(name, _)| name.eq_ignore_ascii_case("charset"))
+        .all(|(_, charset)| {
+            let charset = charset.trim_matches('"');
+            UTF_8.iter().any(|name| charset.eq_ignore_ascii_case(name))
+        });
+    let words = match (is_wanted, is_utf_8) {
+        (true, true) => return Ok(()),
+        (true, false) => "The body must be in UTF-8.".to_owned(),
+        (false, _) => format!("The body's Content-Type must be {wanted}."),
+    };
     Err(Problem::of_http(415, "Unsupported Media Type", words))
 }

@@ -1,7 +1,7 @@
 //! What requests and their answers hold in memory, all together.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::server::http::problem::Problem;
 
@@ -9,6 +9,8 @@ use crate::server::http::problem::Problem;
 pub struct Memory {
     bytes_max: usize,
     bytes: AtomicUsize,
+    /// How often there was none for somebody.
+    refusals: AtomicU64,
 }
 
 /// So many bytes are counted until this is dropped.
@@ -23,7 +25,18 @@ impl Memory {
         Self {
             bytes_max,
             bytes: AtomicUsize::new(0),
+            refusals: AtomicU64::new(0),
         }
+    }
+
+    /// How often there was none for somebody: whoever sees it rise knows that others need what it holds.
+    pub fn refusals(&self) -> u64 {
+        self.refusals.load(Ordering::Relaxed)
+    }
+
+    /// Somebody was refused for something else that whoever holds memory holds, too.
+    pub fn refuse(&self) {
+        self.refusals.fetch_add(1, Ordering::Relaxed);
     }
 
     /// # Errors
@@ -51,12 +64,20 @@ impl Held {
             .bytes
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
         if added.is_err() {
+            self.memory.refuse();
             return Err(Problem::unavailable(format!(
                 "the answers that are being made take all the memory that there is for them ({bytes_max} bytes)"
             )));
         }
         self.bytes += bytes;
         Ok(())
+    }
+
+    /// Holds no more than this from here on.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        let rest = self.bytes.saturating_sub(bytes);
+        self.bytes -= rest;
+        self.memory.bytes.fetch_sub(rest, Ordering::Relaxed);
     }
 }
 
@@ -77,6 +98,11 @@ mod tests {
         held.grow(40).expect("there is room");
         assert!(held.grow(1).is_err());
         assert_eq!(memory.hold(1).expect_err("it is full").status, 503);
+        assert_eq!(memory.refusals(), 2);
+        held.shrink_to(200);
+        assert!(held.grow(1).is_err());
+        held.shrink_to(30);
+        drop(memory.hold(70).expect("there is room"));
         drop(held);
         assert!(memory.hold(100).is_ok());
         assert!(memory.hold(usize::MAX).is_err());

@@ -14,6 +14,7 @@ mod exchange;
 mod gate;
 mod history;
 mod input;
+mod leaving;
 mod memory;
 mod openapi;
 mod operations;
@@ -23,6 +24,7 @@ mod problem;
 mod reading;
 mod submission;
 mod tag;
+mod time;
 mod turns;
 mod versions;
 mod visitor;
@@ -34,11 +36,13 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::config::{Config, Connection, Durability};
+use crate::server::http::Exchange;
 use crate::server::lifecycle::Lifecycle;
 use crate::server::mailbox::Mailbox;
 
+use exchange::Admission;
 pub use exchange::Asked;
-use gate::{Gate, Pass};
+use gate::{Full, Gate};
 use memory::Memory;
 use turns::Turns;
 
@@ -59,6 +63,7 @@ pub struct Web {
 #[derive(Clone)]
 pub struct Intake {
     gate: Arc<Gate>,
+    memory: Arc<Memory>,
     asked: UnboundedSender<Asked>,
 }
 
@@ -76,10 +81,12 @@ pub fn open(
     lifecycle: Arc<Lifecycle>,
     epoch: u64,
 ) -> (Intake, Desk) {
-    // Whoever asks has a pass, so that these bound what is in it.
+    // Whoever asks is admitted, so that those bound what is in it.
     let (asked, asked_out) = unbounded_channel();
+    let memory = Arc::new(Memory::new(config.http.bytes_max));
     let intake = Intake {
         gate: Arc::new(Gate::new(config.http.requests_max)),
+        memory: Arc::clone(&memory),
         asked,
     };
     let web = Web {
@@ -89,7 +96,7 @@ pub fn open(
         durability: config.store.durability,
         limits: config.connection.clone(),
         request_timeout: config.http.request_timeout,
-        memory: Arc::new(Memory::new(config.http.bytes_max)),
+        memory,
         turns: Arc::default(),
     };
     let desk = Desk {
@@ -101,9 +108,18 @@ pub fn open(
 }
 
 impl Intake {
-    /// `None`: the control thread has as many requests as it may.
-    pub fn enter(&self) -> Option<Pass> {
-        self.gate.enter()
+    /// `None`: there are as many requests as there may be, or they hold all that they may.
+    pub fn admit(&self, exchange: &Exchange) -> Option<Admission> {
+        // The body is there as it came, and as what is made of it.
+        let bytes = exchange.head_bytes() + 2 * exchange.body_bytes;
+        let pass = self.gate.enter();
+        if pass.as_ref().is_err_and(|full| *full == Full::Answers) {
+            self.memory.refuse();
+        }
+        Some(Admission {
+            pass: pass.ok()?,
+            held: self.memory.hold(bytes).ok()?,
+        })
     }
 
     pub fn ask(&self, asked: Asked) {

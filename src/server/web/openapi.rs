@@ -25,8 +25,13 @@ Documents of a corelay relay, for backends and scripts. People who edit use the 
 **Who asks** says so with `Authorization: Bearer …`, the same token as everywhere. Where the relay asks nobody for a \
 token, `X-User-ID` and `X-User-Name` may name the user.
 
-**A place in a document's history** is an epoch and a revision, and is its `ETag`: `\"1.17\"`. `If-None-Match` on reads \
-and `If-Match` on writes are understood.
+**A place in a document's history** is an epoch and a revision, and is its `ETag`: `\"1.17\"`. `If-None-Match` on reads, \
+and `If-Match` and `If-None-Match` on everything that changes a document or its versions, are about that, and hold at the \
+moment when it is done. What they stop is 412.
+
+**Pages** are as long as `limit` says. What a page has as `next` is the `after` of the next one.
+
+**Times** are milliseconds since 1970. One that is asked for may also be as RFC 3339 has it.
 
 **Problems** have the media type `application/problem+json`. Their `code` and `name` are those of the protocol. \
 `retryable` says whether the same request may succeed later; `Retry-After` when.

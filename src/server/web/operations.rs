@@ -11,17 +11,17 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Web;
 use super::call::Call;
-use super::input::{DocumentId, Expected, InDocument, Json, Query, Writer};
+use super::input::{DocumentId, Expected, InDocument, Json, Query, Writer, page_limit};
 use super::reading::{Limit, Placed, once, position_of};
 use super::submission::{Accepted, Batch, Operations, Submission};
 use super::visitor::{Author, Visitor};
 use super::whole::Whole;
 use crate::codec::json::Payload;
-use crate::codec::wire::{self, ErrorCode, Position};
+use crate::codec::wire::{ErrorCode, Position};
 use crate::server::http::problem::Problem;
 
-pub const LIMIT_DEFAULT: usize = 1000;
-const LIMIT_MAX: usize = 10_000;
+pub const LIMIT_DEFAULT: u32 = 1000;
+const LIMIT_MAX: u32 = 10_000;
 /// A page has no more operations when they have so many bytes.
 pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
@@ -66,15 +66,16 @@ pub fn entries(kind: &str, operations: &[Placed]) -> Result<Vec<OperationEntry>,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct Range {
-    /// Only operations after this revision.
+    /// Only operations after this revision: `next` of the page before.
     #[serde(default)]
     #[param(value_type = u64, default = 0, maximum = 9_007_199_254_740_991_i64)]
-    since: Whole,
+    after: Whole,
     /// How many at most. A page ends earlier where its operations come to 1 MiB.
     #[param(minimum = 1, maximum = 10000, default = 1000)]
-    limit: Option<usize>,
+    limit: Option<u32>,
 }
 
 /// A page of operations.
@@ -83,11 +84,11 @@ pub struct Range {
 pub struct Page {
     kind: String,
     epoch: u64,
-    /// The revision after which the operations start. It is `since`, but for a document that was deleted and made again,
-    /// whose revisions go on where those of the deleted one ended.
+    /// The revision after which the operations start. It is `after`; but after 0, of a document that was deleted and made
+    /// again, the one where the deleted one ended.
     from_revision: u64,
     operations: Vec<OperationEntry>,
-    /// There are more: ask again with this as `since`.
+    /// There are more: ask again with this as `after`.
     next: Option<u64>,
     /// The document's newest revision.
     revision: u64,
@@ -108,18 +109,12 @@ pub async fn get(
     DocumentId(id): DocumentId,
     Query(range): Query<Range>,
 ) -> Result<Response, Problem> {
-    let limit = range.limit.unwrap_or(LIMIT_DEFAULT);
-    if !(1..=LIMIT_MAX).contains(&limit) {
-        let words = format!("limit must be from 1 to {LIMIT_MAX}.");
-        return Err(Problem::bad(words));
-    }
     let limit = Limit {
-        operations: limit,
+        operations: page_limit(range.limit, LIMIT_DEFAULT, LIMIT_MAX)? as usize,
         bytes: PAGE_BYTES_MAX,
     };
     let mut call = Call::to_read(&web, &visitor, &id).await?;
-    let opened = call.open(since(&web, &id, range.since.0)).await?;
-    check_start(&opened, range.since.0)?;
+    let opened = call.open_after(&web, once(&id), range.after.0).await?;
     let sent = call.take_pages(&web, limit).await?;
     let reached = sent.revision(&opened);
     let Position { epoch, revision } = position_of(&opened);
@@ -136,30 +131,6 @@ pub async fn get(
     let mut response = axum::Json(page).into_response();
     response.extensions_mut().insert(Arc::new(held));
     Ok(response)
-}
-
-/// Opens a document to read its operations after a revision.
-fn since(web: &Web, id: &str, revision: u64) -> wire::Open {
-    wire::Open {
-        have: Some(Position {
-            epoch: web.epoch,
-            revision,
-        }),
-        snapshots: Some(false),
-        ..once(id)
-    }
-}
-
-/// # Errors
-///
-/// The relay does not know of the revision after which it was to begin.
-pub fn check_start(opened: &wire::Opened, since: u64) -> Result<(), Problem> {
-    if since == 0 || opened.from_revision == since {
-        return Ok(());
-    }
-    let newest = position_of(opened).revision;
-    let words = format!("the document has no revision {since}; its newest is {newest}");
-    Err(Problem::of_code(ErrorCode::SyncConflict, words).at_revision(newest))
 }
 
 /// Submit operations

@@ -10,8 +10,8 @@ use utoipa::ToSchema;
 
 use super::Web;
 use super::call::Call;
-use super::documents::glance;
 use super::input::{DocumentId, InDocument};
+use super::reading::glance;
 use super::visitor::Visitor;
 use crate::codec::json::Payload;
 use crate::codec::wire;

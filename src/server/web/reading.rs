@@ -1,6 +1,7 @@
 //! A document's operations and state, as a client is sent them that has nothing or knows a revision.
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
 use super::Web;
 use super::call::{Call, random_uuid, unexpected};
@@ -12,6 +13,8 @@ use crate::text::{Operation, Text};
 
 /// What is decoded or made into text on the control thread itself; more is done beside it.
 const AT_ONCE_BYTES_MAX: usize = 64 * 1024;
+/// Those who do something beside the control thread at one time.
+static PLACES: Semaphore = Semaphore::const_new(4);
 /// What an operation takes beside its payload, about.
 const OPERATION_BYTES: usize = 64;
 
@@ -59,10 +62,58 @@ pub fn once(document: &str) -> wire::Open {
     }
 }
 
+/// Only what Opened says.
+pub fn glance(document: &str) -> wire::Open {
+    wire::Open {
+        from_newest: true,
+        ..once(document)
+    }
+}
+
 impl Call {
     /// A call of somebody who reads and leaves no trace.
     pub async fn to_read(web: &Web, visitor: &Visitor, document: &str) -> Result<Self, Problem> {
         Self::connect(web, visitor, random_uuid(), Some(document)).await
+    }
+
+    /// Opens a document to be sent its operations after a revision.
+    ///
+    /// # Errors
+    ///
+    /// They are no longer there, or the document has not been at that revision.
+    pub async fn open_after(
+        &mut self,
+        web: &Web,
+        open: wire::Open,
+        revision: u64,
+    ) -> Result<wire::Opened, Problem> {
+        let after = |revision| wire::Open {
+            have: Some(Position {
+                epoch: web.epoch,
+                revision,
+            }),
+            snapshots: Some(false),
+            ..open.clone()
+        };
+        let opened = match self.open(after(revision)).await {
+            // A document that was deleted and made again begins after a revision that is none of its own: whoever has that
+            // has nothing.
+            Err(problem) if problem.is(ErrorCode::SnapshotRequired) && revision > 0 => {
+                let opened = self.open(after(0)).await?;
+                let newest = position_of(&opened).revision;
+                if opened.from_revision != revision && revision <= newest {
+                    return Err(problem);
+                }
+                opened
+            }
+            opened => opened?,
+        };
+        if revision > 0 && opened.from_revision != revision {
+            let newest = position_of(&opened).revision;
+            let words = format!("the document has no revision {revision}; its newest is {newest}");
+            return Err(Problem::of_code(ErrorCode::SyncConflict, words).at_revision(newest));
+        }
+        Ok(opened)
     }
 
     /// Takes what follows an Opened, up to the last page or to where the limit is reached.
@@ -195,7 +246,8 @@ pub fn misfit(error: impl std::fmt::Display) -> Problem {
     Problem::of_code(ErrorCode::InternalError, "the text does not fit together")
 }
 
-/// Does what takes the longer the more bytes there are: beside the control thread's own work where they are many.
+/// Does what takes the longer the more bytes there are: beside the control thread's own work where they are many, and then
+/// only so much at one time, since it takes its time from the shards.
 pub async fn beside<T: Send + 'static>(
     bytes: usize,
     work: impl FnOnce() -> T + Send + 'static,
@@ -203,8 +255,13 @@ pub async fn beside<T: Send + 'static>(
     if bytes <= AT_ONCE_BYTES_MAX {
         return work();
     }
-    let done = tokio::task::spawn_blocking(work).await;
-    done.expect("it does not panic, and nobody cancels it")
+    let place = PLACES.acquire().await.expect("they are never closed");
+    let done = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        work()
+    });
+    done.await
+        .expect("it does not panic, and nobody cancels it")
 }
 
 pub fn position_of(opened: &wire::Opened) -> Position {

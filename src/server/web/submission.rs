@@ -11,7 +11,6 @@ use utoipa::ToSchema;
 
 use super::call::{Call, unexpected};
 use super::documents::NewKind;
-use super::operations::check_start;
 use super::reading::{Limit, beside, position_of};
 use super::visitor::Author;
 use super::whole::Whole;
@@ -440,19 +439,11 @@ async fn rebase(
     base_revision: u64,
     payloads: Vec<Bytes>,
 ) -> Result<(u64, Vec<Bytes>), Problem> {
-    let have = Position {
-        epoch: web.epoch,
-        revision: base_revision,
+    let open = wire::Open {
+        document: id.to_owned(),
+        ..wire::Open::default()
     };
-    let opened = call
-        .open(wire::Open {
-            document: id.to_owned(),
-            have: Some(have),
-            snapshots: Some(false),
-            ..wire::Open::default()
-        })
-        .await?;
-    check_start(&opened, base_revision)?;
+    let opened = call.open_after(web, open, base_revision).await?;
     if opened.sync() == wire::SyncMode::UpToDate {
         return Ok((base_revision, payloads));
     }

@@ -2,7 +2,6 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::visitor::text;
 use crate::codec::wire::Position;
 use crate::server::http::problem::Problem;
 
@@ -23,37 +22,56 @@ pub fn is_known(headers: &HeaderMap, position: Position) -> bool {
 
 /// Whether what has this tag is what the caller has.
 pub fn is_listed(headers: &HeaderMap, tag: &str) -> bool {
-    let Some(tags) = text(headers, header::IF_NONE_MATCH.as_str()) else {
-        return false;
-    };
+    let tags = listed(headers, &header::IF_NONE_MATCH).unwrap_or_default();
     let mut tags = tags.split(',').map(str::trim);
     tags.any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
 }
 
-/// The revision that the caller wants a document to be at, or none.
+/// The tags of a condition, with commas between them.
+fn listed(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    // What is no text is a condition, too, and no place of ours.
+    let values = headers.get_all(name).iter();
+    let values = values.map(|value| String::from_utf8_lossy(value.as_bytes()));
+    values
+        .reduce(|list, value| format!("{list},{value}").into())
+        .map(|list| list.trim().to_owned())
+}
+
+/// Whether a write has conditions.
+pub fn has_conditions(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::IF_MATCH) || headers.contains_key(header::IF_NONE_MATCH)
+}
+
+/// The revision that the caller of a write wants a document to be at, or none.
 ///
 /// # Errors
 ///
-/// The document is elsewhere.
+/// The document is elsewhere, or where the caller does not want it to be. At revision 0 there is none.
 pub fn expected_revision(headers: &HeaderMap, position: Position) -> Result<Option<u64>, Problem> {
-    let values = headers.get_all(header::IF_MATCH);
-    // What is no text is a condition, too, and no place of ours.
-    let tags: Vec<_> = values
-        .iter()
-        .map(|value| String::from_utf8_lossy(value.as_bytes()))
-        .collect();
-    let tags = tags.join(",");
-    let tags = tags.trim();
-    if values.iter().next().is_none() || tags == "*" {
-        return Ok(None);
-    }
     let tag = tag(position);
-    if tags.split(',').any(|expected| expected.trim() == tag) {
-        return Ok(Some(position.revision));
+    let exists = position.revision > 0;
+    let failed = |what: &str, tags: &str| {
+        let words = match exists {
+            true => format!("the document is at {tag}, and {what} has {tags}"),
+            false => format!("there is no such document, and {what} has {tags}"),
+        };
+        let problem = Problem::of_http(412, "Precondition Failed", words);
+        Err(problem.at_revision(position.revision))
+    };
+    if let Some(tags) = listed(headers, &header::IF_NONE_MATCH)
+        && exists
+        && is_listed(headers, &tag)
+    {
+        return failed("If-None-Match", &tags);
     }
-    let words = format!("the document is at {tag}, and If-Match has {tags}");
-    let problem = Problem::of_http(412, "Precondition Failed", words);
-    Err(problem.at_revision(position.revision))
+    match listed(headers, &header::IF_MATCH) {
+        None => Ok(None),
+        Some(tags) if tags == "*" && exists => Ok(None),
+        Some(tags) if tags.split(',').any(|expected| expected.trim() == tag) => {
+            Ok(Some(position.revision))
+        }
+        Some(tags) => failed("If-Match", &tags),
+    }
 }
 
 #[cfg(test)]
@@ -88,6 +106,19 @@ mod tests {
         ] {
             let found = expected_revision(&headers(header::IF_MATCH, value), at(7));
             assert_eq!(found.ok(), expected, "{value}");
+            let nothing = expected_revision(&headers(header::IF_MATCH, value), at(0));
+            assert!(nothing.is_err(), "{value}");
         }
+        for (value, may_write) in [("*", false), ("\"3.7\"", false), ("\"3.6\"", true)] {
+            let headers = headers(header::IF_NONE_MATCH, value);
+            let found = expected_revision(&headers, at(7));
+            assert_eq!(found.is_ok(), may_write, "{value}");
+            assert_eq!(expected_revision(&headers, at(0)).ok(), Some(None));
+        }
+        // What is no text is a condition, too, and no place of ours.
+        let unreadable = HeaderValue::from_bytes(b"\"\xff\"").expect("HTTP takes it");
+        let unreadable = HeaderMap::from_iter([(header::IF_MATCH, unreadable)]);
+        let problem = expected_revision(&unreadable, at(7)).expect_err("it is elsewhere");
+        assert_eq!(problem.status, 412);
     }
 }

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Web;
 use super::call::{Call, unexpected};
-use super::input::{DocumentId, InDocument, InVersion, Json, VersionName};
+use super::input::{
+    DocumentId, Expected, InDocument, InVersion, Json, VersionName, check_version_name,
+};
 use super::visitor::Visitor;
 use super::whole::Whole;
 use crate::codec::wire::{self, event, request::Body};
@@ -25,7 +26,7 @@ pub struct Versions {
 
 /// A revision with a name.
 #[derive(Debug, Serialize, ToSchema)]
-struct Version {
+pub struct Version {
     #[schema(example = "as sent to the printer")]
     name: String,
     revision: u64,
@@ -74,14 +75,13 @@ pub async fn list(
     DocumentId(document_id): DocumentId,
 ) -> Result<axum::Json<Versions>, Problem> {
     let mut call = Call::to_read(&web, &visitor, &document_id).await?;
-    call.send(Body::ListVersions(wire::ListVersions {
+    let list = Body::ListVersions(wire::ListVersions {
         document_id,
         ..wire::ListVersions::default()
-    }))
-    .await;
-    match call.next().await? {
-        event::Body::Versions(versions) => Ok(axum::Json(Versions {
-            versions: versions.versions.into_iter().map(Version::from).collect(),
+    });
+    match call.ask(list).await? {
+        event::Body::Versions(list) => Ok(axum::Json(Versions {
+            versions: list.versions.into_iter().map(Version::from).collect(),
         })),
         other => Err(unexpected(&other)),
     }
@@ -89,34 +89,38 @@ pub async fn list(
 
 /// Save a version
 ///
-/// Gives a revision a name. It goes with its document.
+/// Gives a revision a name. It goes with its document. With `If-Match` and without a revision it is the one of the ETag.
 #[utoipa::path(
     post, path = "/v1/documents/{id}/versions", tag = "history", operation_id = "saveVersion",
-    params(InDocument),
+    params(InDocument, Expected),
     request_body(content = NewVersion, description = "What is to have which name."),
     responses((status = 201, description = "It is saved.", body = Version)),
 )]
 pub async fn save(
     State(web): State<Arc<Web>>,
     visitor: Visitor,
+    headers: HeaderMap,
     DocumentId(document_id): DocumentId,
     Json(version): Json<NewVersion>,
-) -> Result<Response, Problem> {
-    if version.revision == Some(Whole(0)) {
+) -> Result<(StatusCode, axum::Json<Version>), Problem> {
+    check_version_name(&version.name)?;
+    let revision = version.revision.map(|revision| revision.0);
+    if revision == Some(0) {
         return Err(Problem::bad("A version's revision is at least 1."));
     }
     let mut call = Call::to_read(&web, &visitor, &document_id).await?;
-    call.send(Body::SaveVersion(wire::SaveVersion {
+    // A revision is what it is, whatever is written meanwhile.
+    let expected_revision = call.expected_revision(&document_id, &headers).await?;
+    let save = Body::SaveVersion(wire::SaveVersion {
         document_id,
         name: version.name,
-        revision: version.revision.unwrap_or_default().0,
+        revision: revision.or(expected_revision).unwrap_or_default(),
         ..wire::SaveVersion::default()
-    }))
-    .await;
-    match call.next().await? {
+    });
+    match call.ask(save).await? {
         event::Body::VersionSaved(saved) => {
             let version = Version::from(saved.version.unwrap_or_default());
-            Ok((StatusCode::CREATED, axum::Json(version)).into_response())
+            Ok((StatusCode::CREATED, axum::Json(version)))
         }
         other => Err(unexpected(&other)),
     }
@@ -127,23 +131,24 @@ pub async fn save(
 /// Takes the name from its revision.
 #[utoipa::path(
     delete, path = "/v1/documents/{id}/versions/{name}", tag = "history", operation_id = "deleteVersion",
-    params(InDocument, InVersion),
+    params(InDocument, InVersion, Expected),
     responses((status = 204, description = "It is deleted.")),
 )]
 pub async fn delete(
     State(web): State<Arc<Web>>,
     visitor: Visitor,
+    headers: HeaderMap,
     DocumentId(document_id): DocumentId,
     VersionName(name): VersionName,
 ) -> Result<StatusCode, Problem> {
     let mut call = Call::to_read(&web, &visitor, &document_id).await?;
-    call.send(Body::DeleteVersion(wire::DeleteVersion {
+    call.expected_revision(&document_id, &headers).await?;
+    let delete = Body::DeleteVersion(wire::DeleteVersion {
         document_id,
         name,
         ..wire::DeleteVersion::default()
-    }))
-    .await;
-    match call.next().await? {
+    });
+    match call.ask(delete).await? {
         event::Body::VersionDeleted(_) => Ok(StatusCode::NO_CONTENT),
         other => Err(unexpected(&other)),
     }

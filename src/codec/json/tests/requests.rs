@@ -217,6 +217,16 @@ fn every_request_has_its_members() {
                 request_id: 1,
                 document_id: "doc".to_owned(),
                 undo: true,
+                expected_revision: None,
+            }),
+        ),
+        (
+            r#"{"type":"delete","payload":{"documentId":"doc","expectedRevision":7}}"#,
+            doc(),
+            Request::Delete(wire::Delete {
+                document_id: "doc".to_owned(),
+                expected_revision: Some(7),
+                ..wire::Delete::default()
             }),
         ),
         (

@@ -9,6 +9,7 @@ use glommio::{LocalExecutorBuilder, Placement};
 use tokio::sync::{Notify, mpsc};
 
 use super::authority::Sources;
+use super::backup::Backups;
 use super::clock::Clock;
 use super::control::Control;
 use super::crowd::Crowd;
@@ -115,7 +116,13 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     };
     let served = supervisor::await_start(&incoming, shards.len(), &reports).and_then(|()| {
         control.keep_doing(desk.serve());
-        control.serve(doors.admin, Arc::clone(&lifecycle), observed, keeper)?;
+        control.serve(
+            doors.admin,
+            Arc::clone(&lifecycle),
+            observed,
+            keeper,
+            store.backups,
+        )?;
         announce(&config, &cores, &doors.addresses);
         supervisor::supervise(&incoming, &lifecycle)
     });
@@ -249,6 +256,7 @@ fn start_store(config: &Config, mailboxes: &[Mailbox]) -> Result<StartedStore, S
         epoch: open.epoch,
         identity_key: open.identity_key,
         usage: open.usage,
+        backups: Backups::new(open.store.reader(), &config.store),
         committer: committer::start(open.store, readers, &config.store, sinks)?,
     })
 }
@@ -257,5 +265,6 @@ struct StartedStore {
     epoch: u64,
     identity_key: [u8; 32],
     usage: Vec<TenantUsage>,
+    backups: Backups,
     committer: CommitterHandle,
 }

@@ -2,9 +2,9 @@
 //! nor about documents.
 //!
 //! `/health` says that the process lives, `/ready` whether it takes clients, `/metrics` what it has counted, in
-//! the text format of Prometheus; `/revoke` takes tokens back (`revoke`). It reads what the shards have published and never waits for them.
+//! the text format of Prometheus; `/revoke` takes tokens back (`revoke`), `/backup` copies the store (`backup`). It reads what the shards have published and never waits for them.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use axum::Router;
@@ -15,6 +15,7 @@ use axum::routing::{get, post};
 use tokio::runtime::Runtime;
 
 use super::ServerError;
+use super::backup::{Backups, backup};
 use super::lifecycle::{Lifecycle, Phase};
 use super::metrics::Observed;
 use super::revoke::{SharedKeeper, revoke};
@@ -52,6 +53,7 @@ impl Control {
         lifecycle: Arc<Lifecycle>,
         observed: Observed,
         keeper: SharedKeeper,
+        backups: Backups,
     ) -> Result<(), ServerError> {
         let routes = Router::new()
             .route("/health", get("alive\n"))
@@ -61,6 +63,8 @@ impl Control {
             .with_state(Arc::new(observed))
             .route("/revoke", post(revoke))
             .with_state(keeper)
+            .route("/backup", post(backup))
+            .with_state(Arc::new(backups))
             .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX));
         let serve = async move {
             let Some(listener) = listener else {
@@ -68,6 +72,7 @@ impl Control {
             };
             listener.set_nonblocking(true)?;
             let listener = tokio::net::TcpListener::from_std(listener)?;
+            let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
             axum::serve(listener, routes).await
         };
         let run = move || {

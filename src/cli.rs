@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use corelay::config::{Config, ConfigError, Draft};
-use corelay::load;
+use corelay::{load, store_tool};
 
 /// A thread-per-core relay for real-time collaboration.
 #[derive(Debug, Parser)]
@@ -29,6 +29,19 @@ pub enum Command {
     Load(Box<load::Arguments>),
     /// Compare two runs of `load` by the reports that it wrote.
     Compare(load::compare::Arguments),
+    /// Look at, check, copy and move what a relay has stored.
+    Store(Store),
+}
+
+#[derive(Debug, Args)]
+pub struct Store {
+    #[command(flatten)]
+    pub sources: Sources,
+    /// The data directory, in place of the configuration's store.path.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub path: Option<PathBuf>,
+    #[command(subcommand)]
+    pub action: store_tool::Action,
 }
 
 #[derive(Debug, Args)]
@@ -56,10 +69,10 @@ pub struct Doctor {
 #[derive(Debug, Args)]
 pub struct Sources {
     /// A TOML file. Keys that it leaves out have their defaults.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// One key, as in connection.ping_period="30 s"; it wins over the file. May be repeated.
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 }
 

@@ -24,4 +24,6 @@ pub mod load;
 pub mod server;
 #[doc(hidden)]
 pub mod store;
+#[doc(hidden)]
+pub mod store_tool;
 pub mod text;

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use corelay::config::{Budget, Config, Log, LogFormat};
-use corelay::load;
 use corelay::server::{self, preflight};
+use corelay::{load, store_tool};
 use tracing_subscriber::EnvFilter;
 
 use cli::{Command, CommandLine, Doctor, Serve, SourceError};
@@ -38,6 +38,9 @@ fn main() -> ExitCode {
             load::run(*arguments)
         }
         Command::Compare(arguments) => load::compare::run(&arguments),
+        Command::Store(store) => store.sources.config().map_or_else(refuse, |config| {
+            store_tool::run(store.action, store.path, &config)
+        }),
     }
 }
 

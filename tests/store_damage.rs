@@ -302,6 +302,8 @@ fn check_refused(error: &StoreError) {
         }
         StoreError::Directory { .. }
         | StoreError::InUse { .. }
+        | StoreError::NoStore { .. }
+        | StoreError::NoShadow { .. }
         | StoreError::UnknownFormat { .. }
         | StoreError::Failed { .. } => panic!("not said as what it is: {error}"),
     }

@@ -14,6 +14,8 @@ const CONNECTION_BYTES: usize = 4096;
 const REVOCATION_BYTES: usize = 2048;
 /// The most that is remembered of what a backend said of tokens.
 pub const VERDICT_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// What a backup that is being made holds, beside the record that it copies.
+pub const BACKUP_BYTES: usize = 28 * 1024 * 1024;
 /// HTTP requests of one shard that may be going on at once, connections that are kept for another one included; of
 /// more, the one is given up that has the least time left.
 pub const REQUESTS_MAX: usize = 1024;
@@ -123,6 +125,11 @@ impl Budget {
                 "the store's buffers",
                 "store.write_buffer_bytes",
                 config.store.write_buffer_bytes,
+            ),
+            once(
+                "a backup",
+                "28 MiB + 4 × connection.message_bytes_max",
+                BACKUP_BYTES.saturating_add(config.connection.message_bytes_max.saturating_mul(4)),
             ),
         ];
         if config.auth.mode == AuthMode::Webhook {

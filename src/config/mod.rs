@@ -20,7 +20,7 @@ mod table;
 mod unit;
 mod word;
 
-pub use budget::{Budget, REQUESTS_MAX, Share, VERDICT_BYTES_MAX};
+pub use budget::{BACKUP_BYTES, Budget, REQUESTS_MAX, Share, VERDICT_BYTES_MAX};
 pub(crate) use cores::cores_text;
 pub use cores::{Cores, CoresError};
 pub use draft::Draft;

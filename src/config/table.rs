@@ -75,8 +75,14 @@ tables! {
         /// The block cache of the embedded store. More of it spares reads from disk when documents open.
         cache_bytes: usize = size(64 * MIB), Bytes(MIB..=1024 * GIB);
         /// What the embedded store holds of what it has written before that goes to its tables: one buffer that fills and
-        /// four that wait. Writes stop while all four wait for the disk.
+        /// three that wait. Writes stop while all three wait for the disk.
         write_buffer_bytes: usize = size(320 * MIB), Bytes(20 * MIB..=64 * GIB);
+        /// How fast a backup copies while the relay runs, in bytes per second. Slower leaves more of the disk, and of a
+        /// core, to clients.
+        backup_bytes_per_second: usize = size(32 * MIB), Bytes(64 * KIB..=1024 * GIB);
+        /// What a backup leaves free on the file system that it is written to. When no more is left it is given up, before
+        /// a store on the same file system is in need.
+        backup_free_bytes_min: usize = size(256 * MIB), Bytes(0..=1024 * GIB);
     }
 
     /// One client's connection.

@@ -8,7 +8,7 @@ use crossbeam_channel::{Sender, unbounded};
 use glommio::{LocalExecutorBuilder, Placement};
 use tokio::sync::{Notify, mpsc};
 
-use super::admin::{Admin, Running};
+use super::admin::{Admin, Backups, Running};
 use super::authority::Sources;
 use super::clock::Clock;
 use super::control::Control;
@@ -118,6 +118,7 @@ pub fn run(config: Config) -> Result<(), ServerError> {
         store: store.committer.counters(),
         store_path: config.store.path.clone(),
         keeper,
+        backups: Arc::new(store.backups),
     };
     let served = supervisor::await_start(&incoming, shards.len(), &reports).and_then(|()| {
         tasks.add(desk.serve());
@@ -256,6 +257,7 @@ fn start_store(config: &Config, mailboxes: &[Mailbox]) -> Result<StartedStore, S
         epoch: open.epoch,
         identity_key: open.identity_key,
         usage: open.usage,
+        backups: Backups::new(open.store.reader(), &config.store),
         committer: committer::start(open.store, readers, &config.store, sinks)?,
     })
 }
@@ -264,5 +266,6 @@ struct StartedStore {
     epoch: u64,
     identity_key: [u8; 32],
     usage: Vec<TenantUsage>,
+    backups: Backups,
     committer: CommitterHandle,
 }

@@ -1,7 +1,7 @@
 //! The control thread: HTTP for those who watch the relay (`admin`), on an address of its own, and whatever else is
 //! neither hot nor about documents.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use tokio::runtime::{Handle, Runtime};
@@ -43,7 +43,8 @@ impl Control {
             };
             listener.set_nonblocking(true)?;
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            axum::serve(listener, admin::routes(admin)).await
+            let routes = admin::routes(admin).into_make_service_with_connect_info::<SocketAddr>();
+            axum::serve(listener, routes).await
         };
         let run = move || {
             if let Err(error) = self.runtime.block_on(serve) {

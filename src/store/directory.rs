@@ -14,6 +14,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use fjall::config::CompressionPolicy;
 use fjall::{CompressionType, Keyspace, KeyspaceCreateOptions};
@@ -23,15 +24,21 @@ use crate::config::Durability;
 
 use super::fjall::{FjallStore, Parts};
 use super::journal::{self, JournalError, Tail};
-use super::layout::{self, CommitRow, InstanceRow};
+use super::layout::{self, CommitRow, InstanceRow, LastRun};
 use super::mark::{self, Mark, MarkWriter};
 use super::reader::FjallReader;
 use super::removals::Removals;
 use super::{OpenStore, StoreError};
 
-/// How many buffers of writes there can be: one that is being filled, and four that wait for their flush behind a
+pub(super) const LOCK: &str = "lock";
+pub(super) const FORMAT: &str = "format";
+pub(super) const DATABASE: &str = "database";
+/// Where a journal is kept that may turn out to be needed.
+pub(super) const KEPT_JOURNAL: &str = "journal-before-recovery";
+
+/// How many buffers of writes there can be: one that is being filled, and three that wait for their flush behind a
 /// compaction, when writes stop.
-const MEMTABLES: usize = 5;
+const MEMTABLES: usize = 4;
 
 /// One thread flushes and compacts: a second one would spin while the first is busy (fjall's first worker hands
 /// every compaction back to the queue), on a machine whose cores belong to shards.
@@ -41,35 +48,27 @@ const WORKER_THREADS: usize = 1;
 pub fn open(config: &config::Store) -> Result<OpenStore, StoreError> {
     let directory = Directory::new(&config.path)?;
     let mark = mark::read(&directory.path).map_err(|error| directory.unusable(error))?;
-    let found = directory.prepare(mark)?;
-
-    let (database, rows) = directory
-        .open_database(config)
-        .map_err(|error| directory.not_opened(error))?;
-    let commit = row(&rows, layout::COMMIT_KEY, CommitRow::decode)
-        .map_err(|reason| directory.damaged(reason))?;
-    let instance = row(&rows, layout::INSTANCE_KEY, InstanceRow::decode)
-        .map_err(|reason| directory.damaged(reason))?;
-    let commit = commit.unwrap_or_default();
-    if commit.number < found.needed_commit {
-        drop((database, rows));
-        directory.put_journal_back()?;
-        return Err(directory.behind(found.needed_commit, commit.number));
-    }
-    directory.forget_journal()?;
-
-    let instance =
-        next_run(instance, mark, config.durability).map_err(|error| directory.unusable(error))?;
-    let mark = MarkWriter::start(&directory.path, commit.number)
+    let resources = Resources {
+        cache_bytes: config.cache_bytes,
+        write_buffer_bytes: config.write_buffer_bytes,
+        worker_threads: WORKER_THREADS,
+    };
+    let found = directory.recover(mark, &resources)?;
+    let instance = next_run(found.instance, mark, config.durability)
         .map_err(|error| directory.unusable(error))?;
-    let removals = Removals::read(&rows).map_err(|error| directory.damaged(error))?;
-    let reader = FjallReader { database, rows };
+    let mark = MarkWriter::start(&directory.path, found.commit.number)
+        .map_err(|error| directory.unusable(error))?;
+    let removals = Removals::read(&found.rows).map_err(|error| directory.damaged(error))?;
+    let reader = FjallReader {
+        database: found.database,
+        rows: found.rows,
+    };
     let usage = reader.usage().map_err(|error| directory.damaged(error))?;
     let mut store = FjallStore::new(Parts {
         reader,
         removals,
-        commit,
-        journal_commit: found.journal_commit.unwrap_or(commit.number),
+        commit: found.commit,
+        journal_commit: found.journal_commit.unwrap_or(found.commit.number),
         instance,
         mark,
         lock: directory.lock,
@@ -97,19 +96,30 @@ fn next_run(
             epoch: 1,
             identity_key,
             durability,
-            stopped_cleanly: false,
+            last_run: LastRun::Unfinished,
         });
     };
-    let may_have_lost = match last.durability {
-        Durability::Always => false,
-        Durability::Interval | Durability::Never => !last.stopped_cleanly,
-    } || mark == Mark::Missing;
+    let is_synced = match last.durability {
+        Durability::Always => true,
+        Durability::Interval | Durability::Never => false,
+    };
+    let epoch = match last.last_run {
+        // The other store has gone on, and so may have its epochs, or those of another copy: none was as late as this.
+        LastRun::Copied => unix_time_s().max(last.epoch + 1),
+        LastRun::Unfinished if !is_synced => last.epoch + 1,
+        LastRun::Unfinished | LastRun::Stopped => last.epoch + u64::from(mark == Mark::Missing),
+    };
     Ok(InstanceRow {
-        epoch: last.epoch + u64::from(may_have_lost),
+        epoch,
         durability,
-        stopped_cleanly: false,
+        last_run: LastRun::Unfinished,
         ..last
     })
+}
+
+fn unix_time_s() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    since_epoch.unwrap_or_default().as_secs()
 }
 
 fn row<T>(
@@ -130,6 +140,24 @@ pub(super) struct Lock {
     _file: File,
 }
 
+/// What the database may take.
+pub(super) struct Resources {
+    pub cache_bytes: usize,
+    pub write_buffer_bytes: usize,
+    /// That flush and compact. Without any, nothing is written that was not before.
+    pub worker_threads: usize,
+}
+
+/// A database that has all that was ever durable.
+pub(super) struct Recovered {
+    pub database: fjall::Database,
+    pub rows: Keyspace,
+    pub commit: CommitRow,
+    /// The newest commit in the journals.
+    pub journal_commit: Option<u64>,
+    pub instance: Option<InstanceRow>,
+}
+
 /// What could be learned before the database was opened.
 #[derive(Debug, Default)]
 struct Found {
@@ -139,32 +167,40 @@ struct Found {
     needed_commit: u64,
 }
 
-struct Directory {
+pub(super) struct Directory {
     path: PathBuf,
+    /// What it is called to people.
+    named: PathBuf,
     lock: Lock,
 }
 
 impl Directory {
-    fn new(path: &Path) -> Result<Self, StoreError> {
-        let unusable = |error: io::Error| StoreError::directory(path, error);
+    pub fn new(path: &Path) -> Result<Self, StoreError> {
+        Self::for_another(path, path)
+    }
+
+    /// Stands for another one, which is named wherever there is something to say.
+    pub fn for_another(path: &Path, named: &Path) -> Result<Self, StoreError> {
+        let unusable = |error: io::Error| StoreError::directory(named, error);
         fs::create_dir_all(path).map_err(unusable)?;
         let lock = File::options()
             .create(true)
             .truncate(false)
             .write(true)
-            .open(path.join("lock"))
+            .open(path.join(LOCK))
             .map_err(unusable)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(StoreError::InUse {
-                    path: path.to_owned(),
+                    path: named.to_owned(),
                 });
             }
             Err(TryLockError::Error(error)) => return Err(unusable(error)),
         }
         let directory = Self {
             path: path.to_owned(),
+            named: named.to_owned(),
             lock: Lock { _file: lock },
         };
         directory.check_format()?;
@@ -172,12 +208,38 @@ impl Directory {
     }
 
     fn database(&self) -> PathBuf {
-        self.path.join("database")
+        self.path.join(DATABASE)
+    }
+
+    /// Opens the database, if it has all that was ever durable.
+    pub fn recover(&self, mark: Mark, resources: &Resources) -> Result<Recovered, StoreError> {
+        let found = self.prepare(mark)?;
+        let (database, rows) = self
+            .open_database(resources)
+            .map_err(|error| self.not_opened(error))?;
+        let commit = row(&rows, layout::COMMIT_KEY, CommitRow::decode)
+            .map_err(|reason| self.damaged(reason))?;
+        let instance = row(&rows, layout::INSTANCE_KEY, InstanceRow::decode)
+            .map_err(|reason| self.damaged(reason))?;
+        let commit = commit.unwrap_or_default();
+        if commit.number < found.needed_commit {
+            drop((database, rows));
+            self.put_journal_back()?;
+            return Err(self.behind(found.needed_commit, commit.number));
+        }
+        self.forget_journal()?;
+        Ok(Recovered {
+            database,
+            rows,
+            commit,
+            journal_commit: found.journal_commit,
+            instance,
+        })
     }
 
     /// Reads the format, or writes it into a directory that has no database or that of the format before.
     fn check_format(&self) -> Result<(), StoreError> {
-        let path = self.path.join("format");
+        let path = self.path.join(FORMAT);
         match fs::read_to_string(&path) {
             Ok(text) if text.trim() == layout::FORMAT.to_string() => Ok(()),
             Ok(text) if text.trim() == layout::FORMAT_BEFORE.to_string() => self.put_format(),
@@ -198,7 +260,7 @@ impl Directory {
             let fresh = self.path.join("format.new");
             fs::write(&fresh, format!("{}\n", layout::FORMAT))?;
             File::open(&fresh)?.sync_all()?;
-            fs::rename(&fresh, self.path.join("format"))?;
+            fs::rename(&fresh, self.path.join(FORMAT))?;
             File::open(&self.path)?.sync_all()
         };
         write().map_err(|error| self.unusable(error))
@@ -256,17 +318,17 @@ impl Directory {
 
     fn open_database(
         &self,
-        config: &config::Store,
+        resources: &Resources,
     ) -> Result<(fjall::Database, Keyspace), fjall::Error> {
         let database = fjall::Database::builder(self.database())
-            .cache_size(config.cache_bytes as u64)
-            .worker_threads(WORKER_THREADS)
+            .cache_size(resources.cache_bytes as u64)
+            .worker_threads_unchecked(resources.worker_threads)
             // No value is long enough to be compressed, and `journal` checks what is written as it stands.
             .journal_compression(CompressionType::None)
             .open()?;
         let rows = database.keyspace("rows", || {
             KeyspaceCreateOptions::default()
-                .max_memtable_size((config.write_buffer_bytes / MEMTABLES) as u64)
+                .max_memtable_size((resources.write_buffer_bytes / MEMTABLES) as u64)
                 // Names and numbers are nearly always there: filters of the last level would only cost memory.
                 .expect_point_read_hits(true)
                 // Keys and heads of rows are much alike, and what is written stays in the upper levels for long.
@@ -275,9 +337,8 @@ impl Directory {
         Ok((database, rows))
     }
 
-    /// Where a journal is kept that may turn out to be needed.
     fn kept_journal(&self) -> PathBuf {
-        self.path.join("journal-before-recovery")
+        self.path.join(KEPT_JOURNAL)
     }
 
     fn keep_journal(&self, tail: &Tail) -> Result<(), StoreError> {
@@ -323,7 +384,7 @@ impl Directory {
     fn not_opened(&self, error: fjall::Error) -> StoreError {
         match error {
             fjall::Error::Locked => StoreError::InUse {
-                path: self.path.clone(),
+                path: self.named.clone(),
             },
             fjall::Error::Io(error)
                 if matches!(
@@ -338,17 +399,17 @@ impl Directory {
     }
 
     fn unusable(&self, error: io::Error) -> StoreError {
-        StoreError::directory(&self.path, error)
+        StoreError::directory(&self.named, error)
     }
 
     fn damaged(&self, reason: impl ToString) -> StoreError {
-        StoreError::damaged(&self.path, reason)
+        StoreError::damaged(&self.named, reason)
     }
 
     fn behind(&self, mark: u64, recovered: u64) -> StoreError {
         StoreError::Behind {
-            path: self.path.clone(),
-            mark_path: self.path.join(mark::FILE_NAME),
+            path: self.named.clone(),
+            mark_path: self.named.join(mark::FILE_NAME),
             mark,
             recovered,
         }
@@ -356,7 +417,7 @@ impl Directory {
 
     fn unknown_format(&self, found: &str) -> StoreError {
         StoreError::UnknownFormat {
-            path: self.path.clone(),
+            path: self.named.clone(),
             found: found.to_owned(),
             known: layout::FORMAT,
         }

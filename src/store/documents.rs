@@ -106,16 +106,7 @@ impl Documents {
 impl Entry {
     fn begin(number: u64, kind: &Arc<str>, first_revision: u64) -> Self {
         Self {
-            row: DocumentRow {
-                number,
-                life: Life::Live,
-                kind: Arc::clone(kind),
-                first_revision,
-                history_from_revision: first_revision,
-                operation_bytes: 0,
-                compacted_bytes: 0,
-                snapshot: None,
-            },
+            row: DocumentRow::begin(number, kind, first_revision),
             next_revision: first_revision,
             deleted_key: None,
         }
@@ -164,10 +155,7 @@ impl Entry {
 
     /// Nothing of it is left but its newest revision.
     pub fn let_go(&mut self) {
-        self.row = DocumentRow {
-            life: Life::Gone,
-            ..Self::begin(self.row.number, &"".into(), self.next_revision).row
-        };
+        self.row = DocumentRow::gone(self.row.number, self.next_revision);
     }
 }
 

@@ -17,6 +17,19 @@ pub enum StoreError {
     )]
     InUse { path: PathBuf },
 
+    #[error("there is no store in {path}")]
+    NoStore { path: PathBuf },
+
+    #[error(
+        "to read the store in {path}, its journals are copied to {temporary}, and that failed: {reason}. Name another \
+         directory for temporary files with TMPDIR"
+    )]
+    NoShadow {
+        path: PathBuf,
+        temporary: PathBuf,
+        reason: String,
+    },
+
     #[error(
         "the data directory {path} has format {found}, and this version of corelay reads format {known}. \
          Start it with the version that wrote it, or a newer one"

@@ -13,14 +13,15 @@
 
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use fjall::{OwnedWriteBatch, PersistMode};
+use fjall::{AbstractTree, OwnedWriteBatch, PersistMode};
 
 use super::backend::{Backend, Committed, Reader, SWEEP_DOCUMENTS_MAX, Swept, Write};
 use super::directory::Lock;
 use super::documents::{Documents, Entry};
-use super::layout::{self, CommitRow, DocumentRow, InstanceRow, Life, RemovalRow};
+use super::layout::{self, CommitRow, DocumentRow, InstanceRow, LastRun, Life, RemovalRow};
 use super::mark::MarkWriter;
 use super::operations::OpenRows;
 use super::reader::FjallReader;
@@ -32,17 +33,24 @@ use super::{
     StoredVersion, VersionError,
 };
 
+/// While more full buffers wait for their flush, and one can become full, nothing is written; at four fjall stands still.
+const BUFFERS_WAITING_MAX: usize = 2;
+/// While more tables wait to be merged, nothing is written; at thirty fjall stands still.
+const RUNS_WAITING_MAX: usize = 28;
+/// How often it is looked whether there is a buffer again.
+const BUFFER_PERIOD: Duration = Duration::from_millis(1);
+
 /// While so many documents are being removed, a sweep finds no others.
 const REMOVALS_MAX: usize = 1024;
 
 pub struct FjallStore {
-    reader: FjallReader,
+    pub(super) reader: FjallReader,
     documents: Documents,
     snapshots: Snapshots,
     removals: Removals,
     versions: Versions,
     /// The newest commit that is written.
-    commit: CommitRow,
+    pub(super) commit: CommitRow,
     /// The newest commit that stands in a journal, for the chain.
     journal_commit: u64,
     synced_commit: u64,
@@ -99,8 +107,48 @@ impl FjallStore {
         self.sync()
     }
 
+    /// Becomes what another store is to clients.
+    pub(super) fn take_identity(&mut self, of: InstanceRow) {
+        self.instance = InstanceRow {
+            last_run: LastRun::Unfinished,
+            ..of
+        };
+    }
+
+    /// Ends as a store to which documents were copied. The next run is in an epoch of its own.
+    pub fn close_as_copy(self) -> Result<(), StoreError> {
+        self.end(LastRun::Copied)
+    }
+
+    fn end(mut self, last_run: LastRun) -> Result<(), StoreError> {
+        while !self.snapshots.is_empty() {
+            self.commit(&[])?;
+        }
+        self.put_instance(InstanceRow {
+            last_run,
+            ..self.instance
+        })?;
+        self.mark.finish().map_err(StoreError::failed)
+    }
+
+    /// Waits until fjall has a buffer for what comes. It would wait itself, but for ever if its thread has failed that
+    /// empties them.
+    fn await_buffer(&self) -> Result<(), StoreError> {
+        let tree = &self.reader.rows.tree;
+        while tree.sealed_memtable_count() > BUFFERS_WAITING_MAX
+            || tree.l0_run_count() > RUNS_WAITING_MAX
+        {
+            // An error if the database has failed.
+            let persisted = self.reader.database.persist(PersistMode::Buffer);
+            persisted.map_err(StoreError::failed)?;
+            std::thread::sleep(BUFFER_PERIOD);
+        }
+        Ok(())
+    }
+
     /// Writes `batch` as the next commit.
-    fn write(&mut self, mut batch: OwnedWriteBatch) -> Result<(), StoreError> {
+    pub(super) fn write(&mut self, mut batch: OwnedWriteBatch) -> Result<(), StoreError> {
+        self.await_buffer()?;
         self.commit.number += 1;
         self.commit.previous = self.journal_commit;
         self.commit.synced = self.synced_commit;
@@ -374,15 +422,8 @@ impl Backend for FjallStore {
             .map_err(StoreError::failed)
     }
 
-    fn close(mut self) -> Result<(), StoreError> {
-        while !self.snapshots.is_empty() {
-            self.commit(&[])?;
-        }
-        self.put_instance(InstanceRow {
-            stopped_cleanly: true,
-            ..self.instance
-        })?;
-        self.mark.finish().map_err(StoreError::failed)
+    fn close(self) -> Result<(), StoreError> {
+        self.end(LastRun::Stopped)
     }
 }
 

@@ -167,7 +167,7 @@ impl FjallReader {
             time_ms = Some(time.map_err(|error| ReadError {
                 reason: error.to_string(),
             })?);
-            Ok(false)
+            Ok::<_, ReadError>(false)
         })?;
         time_ms.ok_or_else(|| ReadError {
             reason: format!("there is no revision {revision}"),
@@ -175,7 +175,7 @@ impl FjallReader {
     }
 
     /// Shows records in the opposite order, from the one that has `revision` on, as long as `show` says to go on.
-    fn visit_back(
+    pub(super) fn visit_back(
         &self,
         view: &Snapshot,
         document: &DocumentRow,

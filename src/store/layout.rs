@@ -91,14 +91,23 @@ impl CommitRow {
     }
 }
 
-/// What this directory is, and how its last run ended.
+/// What this directory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InstanceRow {
     pub epoch: u64,
     pub identity_key: [u8; 32],
     pub durability: Durability,
-    /// False from start to stop.
-    pub stopped_cleanly: bool,
+    pub last_run: LastRun,
+}
+
+/// How the last run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LastRun {
+    /// It goes on, or there was a crash.
+    Unfinished,
+    Stopped,
+    /// There was none: what is here was copied from another store, where clients may know newer revisions.
+    Copied,
 }
 
 impl InstanceRow {
@@ -111,7 +120,11 @@ impl InstanceRow {
             Durability::Interval => 1,
             Durability::Never => 2,
         });
-        out.put_u8(u8::from(self.stopped_cleanly));
+        out.put_u8(match self.last_run {
+            LastRun::Unfinished => 0,
+            LastRun::Stopped => 1,
+            LastRun::Copied => 2,
+        });
         out
     }
 
@@ -127,11 +140,17 @@ impl InstanceRow {
             2 => Durability::Never,
             _ => return Err(LayoutError { row: ROW }),
         };
+        let last_run = match bytes.get_u8() {
+            0 => LastRun::Unfinished,
+            1 => LastRun::Stopped,
+            2 => LastRun::Copied,
+            _ => return Err(LayoutError { row: ROW }),
+        };
         Ok(Self {
             epoch,
             identity_key,
             durability,
-            stopped_cleanly: bytes.get_u8() != 0,
+            last_run,
         })
     }
 }
@@ -176,10 +195,32 @@ pub struct SnapshotPlace {
 }
 
 impl DocumentRow {
+    /// A life of a document in which nothing has happened.
+    pub fn begin(number: u64, kind: &Arc<str>, first_revision: u64) -> Self {
+        Self {
+            number,
+            life: Life::Live,
+            kind: Arc::clone(kind),
+            first_revision,
+            history_from_revision: first_revision,
+            operation_bytes: 0,
+            compacted_bytes: 0,
+            snapshot: None,
+        }
+    }
+
+    /// What is left of a document.
+    pub fn gone(number: u64, next_revision: u64) -> Self {
+        Self {
+            life: Life::Gone,
+            ..Self::begin(number, &"".into(), next_revision)
+        }
+    }
+
     /// The bytes of the snapshot and of all records that are kept, when this row was written.
     pub fn stored_bytes(&self) -> u64 {
         let snapshot_bytes = self.snapshot.map_or(0, |snapshot| snapshot.bytes);
-        self.operation_bytes - self.compacted_bytes + snapshot_bytes
+        (self.operation_bytes - self.compacted_bytes).saturating_add(snapshot_bytes)
     }
 
     pub fn encode(&self) -> Vec<u8> {
@@ -335,6 +376,15 @@ pub fn all_documents() -> Range<[u8; 1]> {
     [DOCUMENT]..[DOCUMENT + 1]
 }
 
+/// The keys of all documents behind that of `after`.
+pub fn all_documents_after(after: Option<&str>) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+    let start = match after {
+        Some(after) => Bound::Excluded(document_key(after)),
+        None => Bound::Included(vec![DOCUMENT]),
+    };
+    (start, Bound::Excluded(vec![DOCUMENT + 1]))
+}
+
 pub fn operations_key(document: u64, first_revision: u64, piece: u32) -> [u8; 21] {
     piece_key(OPERATIONS, document, first_revision, piece)
 }
@@ -391,17 +441,73 @@ pub fn split_version_key(key: &[u8]) -> Result<(u64, Arc<str>), LayoutError> {
     Ok((head.get_u64(), name.into()))
 }
 
-/// The keys of all versions of a document.
-pub fn versions_of(document: u64) -> Range<Vec<u8>> {
-    version_key(document, "")..version_key(document + 1, "")
-}
-
 fn piece_key(kind: u8, document: u64, position: u64, piece: u32) -> [u8; 21] {
     let mut key = [kind; 21];
     key[1..9].copy_from_slice(&document.to_be_bytes());
     key[9..17].copy_from_slice(&position.to_be_bytes());
     key[17..].copy_from_slice(&piece.to_be_bytes());
     key
+}
+
+/// Rows that stand under a first byte of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowKind {
+    Operations,
+    Snapshot,
+    Deleted,
+    Version,
+}
+
+impl RowKind {
+    /// Those whose keys begin with the number of a document.
+    pub const NUMBERED: [Self; 3] = [Self::Operations, Self::Snapshot, Self::Version];
+
+    fn byte(self) -> u8 {
+        match self {
+            Self::Operations => OPERATIONS,
+            Self::Snapshot => SNAPSHOT,
+            Self::Deleted => DELETED,
+            Self::Version => VERSION,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Operations => "pieces of operations",
+            Self::Snapshot => "pieces of snapshots",
+            Self::Deleted => "deletions",
+            Self::Version => "versions",
+        }
+    }
+
+    pub fn keys(self) -> Range<[u8; 1]> {
+        [self.byte()]..[self.byte() + 1]
+    }
+
+    /// All keys that begin with a number.
+    pub fn keys_of(self, number: u64) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+        let start = |number: u64| [&[self.byte()][..], &number.to_be_bytes()].concat();
+        let end = match number.checked_add(1) {
+            Some(next) => start(next),
+            None => vec![self.byte() + 1],
+        };
+        (Bound::Included(start(number)), Bound::Excluded(end))
+    }
+}
+
+/// The number in a key of [`RowKind::NUMBERED`].
+pub fn number_of_key(key: &[u8]) -> Result<u64, LayoutError> {
+    let number = key.get(1..9).and_then(|number| number.first_chunk());
+    let number = number.ok_or(LayoutError { row: "key" })?;
+    Ok(u64::from_be_bytes(*number))
+}
+
+/// Where there are no keys but those of the whole store's rows.
+pub fn no_keys() -> [(Bound<Vec<u8>>, Bound<Vec<u8>>); 2] {
+    [
+        (Bound::Unbounded, Bound::Excluded(vec![DOCUMENT])),
+        (Bound::Included(vec![VERSION + 1]), Bound::Unbounded),
+    ]
 }
 
 /// (first revision or generation, piece) of a key that [`operations_key`] or [`snapshot_key`] made.

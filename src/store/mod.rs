@@ -11,7 +11,10 @@
 //! then is its name with its newest revision: a document that is made under that name again begins a new life one
 //! revision later, maybe of another kind, so that a revision never names two things.
 
+mod arrival;
 mod backend;
+mod backup;
+mod check;
 pub mod committer;
 mod counters;
 mod directory;
@@ -22,20 +25,26 @@ mod fjall;
 mod history;
 mod journal;
 mod layout;
+mod looking;
 mod mark;
 mod memory;
 mod operations;
 mod reader;
 mod removals;
 mod serve;
+mod shadow;
 mod snapshots;
 mod versions;
+mod walk;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use arrival::{Arrival, Arriving};
 pub use backend::{Backend, Committed, Reader, SWEEP_DOCUMENTS_MAX, Swept, Write};
+pub use backup::{Backup, BackupError, BackupPlan};
+pub use check::{Counts, Finding, Inspector, check};
 pub use committer::{CommitterHandle, ReplySink, StoreQueue};
 pub use counters::{Counters, CountersSnapshot};
 pub use directory::open;
@@ -43,10 +52,13 @@ pub use disk::Disk;
 pub use error::StoreError;
 pub use fjall::FjallStore;
 pub use history::{History, HistoryError, HistoryRange, HistoryStart};
+pub use layout::{CommitRow, DocumentRow, InstanceRow, LastRun, Life, SnapshotPlace};
+pub use looking::{Condition, Description, ReadStore, open_to_read};
 pub use memory::MemoryStore;
 pub use reader::FjallReader;
 pub use serve::serve;
 pub use versions::{StoredVersion, VersionError};
+pub use walk::Visitor;
 
 /// A store that is ready, and what it knows about itself.
 pub struct OpenStore {

@@ -10,7 +10,7 @@ use crate::auth;
 
 use super::backend::Reader;
 use super::layout::{
-    self, DocumentRow, LayoutError, Life, SnapshotPlace, operations_key, snapshot_key,
+    self, DocumentRow, InstanceRow, LayoutError, Life, SnapshotPlace, operations_key, snapshot_key,
 };
 use super::operations::{Frame, ROW_BYTES_MAX, RowHead, RowPlace, frames};
 use super::{
@@ -77,9 +77,18 @@ impl FjallReader {
         let head = RowHead::decode(&piece.unwrap_or_else(|| [].into()))?;
         Ok(Some(RowPlace {
             first_revision,
-            next_revision: first_revision + u64::from(head.count),
+            next_revision: first_revision.saturating_add(head.count.into()),
             operation_bytes: head.operation_bytes,
         }))
+    }
+
+    /// What the store is.
+    pub(super) fn instance(&self) -> Result<InstanceRow, ReadError> {
+        let row = self.rows.get(layout::INSTANCE_KEY)?;
+        let error = LayoutError {
+            row: "instance row",
+        };
+        Ok(InstanceRow::decode(&row.ok_or(error)?)?)
     }
 
     /// What every tenant's live documents are together.
@@ -185,7 +194,7 @@ impl Reader for FjallReader {
         self.visit(&view, &document, range, |frame| {
             bytes += frame.record.len();
             records.push(frame.record);
-            Ok(bytes < bytes_max)
+            Ok::<_, ReadError>(bytes < bytes_max)
         })?;
         Ok(Page::Records(records))
     }
@@ -253,13 +262,13 @@ impl FjallReader {
     }
 
     /// Shows the records that have revisions in `revisions`, in order, as long as `show` says to go on.
-    pub(super) fn visit(
+    pub(super) fn visit<E: From<ReadError>>(
         &self,
         view: &Snapshot,
         document: &DocumentRow,
         revisions: RangeInclusive<u64>,
-        mut show: impl FnMut(Frame) -> Result<bool, ReadError>,
-    ) -> Result<(), ReadError> {
+        mut show: impl FnMut(Frame) -> Result<bool, E>,
+    ) -> Result<(), E> {
         // The first of them may stand in the middle of a row.
         let first = *revisions.start();
         let start = match self.row_before(view, document, first.saturating_add(1))? {
@@ -269,12 +278,9 @@ impl FjallReader {
         let number = document.number;
         let keys =
             operations_key(number, start, 0)..=operations_key(number, *revisions.end(), u32::MAX);
-        let rows = Rows {
-            pieces: view.range(&self.rows, keys),
-        };
-        for row in rows {
+        for row in Rows::new(view.range(&self.rows, keys)) {
             let (first_revision, row) = row?;
-            for frame in frames(first_revision, row)? {
+            for frame in frames(first_revision, row).map_err(ReadError::from)? {
                 if frame.first_revision > *revisions.end() {
                     return Ok(());
                 }
@@ -288,7 +294,7 @@ impl FjallReader {
 }
 
 /// Puts rows of operations together from their pieces.
-struct Rows {
+pub(super) struct Rows {
     pieces: Iter,
 }
 
@@ -302,6 +308,11 @@ impl Iterator for Rows {
 }
 
 impl Rows {
+    /// `pieces` are those of rows in order, of one document.
+    pub fn new(pieces: Iter) -> Self {
+        Self { pieces }
+    }
+
     fn row(&mut self, first: Guard) -> Result<(u64, Bytes), ReadError> {
         let error = LayoutError {
             row: "row of operations",

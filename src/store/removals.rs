@@ -10,7 +10,7 @@ use fjall::{Keyspace, OwnedWriteBatch};
 use rustc_hash::FxHashMap;
 
 use super::ReadError;
-use super::layout::{self, RemovalRow, operations_key, removal_key, snapshot_key};
+use super::layout::{self, RemovalRow, RowKind, operations_key, removal_key, snapshot_key};
 use super::operations::RowHead;
 
 /// Of so many numbers it is known where to look; when there are more, the table starts anew.
@@ -189,7 +189,7 @@ impl Removal {
         if self.row != RemovalRow::EVERYTHING {
             return Ok(true);
         }
-        for row in rows.range(layout::versions_of(number)) {
+        for row in rows.range(RowKind::Version.keys_of(number)) {
             if *budget == 0 {
                 return Ok(false);
             }

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::{Buf, BufMut};
-use fjall::{Keyspace, OwnedWriteBatch, Readable};
+use fjall::{Keyspace, OwnedWriteBatch, Readable, Snapshot};
 
 use super::ReadError;
 use super::history::HistoryError;
-use super::layout::{self, LayoutError};
+use super::layout::{self, LayoutError, RowKind};
 use super::reader::FjallReader;
 
 /// A revision of a document with a name.
@@ -41,7 +41,7 @@ pub enum VersionError {
 }
 
 impl StoredVersion {
-    fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(16 + self.author.len());
         out.put_u64(self.revision);
         out.put_u64(self.time_ms);
@@ -49,7 +49,7 @@ impl StoredVersion {
         out
     }
 
-    fn decode(name: &str, bytes: &[u8]) -> Result<Self, LayoutError> {
+    pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<Self, LayoutError> {
         let error = LayoutError { row: "version" };
         let (mut head, author) = bytes.split_at_checked(16).ok_or(error)?;
         Ok(Self {
@@ -79,7 +79,7 @@ impl Versions {
     ) -> Result<Result<(), VersionError>, ReadError> {
         let key = (number, Arc::clone(&version.name));
         let mut names = BTreeSet::new();
-        for row in rows.range(layout::versions_of(number)) {
+        for row in rows.range(RowKind::Version.keys_of(number)) {
             let (_, name) = layout::split_version_key(&row.key()?)?;
             names.insert(name);
         }
@@ -140,8 +140,17 @@ impl FjallReader {
     pub(super) fn read_versions(&self, name: &str) -> Result<Vec<StoredVersion>, HistoryError> {
         let view = self.database.snapshot();
         let (document, _) = self.live_document(&view, name)?;
+        Ok(self.versions_in(&view, document.number)?)
+    }
+
+    /// Those of the document `number`, in the order of their names.
+    pub(super) fn versions_in(
+        &self,
+        view: &Snapshot,
+        number: u64,
+    ) -> Result<Vec<StoredVersion>, ReadError> {
         let mut versions = Vec::new();
-        for row in view.range(&self.rows, layout::versions_of(document.number)) {
+        for row in view.range(&self.rows, RowKind::Version.keys_of(number)) {
             let (key, value) = row.into_inner()?;
             let (_, name) = layout::split_version_key(&key)?;
             versions.push(StoredVersion::decode(&name, &value)?);

@@ -23,6 +23,7 @@ pub use decode::{client_uuid, decode};
 pub use encode::encode;
 pub use payload::Payload;
 pub use posted::frames;
+pub use value::{read_base64, write_base64};
 
 /// What a client asks.
 #[derive(Debug, Clone)]

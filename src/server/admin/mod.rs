@@ -14,11 +14,13 @@
 //! | `GET /connections` | who is connected (`connections`) |
 //! | `POST /close` | closes connections (`connections`) |
 //! | `POST /revoke` | takes tokens back (`revoke`) |
+//! | `POST /backup` | copies the store to a directory of this host (`backup`) |
 //!
 //! The first three never wait for a shard. The others ask the shards, which answer between two turns, a bounded piece at a
 //! time; one that does not answer in time is named in the answer. While the store is recovered they are 503.
 
 mod ask;
+mod backup;
 mod connections;
 mod documents;
 mod exposition;
@@ -42,6 +44,7 @@ use super::lifecycle::Lifecycle;
 use super::mailbox::Mailbox;
 use super::metrics::Gauge;
 
+pub use backup::Backups;
 pub use revoke::SharedKeeper;
 
 const REQUEST_BYTES_MAX: usize = 16 * 1024;
@@ -62,6 +65,7 @@ pub struct Running {
     /// Where it is on disk.
     pub store_path: PathBuf,
     pub keeper: SharedKeeper,
+    pub backups: Arc<Backups>,
 }
 
 impl Admin {
@@ -99,6 +103,7 @@ pub fn routes(admin: Arc<Admin>) -> Router {
         .route("/connections", get(connections::list))
         .route("/close", post(connections::close))
         .route("/revoke", post(revoke::revoke))
+        .route("/backup", post(backup::backup))
         .route_layer(from_fn_with_state(Arc::clone(&admin), when_running));
     Router::new()
         .route("/healthz", get(health::healthz))

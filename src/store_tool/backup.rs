@@ -1,0 +1,67 @@
+//! `corelay store backup`: by the relay that has the store open, or here if none has.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::ToolError;
+use crate::config::Config;
+use crate::store::{self, Backup, BackupPlan, StoreError};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Makes a backup in the absolute path `to`.
+pub fn back_up(path: &Path, to: &Path, config: &Config) -> Result<Backup, ToolError> {
+    match store::open_to_read(path) {
+        Ok(store) => {
+            let plan = BackupPlan {
+                to: to.to_owned(),
+                bytes_per_second: None,
+                free_bytes_min: config.store.backup_free_bytes_min as u64,
+            };
+            Ok(store.reader.back_up(&plan, &AtomicBool::new(false))?)
+        }
+        Err(StoreError::InUse { path }) => match config.listen.admin {
+            Some(address) => ask(address, to),
+            // Nobody can be asked.
+            None => Err(StoreError::InUse { path }.into()),
+        },
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Asks a relay to make it, and waits until it is there.
+fn ask(address: SocketAddr, to: &Path) -> Result<Backup, ToolError> {
+    let refused = |reason: String| ToolError::Relay {
+        address: address.to_string(),
+        reason,
+    };
+    let to = to.to_str();
+    let to = to.ok_or_else(|| refused("the directory has a name that is no text".to_owned()))?;
+    let answer = post(address, to).map_err(|error| refused(error.to_string()))?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    let body = body.trim();
+    match head.split(' ').nth(1) {
+        Some("200") => serde_json::from_str(body).map_err(|error| refused(error.to_string())),
+        Some(_) if !body.is_empty() => Err(refused(body.to_owned())),
+        Some(_) | None => Err(refused("it has ended without an answer".to_owned())),
+    }
+}
+
+fn post(address: SocketAddr, to: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
+    let body = json!({ "to": to }).to_string();
+    write!(
+        stream,
+        "POST /backup HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}

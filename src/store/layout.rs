@@ -502,8 +502,11 @@ pub fn number_of_key(key: &[u8]) -> Result<u64, LayoutError> {
     Ok(u64::from_be_bytes(*number))
 }
 
+/// From one key to another.
+pub type KeyRange = (Bound<Vec<u8>>, Bound<Vec<u8>>);
+
 /// Where there are no keys but those of the whole store's rows.
-pub fn no_keys() -> [(Bound<Vec<u8>>, Bound<Vec<u8>>); 2] {
+pub fn no_keys() -> [KeyRange; 2] {
     [
         (Bound::Unbounded, Bound::Excluded(vec![DOCUMENT])),
         (Bound::Included(vec![VERSION + 1]), Bound::Unbounded),

@@ -243,7 +243,7 @@ impl Importer<'_> {
             true => self.imported.documents += 1,
             false => self.imported.passed_over += 1,
         }
-        if self.imported.documents % SYNC_DOCUMENTS == 0 {
+        if self.imported.documents.is_multiple_of(SYNC_DOCUMENTS) {
             self.store.sync()?;
         }
         Ok(())

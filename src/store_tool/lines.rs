@@ -300,8 +300,10 @@ fn value(kind: &str, bytes: &Bytes) -> Box<RawValue> {
     let value = String::from_utf8(json).ok().filter(|_| is_line);
     let value = value.and_then(|json| RawValue::from_string(json).ok());
     // A text's operation may have been encoded in another way than we would.
-    let is_same = |value: &Box<RawValue>| bytes_of(kind, value).as_ref() == Ok(bytes);
-    value.filter(is_same).unwrap_or_else(|| in_base64(bytes))
+    match value {
+        Some(value) if bytes_of(kind, &value).as_ref() == Ok(bytes) => value,
+        _other => in_base64(bytes),
+    }
 }
 
 fn bytes_of(kind: &str, value: &RawValue) -> Result<Bytes, LineError> {

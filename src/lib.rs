@@ -7,7 +7,7 @@
 //! without notice, and is left out of these pages. `ARCHITECTURE.md` is its map. The layers, from the bottom: `codec`,
 //! `text`, `config` and `auth` are values; `engine` is the relay itself, a deterministic state machine without IO; `store`
 //! makes operations durable and `client` is the other end of the wire; `server`, and what looks at a
-//! relay from outside (`load`, `overview`), are the only places that know sockets, threads and clocks.
+//! relay from outside (`load`, `overview`, `top`), are the only places that know sockets, threads and clocks.
 
 #[doc(hidden)]
 pub mod auth;
@@ -27,3 +27,5 @@ pub mod server;
 #[doc(hidden)]
 pub mod store;
 pub mod text;
+#[doc(hidden)]
+pub mod top;

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use corelay::config::{Budget, Config, Log, LogFormat};
-use corelay::load;
 use corelay::server::{self, preflight};
+use corelay::{load, top};
 use tracing_subscriber::EnvFilter;
 
 use cli::{Command, CommandLine, Serve, SourceError};
@@ -33,6 +33,7 @@ fn main() -> ExitCode {
             start_log(&Log::default());
             load::run(*arguments)
         }
+        Command::Top(arguments) => top::run(&arguments),
         Command::Compare(arguments) => load::compare::run(&arguments),
     }
 }

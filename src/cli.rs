@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use corelay::config::{Config, ConfigError, Draft};
-use corelay::{load, store_tool};
+use corelay::{load, store_tool, top};
 
 /// A thread-per-core relay for real-time collaboration.
 #[derive(Debug, Parser)]
@@ -27,6 +27,8 @@ pub enum Command {
     Health(Sources),
     /// Put load on a running relay, or replay a recorded editing history through it.
     Load(Box<load::Arguments>),
+    /// Show what a running relay does, in this terminal.
+    Top(top::Arguments),
     /// Compare two runs of `load` by the reports that it wrote.
     Compare(load::compare::Arguments),
     /// Look at, check, copy and move what a relay has stored.

@@ -6,8 +6,8 @@
 //! The rest is the relay itself. It is public for the binary, the tests and the benchmarks of this package, changes
 //! without notice, and is left out of these pages. `ARCHITECTURE.md` is its map. The layers, from the bottom: `codec`,
 //! `text`, `config` and `auth` are values; `engine` is the relay itself, a deterministic state machine without IO; `store`
-//! makes operations durable and `client` is the other end of the wire; `server` and `load` are the only places that know
-//! sockets, threads and clocks.
+//! makes operations durable and `client` is the other end of the wire; `server`, and what looks at a
+//! relay from outside (`load`, `overview`, `top`), are the only places that know sockets, threads and clocks.
 
 #[doc(hidden)]
 pub mod auth;
@@ -21,9 +21,13 @@ pub mod engine;
 #[doc(hidden)]
 pub mod load;
 #[doc(hidden)]
+pub mod overview;
+#[doc(hidden)]
 pub mod server;
 #[doc(hidden)]
 pub mod store;
 #[doc(hidden)]
 pub mod store_tool;
 pub mod text;
+#[doc(hidden)]
+pub mod top;

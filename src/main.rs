@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use corelay::config::{Budget, Config, Log, LogFormat};
 use corelay::server::{self, preflight};
-use corelay::{load, store_tool};
+use corelay::{load, store_tool, top};
 use tracing_subscriber::EnvFilter;
 
 use cli::{Command, CommandLine, Doctor, Serve, SourceError};
@@ -37,6 +37,7 @@ fn main() -> ExitCode {
             start_log(&Log::default());
             load::run(*arguments)
         }
+        Command::Top(arguments) => top::run(&arguments),
         Command::Compare(arguments) => load::compare::run(&arguments),
         Command::Store(store) => store.sources.config().map_or_else(refuse, |config| {
             store_tool::run(store.action, store.path, &config)

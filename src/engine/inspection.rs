@@ -3,11 +3,12 @@
 //!
 //! Each question looks at a bounded number of things, and says where the next one goes on.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use slotmap::Key as _;
 
 use crate::auth::{global_id, split_global_id};
@@ -28,7 +29,7 @@ const DOCUMENTS_NAMED_MAX: usize = 16;
 const SUBSCRIBERS_LOOKED_AT_MAX: usize = 4096;
 
 /// A document in memory.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DocumentReport {
     pub shard: usize,
     pub tenant: String,
@@ -36,7 +37,7 @@ pub struct DocumentReport {
     pub id: String,
     /// `loading` while the store is asked for it, and `restoring` while its deletion is taken back: then only its name is
     /// known. `deleted` until the last of its clients has been told.
-    pub state: &'static str,
+    pub state: Cow<'static, str>,
     pub kind: String,
     pub operations_per_second: f64,
     /// The newest revision, and the newest that the store has confirmed.
@@ -107,7 +108,7 @@ pub struct SubscriberReport {
 }
 
 /// A connection.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ConnectionReport {
     /// `SHARD-NUMBER`. Never given twice while the relay runs.
     pub id: String,
@@ -115,9 +116,9 @@ pub struct ConnectionReport {
     /// `null`: it is not known, as with requests over HTTP. Whoever has the sockets says it.
     pub address: Option<SocketAddr>,
     /// `websocket`, `tcp` or `events`.
-    pub transport: &'static str,
+    pub transport: Cow<'static, str>,
     /// `greeting` before Hello, `ready`, or `closing`.
-    pub phase: &'static str,
+    pub phase: Cow<'static, str>,
     pub client_id: u64,
     pub user: String,
     pub tenant: String,
@@ -246,7 +247,7 @@ impl Shard {
             shard: self.settings.index,
             tenant: tenant.to_owned(),
             id: id.to_owned(),
-            state: state_name(document),
+            state: state_name(document).into(),
             kind: String::new(),
             operations_per_second: 0.0,
             revision: 0,
@@ -402,12 +403,14 @@ impl Shard {
                 Transport::WebSocket => "websocket",
                 Transport::Tcp => "tcp",
                 Transport::EventStream => "events",
-            },
+            }
+            .into(),
             phase: match session.phase {
                 Phase::Greeting => "greeting",
                 Phase::Ready(_) => "ready",
                 Phase::Closing { .. } => "closing",
-            },
+            }
+            .into(),
             client_id: session.client_id(),
             user: user_of(session),
             tenant: session

@@ -1,13 +1,11 @@
 //! What the relay says of itself at its admin address, and what it says it did between two moments.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::time::Duration;
+use std::io;
 
 use serde_json::{Value, json};
 
-const TIMEOUT: Duration = Duration::from_secs(5);
+use crate::overview::fetch;
 
 /// All numbers at one moment. Those of all shards are added up; of what is not counted, the largest is taken.
 #[derive(Debug, Clone, Default)]
@@ -20,20 +18,7 @@ pub struct Scrape {
 impl Scrape {
     /// Asks the relay whose admin address (`listen.admin`) this is.
     pub fn ask(address: &str) -> io::Result<Self> {
-        let mut addresses = address.to_socket_addrs()?;
-        let resolved = addresses.next();
-        let resolved = resolved.ok_or_else(|| io::Error::other("it has no address"))?;
-        let mut stream = TcpStream::connect_timeout(&resolved, TIMEOUT)?;
-        stream.set_read_timeout(Some(TIMEOUT))?;
-        let request =
-            format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes())?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        match answer.split_once("\r\n\r\n") {
-            Some((head, text)) if head.starts_with("HTTP/1.1 200") => Ok(Self::parse(text)),
-            _ => Err(io::Error::other("it does not tell its metrics")),
-        }
+        fetch(address, "/metrics").map(|text| Self::parse(&text))
     }
 
     /// From the text format of Prometheus.

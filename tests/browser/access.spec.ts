@@ -1,41 +1,13 @@
 // The page without a mouse, and without eyes.
 
-import { createRequire } from "node:module";
-import { readFile } from "node:fs/promises";
-import { type Demo, expect, test } from "./demo.ts";
+import { violations } from "./axe.ts";
+import { expect, test } from "./demo.ts";
 import { Relay } from "./relay.ts";
-
-const axeSource = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-
-interface Violation {
-  id: string;
-  nodes: { target: unknown; failureSummary?: string }[];
-}
-
-/** What axe finds, in light and in dark. */
-async function violations(demo: Demo): Promise<string[]> {
-  const found: string[] = [];
-  await demo.page.evaluate(axeSource);
-  for (const colorScheme of ["light", "dark"] as const) {
-    await demo.page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-    const result = await demo.page.evaluate(async () => {
-      // The colours change with the next frame, and some of them glide.
-      for (let frame = 0; frame < 3; frame++) await new Promise((done) => requestAnimationFrame(done));
-      await new Promise((done) => setTimeout(done, 100));
-      await Promise.all(document.getAnimations().map((animation) => animation.finished.catch(() => {})));
-      return (globalThis as unknown as { axe: { run(): Promise<{ violations: Violation[] }> } }).axe.run();
-    });
-    for (const { id, nodes } of result.violations) {
-      for (const { target, failureSummary } of nodes) found.push(`${colorScheme} ${id} ${target}: ${failureSummary}`);
-    }
-  }
-  return found;
-}
 
 test("axe finds nothing: fresh, in company, offline, and where the relay is away", async ({ relay, visitor }) => {
   const ada = await (await visitor()).open(relay, "#axe");
   await ada.isSaved();
-  expect(await violations(ada)).toEqual([]);
+  expect(await violations(ada.page)).toEqual([]);
 
   const ben = await (await visitor()).open(relay, "#axe");
   await ada.type("a text with somebody in it");
@@ -43,12 +15,12 @@ test("axe finds nothing: fresh, in company, offline, and where the relay is away
   await ben.draw([0.2, 0.2], [0.6, 0.4]);
   await expect(ada.lines).toHaveCount(1);
   await expect(ada.people).toHaveCount(1);
-  expect(await violations(ada)).toEqual([]);
+  expect(await violations(ada.page)).toEqual([]);
 
   await ada.page.context().setOffline(true);
   await ada.type(" and more");
   await expect(ada.state).toHaveText(/waits? here$/);
-  expect(await violations(ada)).toEqual([]);
+  expect(await violations(ada.page)).toEqual([]);
 });
 
 test("axe finds nothing: with a card, and with the form for a token", async ({ relay, visitor }) => {
@@ -57,12 +29,12 @@ test("axe finds nothing: with a card, and with the form for a token", async ({ r
   const twin = await visitor({ storageState: await ada.page.context().storageState() });
   await twin.open(relay, "#axe");
   await expect(ada.notice).toBeVisible();
-  expect(await violations(ada)).toEqual([]);
+  expect(await violations(ada.page)).toEqual([]);
 
   const guarded = await Relay.guarded();
   const ben = await (await visitor()).open(guarded, "#axe");
   await expect(ben.page.getByRole("textbox", { name: "Token" })).toBeVisible();
-  expect(await violations(ben)).toEqual([]);
+  expect(await violations(ben.page)).toEqual([]);
   await guarded.stop();
 });
 
@@ -76,7 +48,7 @@ test("axe finds nothing: in the history, wide and on a phone", async ({ relay, v
   await page.getByLabel("Name what is shown").fill("a version with quite a long name, so that it has to be cut somewhere");
   await page.keyboard.press("Enter");
   await expect(ada.history.getByRole("radio", { name: /^a version/ })).toBeVisible();
-  expect(await violations(ada)).toEqual([]);
+  expect(await violations(ada.page)).toEqual([]);
   await page.keyboard.press("Escape");
   await ada.editor.press("Control+a");
   await ada.editor.press("Delete");
@@ -85,7 +57,7 @@ test("axe finds nothing: in the history, wide and on a phone", async ({ relay, v
   await page.getByRole("button", { name: "History" }).click();
   await ada.history.getByRole("radio", { name: /^a version/ }).check();
   await expect(ada.past).toHaveText("some words of some importance");
-  expect(await violations(ada)).toEqual([]);
+  expect(await violations(ada.page)).toEqual([]);
   expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(380);
 });
 
@@ -129,7 +101,7 @@ test("axe finds nothing on a phone, in each of the views, and nothing is wider t
   await ada.isSaved();
   for (const view of ["Text", "Whiteboard", "People and relay"]) {
     await ada.page.getByRole("navigation").getByRole("button", { name: view }).tap();
-    expect(await violations(ada)).toEqual([]);
+    expect(await violations(ada.page)).toEqual([]);
     expect(await ada.page.evaluate(() => document.documentElement.scrollWidth)).toBe(360);
   }
 });

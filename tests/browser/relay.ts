@@ -11,12 +11,13 @@ import type { Readable } from "node:stream";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-const BINARY =
+export const BINARY =
   process.env.CORELAY_BINARY ?? fileURLToPath(new URL("../../target/debug/corelay", import.meta.url));
 
 export class Relay {
   private process: ChildProcess | undefined;
   private port = 0;
+  private adminPort = 0;
 
   private constructor(
     private readonly directory: string,
@@ -47,12 +48,17 @@ export class Relay {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  /** Starts it, on the port that it had, if it had one. */
+  /** The admin address. */
+  get admin(): string {
+    return `http://127.0.0.1:${this.adminPort}`;
+  }
+
+  /** Starts it, on the ports that it had, if it had some. */
   async up(): Promise<void> {
     const settings = [
       `listen.websocket=127.0.0.1:${this.port}`,
       "listen.tcp=127.0.0.1:0",
-      "listen.admin=127.0.0.1:0",
+      `listen.admin=127.0.0.1:${this.adminPort}`,
       `store.path=${join(this.directory, "data")}`,
       ...this.settings,
     ];
@@ -68,6 +74,7 @@ export class Relay {
     ended.catch(() => {});
     const [line] = (await Promise.race([once(words, "line"), ended])) as [string];
     this.port = Number(/websocket=127\.0\.0\.1:(\d+)/.exec(line)?.[1]);
+    this.adminPort = Number(/admin=127\.0\.0\.1:(\d+)/.exec(line)?.[1]);
   }
 
   /** As a power cut would. */

@@ -1,4 +1,5 @@
 //! Programs as people use them: in a terminal of their own, whose screen is looked at, or line by line.
+#![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -100,6 +101,41 @@ impl Terminal {
             keyboard: master,
             screen,
         }
+    }
+
+    /// The window becomes so large.
+    pub fn resize(&self, rows: u16, columns: u16) {
+        let size = libc::winsize {
+            ws_row: rows,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        let (rows, columns) = (cells(rows), cells(columns));
+        locked(&self.screen).screen_mut().set_size(rows, columns);
+        // SAFETY: the pointer is to a value that lives until the call returns.
+        let is_set = unsafe { libc::ioctl(self.keyboard.as_raw_fd(), libc::TIOCSWINSZ, &size) };
+        assert_eq!(is_set, 0, "a terminal has a size");
+    }
+
+    pub fn signal(&self, signal: i32) {
+        let pid = i32::try_from(self.child.id()).expect("process ids are small");
+        // SAFETY: it sends a signal to our own child, which has not been waited for.
+        unsafe { libc::kill(pid, signal) };
+    }
+
+    /// Whether it is as a shell leaves it: its lines are edited and echoed, its cursor and its main screen are to be seen.
+    pub fn is_given_back(&self) -> bool {
+        let mut modes = std::mem::MaybeUninit::<libc::termios>::uninit();
+        // SAFETY: the pointer is to memory that lives until the call returns.
+        let read = unsafe { libc::tcgetattr(self.keyboard.as_raw_fd(), modes.as_mut_ptr()) };
+        assert_eq!(read, 0, "a terminal has modes");
+        // SAFETY: they were just read.
+        let modes = unsafe { modes.assume_init() };
+        let screen = locked(&self.screen);
+        let screen = screen.screen();
+        let wanted = libc::ICANON | libc::ECHO;
+        modes.c_lflag & wanted == wanted && !screen.alternate_screen() && !screen.hide_cursor()
     }
 
     /// As the keyboard sends it: `\r` is Enter.

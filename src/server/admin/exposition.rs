@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use hdrhistogram::Histogram as StoreHistogram;
 
-use super::process::Process;
+use super::process;
 use super::{Admin, Running, health};
 use crate::engine::Histogram;
 use crate::engine::shard::Metrics;
@@ -304,7 +304,7 @@ impl Page {
     }
 
     fn relay(&mut self, admin: &Admin) {
-        let process = Process::of_self();
+        let process = process::of_self();
         let version = env!("CARGO_PKG_VERSION");
         self.family("corelay_build_info", Kind::Gauge, "What runs here: 1.");
         let labels = format!("{{version=\"{version}\"}}");

@@ -6,6 +6,7 @@
 //!
 //! | route | |
 //! |---|---|
+//! | `GET /` | a page for people, which shows `/overview` (`dashboard`) |
 //! | `GET /healthz` | 200: the process lives |
 //! | `GET /readyz` | 200 if the relay takes clients, otherwise 503 and why not (`health`) |
 //! | `GET /metrics` | what it has counted (`exposition`) |
@@ -16,12 +17,14 @@
 //! | `POST /revoke` | takes tokens back (`revoke`) |
 //! | `POST /backup` | copies the store to a directory of this host (`backup`) |
 //!
-//! The first three never wait for a shard. The others ask the shards, which answer between two turns, a bounded piece at a
-//! time; one that does not answer in time is named in the answer. While the store is recovered they are 503.
+//! The page, health, readiness and metrics never wait for a shard. The others ask the shards, which answer between two
+//! turns, a bounded piece at a time; one that does not answer in time is named in the answer. While the store is
+//! recovered they are 503.
 
 mod ask;
 mod backup;
 mod connections;
+mod dashboard;
 mod documents;
 mod exposition;
 mod health;
@@ -109,6 +112,7 @@ pub fn routes(admin: Arc<Admin>) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(exposition::metrics))
+        .merge(dashboard::routes())
         .merge(running)
         .with_state(admin)
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use axum::extract::{Query, State};
 use axum::response::Response;
 use hdrhistogram::Histogram as StoreHistogram;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::ask::{Silent, ask};
 use super::exposition::time_bounds;
-use super::process::Process;
+use super::process;
 use super::{Admin, connections, documents, health, json};
 use crate::engine::Histogram;
-use crate::engine::shard::{ConnectionReport, DocumentReport};
+use crate::overview::{Distribution, MemoryPool, Overview, Shard, Store};
 use crate::server::metrics::{Pool, Reading};
 use crate::store::Disk;
 
@@ -23,98 +23,6 @@ const TOP_MAX: usize = 100;
 #[serde(deny_unknown_fields)]
 pub struct OverviewQuery {
     top: Option<usize>,
-}
-
-/// Everything. What is called a counter only rises while the relay runs; whoever shows a rate takes two overviews and
-/// divides what lies between them by the difference of their `time_ms`.
-#[derive(Debug, Serialize)]
-struct Overview {
-    version: &'static str,
-    /// `ready`, or why not.
-    state: &'static str,
-    /// Milliseconds since 1970, and since the start.
-    time_ms: u64,
-    uptime_ms: u64,
-    process: Process,
-    /// By their number. One that does not answer in time is missing, and among the silent.
-    shards: Vec<Shard>,
-    store: Store,
-    /// The connections that do not take what they are given, furthest behind first, `top` at the most; see
-    /// `/connections`.
-    slowest: Vec<ConnectionReport>,
-    /// The documents with the most operations in a second, `top` at the most; see `/documents`.
-    hottest: Vec<DocumentReport>,
-    silent_shards: Vec<usize>,
-}
-
-#[derive(Debug, Serialize)]
-struct Shard {
-    shard: usize,
-    connections: u64,
-    connections_limit: u64,
-    /// Of them, those that have not taken all that they were given.
-    blocked_connections: u64,
-    documents: u64,
-    /// Clients that have them open, each counted for each of its documents.
-    subscribers: u64,
-    /// Counter. Time in which its core worked, in microseconds: of the time between two overviews, this is the busy share.
-    busy_micros: u64,
-    /// Counters.
-    operations: u64,
-    acks: u64,
-    nacks: u64,
-    deliveries: u64,
-    presence_updates: u64,
-    presence_shed: u64,
-    bytes_in: u64,
-    bytes_out: u64,
-    sends: u64,
-    gaps: u64,
-    resyncs: u64,
-    backpressure_closes: u64,
-    stalls: u64,
-    longest_turn_micros: u64,
-    memory: Vec<MemoryPool>,
-    /// Of a batch, from when it came until its acknowledgement went out, in microseconds.
-    ack_micros: Distribution,
-    /// Of a send of operations, from when its shard knew the oldest of them to be stored, in microseconds.
-    fanout_micros: Distribution,
-}
-
-/// A part of the memory budget: `input`, `output`, `documents`, `pending`, `posts`.
-#[derive(Debug, Serialize)]
-struct MemoryPool {
-    pool: &'static str,
-    used_bytes: u64,
-    limit_bytes: u64,
-}
-
-/// A histogram. Counter: `counts[i]` are the values of at most `bounds[i]` that are in no bucket before; the last of
-/// `counts`, which has no bound, are the rest.
-#[derive(Debug, Serialize)]
-struct Distribution {
-    bounds: Vec<u64>,
-    counts: Vec<u64>,
-    sum: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct Store {
-    /// Counters.
-    commits: u64,
-    operations: u64,
-    operation_bytes: u64,
-    table_bytes: u64,
-    journal_bytes: u64,
-    /// The way to an acknowledgement in microseconds: until the committer takes an append, until its commit begins, the
-    /// commit, of it the sync, and until the shard takes the answer.
-    queue_micros: Distribution,
-    gather_micros: Distribution,
-    commit_micros: Distribution,
-    sync_micros: Distribution,
-    reply_micros: Distribution,
-    /// The operations of each commit that had any.
-    commit_operations: Distribution,
 }
 
 /// `GET /overview?top=10`: an [`Overview`], at most 100 of the slowest and hottest.
@@ -138,11 +46,12 @@ pub async fn overview(
     silent_shards.sort_unstable();
     silent_shards.dedup();
     json(&Overview {
-        version: env!("CARGO_PKG_VERSION"),
-        state: health::unready(&admin).unwrap_or("ready"),
+        version: env!("CARGO_PKG_VERSION").into(),
+        state: health::unready(&admin).unwrap_or("ready").into(),
+        started_at_ms: admin.clock.origin_unix_ms(),
         time_ms: admin.clock.unix_ms(),
         uptime_ms: admin.clock.now().as_millis(),
-        process: Process::of_self(),
+        process: process::of_self(),
         shards,
         store: Store::new(&running.store.snapshot(), Disk::of(&running.store_path)),
         slowest,
@@ -186,7 +95,7 @@ impl Shard {
 impl MemoryPool {
     fn new((pool, used_bytes, limit_bytes): Pool) -> Self {
         Self {
-            pool,
+            pool: pool.into(),
             used_bytes,
             limit_bytes,
         }

@@ -2,26 +2,16 @@
 
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
-use serde::Serialize;
 
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Process {
-    /// Of all threads, since the start.
-    pub cpu_seconds: f64,
-    pub resident_bytes: u64,
-    pub open_descriptors: u64,
-    pub open_descriptors_max: u64,
-}
+use crate::overview::Process;
 
-impl Process {
-    pub fn of_self() -> Self {
-        let cpu = clock_gettime(ClockId::ProcessCPUTime);
-        Self {
-            cpu_seconds: cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9,
-            resident_bytes: resident_bytes(),
-            open_descriptors: open_descriptors(),
-            open_descriptors_max: getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX),
-        }
+pub fn of_self() -> Process {
+    let cpu = clock_gettime(ClockId::ProcessCPUTime);
+    Process {
+        cpu_seconds: cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9,
+        resident_bytes: resident_bytes(),
+        open_descriptors: open_descriptors(),
+        open_descriptors_max: getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX),
     }
 }
 

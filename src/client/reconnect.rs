@@ -54,6 +54,16 @@ impl Backoff {
         delay.mul_f64(1.0 + jitter)
     }
 
+    /// The delay before the next attempt where the relay has asked for at least so long. Whom it asks for more than
+    /// their own delays comes back behind it, and not all at once.
+    pub fn delay_after(&mut self, asked: Duration) -> Duration {
+        let delay = self.delay();
+        match delay < asked {
+            true => self.between(asked, asked.mul_f64(self.settings.jitter)),
+            false => delay,
+        }
+    }
+
     /// An attempt has succeeded: the next delay is the first one again.
     pub fn reset(&mut self) {
         self.next = self.settings.delay;
@@ -100,6 +110,23 @@ mod tests {
         assert_eq!(nominal, 30.0);
         backoff.reset();
         assert!(backoff.delay() <= Duration::from_millis(1300));
+    }
+
+    #[test]
+    fn whoever_is_asked_to_wait_comes_later_and_not_with_the_others() {
+        let asked = Duration::from_secs(5);
+        let delay = |seed| Backoff::new(Reconnect::default(), seed).delay_after(asked);
+        let mut delays: Vec<Duration> = (0..100).map(delay).collect();
+        delays.sort();
+        delays.dedup();
+        assert!(delays.len() > 95);
+        assert!(delays[0] >= asked && delays[delays.len() - 1] <= asked.mul_f64(1.3));
+        let mut backoff = Backoff::new(Reconnect::default(), 7);
+        let delay = backoff.delay_after(Duration::from_millis(100));
+        assert!(
+            delay >= Duration::from_millis(700),
+            "its own delay is longer"
+        );
     }
 
     #[test]

@@ -8,15 +8,16 @@ use super::document::Open;
 use super::identity::{EXPIRED, REVOKED};
 use super::key::DocumentKey;
 use super::key::SessionKey;
-use super::refusal::Refusal;
+use super::refusal::{RETRY_AFTER_MS, Refusal};
 use super::session::Transport;
 use super::session::{Carrier, Phase, Socket};
 use super::shard::Shard;
 use super::time::Instant;
 use super::timer::Owner;
 
-const RECONNECT_AFTER_MS: u32 = 500;
-const RECONNECT_JITTER_MS: u32 = 4500;
+/// Goaway says the same as the Close that follows: who has drawn a time by the one need not wait for the other.
+const RECONNECT_AFTER_MS: u32 = RETRY_AFTER_MS;
+const RECONNECT_JITTER_MS: u32 = 4000;
 /// The WebSocket close code for an endpoint that goes away.
 const GOING_AWAY: u16 = 1001;
 

@@ -14,7 +14,7 @@ use super::kind::StateError;
 pub const PROTOCOL_VERSIONS: [u32; 3] = [1, 2, 3];
 
 /// How long a client should wait before it tries again what is refused for want of a resource.
-const RETRY_AFTER_MS: u32 = 1000;
+pub const RETRY_AFTER_MS: u32 = 1000;
 /// The same where somebody else has to leave first.
 const CROWD_RETRY_AFTER_MS: u32 = 5000;
 

@@ -361,8 +361,12 @@ impl Session {
     /// The relay does not want this connection now. Those that it tells so at once do not come back at once.
     fn come_back_later(&mut self, refusal: Refusal, now: Instant) {
         if refusal.retry_after > Duration::ZERO {
-            let at = now + self.backoff.delay().max(refusal.retry_after);
-            self.not_before = Some(self.not_before.map_or(at, |earlier| earlier.max(at)));
+            let at = match self.not_before {
+                // By Goaway it has a time of its own, which is only moved if that is too early.
+                Some(at) => at.max(now + refusal.retry_after),
+                None => now + self.backoff.delay_after(refusal.retry_after),
+            };
+            self.not_before = Some(at);
         }
         self.events.push_back(Event::Error {
             document: None,

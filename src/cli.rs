@@ -79,8 +79,12 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// The defaults, the file over them, the arguments over that.
     pub fn config(&self) -> Result<Config, SourceError> {
+        self.draft()?.finish().map_err(SourceError::Wrong)
+    }
+
+    /// The defaults, the file over them, the arguments over that.
+    pub fn draft(&self) -> Result<Draft, SourceError> {
         let mut draft = Draft::default();
         if let Some(path) = &self.config {
             let text = std::fs::read_to_string(path).map_err(|error| SourceError::Unreadable {
@@ -92,7 +96,7 @@ impl Sources {
         for argument in &self.set {
             draft.set(argument);
         }
-        draft.finish().map_err(SourceError::Wrong)
+        Ok(draft)
     }
 }
 

@@ -2,14 +2,14 @@
 
 mod cli;
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
-use corelay::config::{Budget, Config, Log, LogFormat};
-use corelay::server::{self, preflight};
+use corelay::config::{Budget, Config, Log};
+use corelay::server::{self, log, preflight};
 use corelay::{load, store_tool, top};
-use tracing_subscriber::EnvFilter;
 
 use cli::{Command, CommandLine, Doctor, Serve, SourceError};
 
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         Command::Serve(serve) => serve
             .sources
             .config()
-            .map_or_else(refuse, |config| run(&serve, config)),
+            .map_or_else(refuse, |config| run(serve, config)),
         Command::Doctor(arguments) => arguments
             .sources
             .config()
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
             .config()
             .map_or_else(refuse, |config| health(&config)),
         Command::Load(arguments) => {
-            start_log(&Log::default());
+            let _last_lines = log::start(&Log::default());
             load::run(*arguments)
         }
         Command::Top(arguments) => top::run(&arguments),
@@ -50,7 +50,7 @@ fn refuse(error: SourceError) -> ExitCode {
     ExitCode::from(USAGE_ERROR)
 }
 
-fn run(serve: &Serve, config: Config) -> ExitCode {
+fn run(serve: Serve, config: Config) -> ExitCode {
     if serve.explain {
         print!("{}", config.to_commented_toml());
         return ExitCode::SUCCESS;
@@ -68,7 +68,7 @@ fn run(serve: &Serve, config: Config) -> ExitCode {
             .for_each(|line| println!("# {line}"));
         return ExitCode::SUCCESS;
     }
-    start_log(&config.log);
+    let _last_lines = log::start(&config.log);
     let report = preflight::requirements(&config);
     for check in &report.checks {
         check.log();
@@ -79,7 +79,9 @@ fn run(serve: &Serve, config: Config) -> ExitCode {
             Err(_reported) => ExitCode::from(USAGE_ERROR),
         };
     }
-    match server::run(config) {
+    let sources = serve.sources;
+    let source = Arc::new(move || sources.draft().map_err(|error| error.to_string()));
+    match server::run(config, source) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
@@ -118,20 +120,5 @@ fn health(config: &Config) -> ExitCode {
             eprintln!("http://{address}: {reason}");
             ExitCode::FAILURE
         }
-    }
-}
-
-/// From here on the process logs, to standard error.
-fn start_log(log: &Log) {
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&log.filter))
-        .with_writer(std::io::stderr)
-        // A log that cannot be written is no reason to end: reporting that would panic.
-        .log_internal_errors(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false);
-    match log.format {
-        LogFormat::Text => lines.init(),
-        LogFormat::Json => lines.json().init(),
     }
 }

@@ -33,11 +33,7 @@ fn revoke(server: &Server, what: Value) -> u64 {
     assert_eq!(status, 200, "{body}");
     let answer: Value = serde_json::from_str(&body).expect("JSON");
     let revoked = answer["revoked"].as_str().expect("whose");
-    assert!(
-        server.log().contains(&format!("revoked: {revoked}")),
-        "{}",
-        server.log()
-    );
+    server.wait_for_log(&format!("revoked: {revoked}"));
     answer["closed"].as_u64().expect("a number")
 }
 

@@ -16,6 +16,8 @@ const REVOCATION_BYTES: usize = 2048;
 pub const VERDICT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// What a backup that is being made holds, beside the record that it copies.
 pub const BACKUP_BYTES: usize = 28 * 1024 * 1024;
+/// The most of the log that waits for whoever reads it.
+pub const LOG_BYTES_MAX: usize = 1024 * 1024;
 /// HTTP requests of one shard that may be going on at once, connections that are kept for another one included; of
 /// more, the one is given up that has the least time left.
 pub const REQUESTS_MAX: usize = 1024;
@@ -111,6 +113,7 @@ impl Budget {
                 "auth.revocations_max",
                 config.auth.revocations_max.saturating_mul(REVOCATION_BYTES),
             ),
+            once("the log's last lines", "fixed", LOG_BYTES_MAX),
             once(
                 "the commit at work",
                 "store.commit_bytes_max",

@@ -10,7 +10,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::error::{ConfigError, Place};
-use super::key::Key;
+use super::key::{Change, Key};
 use super::relation::RELATIONS;
 use super::table::{Config, KEYS, TABLES};
 
@@ -129,6 +129,47 @@ impl Draft {
 
     /// The configuration, or everything that is wrong with it, in the order in which it was written.
     pub fn finish(mut self) -> Result<Config, Vec<ConfigError>> {
+        self.check_relations();
+        match self.errors.is_empty() {
+            true => Ok(self.config),
+            false => Err(self.errors),
+        }
+    }
+
+    /// What a relay that runs with `running` becomes: what only a restart changes stays as it is, and is named.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with the draft itself, or else with what the relay would become.
+    pub fn finish_over(mut self, running: &Config) -> Result<Reload, Vec<ConfigError>> {
+        self.check_relations();
+        if !self.errors.is_empty() {
+            return Err(self.errors);
+        }
+        let mut reload = Reload::default();
+        for key in KEYS.iter() {
+            let (was, wanted) = (key.value(running), key.value(&self.config));
+            if was == wanted {
+                continue;
+            }
+            let changes = match key.change {
+                Change::Reload => true,
+                Change::Counted => running.quota.is_some(),
+                Change::Restart => false,
+            };
+            if changes {
+                reload.changed.push(Changed { key, was });
+            } else {
+                (key.copy)(running, &mut self.config);
+                self.places.insert(key.path(), Place::Running);
+                reload.kept.push(key);
+            }
+        }
+        reload.config = self.finish()?;
+        Ok(reload)
+    }
+
+    fn check_relations(&mut self) {
         let broken = RELATIONS
             .iter()
             .filter(|relation| !(relation.holds)(&self.config));
@@ -140,11 +181,6 @@ impl Draft {
                 values: values.join("; "),
             });
         }
-        if self.errors.is_empty() {
-            Ok(self.config)
-        } else {
-            Err(self.errors)
-        }
     }
 
     /// A key's value and where it was written.
@@ -154,6 +190,24 @@ impl Draft {
         let place = self.places.get(path).unwrap_or(&Place::Default);
         format!("{path} = {} ({place})", key.value(&self.config))
     }
+}
+
+/// What a configuration changes of a relay that runs with another one.
+#[derive(Debug, Default)]
+pub struct Reload {
+    /// What is in effect from now on.
+    pub config: Config,
+    pub changed: Vec<Changed>,
+    /// Those that would have changed and need a restart.
+    pub kept: Vec<&'static Key>,
+}
+
+/// A key whose value changes.
+#[derive(Debug)]
+pub struct Changed {
+    pub key: &'static Key,
+    /// As TOML writes it.
+    pub was: String,
 }
 
 fn find(table: &str, name: &str) -> Option<&'static Key> {

@@ -5,9 +5,14 @@ use std::fmt;
 /// Where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    Line { file: String, line: usize },
+    Line {
+        file: String,
+        line: usize,
+    },
     Argument(String),
     Default,
+    /// It needs a restart, and is as it was.
+    Running,
 }
 
 impl fmt::Display for Place {
@@ -16,6 +21,7 @@ impl fmt::Display for Place {
             Self::Line { file, line } => write!(f, "{file} line {line}"),
             Self::Argument(text) => write!(f, "--set {text}"),
             Self::Default => f.write_str("the default"),
+            Self::Running => f.write_str("until a restart"),
         }
     }
 }

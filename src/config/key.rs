@@ -2,6 +2,28 @@
 
 use super::Config;
 
+/// What it takes to change a key of a relay that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// A reload of the configuration.
+    Reload,
+    /// A reload, where some quota was set before: otherwise nothing has been counted.
+    Counted,
+    /// A restart.
+    Restart,
+}
+
+impl Change {
+    /// Where it is in effect, in the words of the commented file.
+    fn words(self) -> &'static str {
+        match self {
+            Self::Reload => "Changed by a reload",
+            Self::Counted => "Changed by a reload if a quota was set before",
+            Self::Restart => "Changed by a restart",
+        }
+    }
+}
+
 /// What is known about one key. There is exactly one for every field of [`Config`]'s tables.
 pub struct Key {
     pub table: &'static str,
@@ -10,8 +32,18 @@ pub struct Key {
     pub effect: &'static [&'static str],
     /// The unit in one word, and the values that it takes.
     pub unit: fn() -> (&'static str, String),
+    /// What changes it while the relay runs.
+    pub change: Change,
     pub(super) read: fn(&Config) -> String,
     pub(super) write: fn(&mut Config, &str) -> Result<(), String>,
+    /// Makes its value in the second what it is in the first.
+    pub(super) copy: fn(&Config, &mut Config),
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.path())
+    }
 }
 
 impl Key {
@@ -25,28 +57,29 @@ impl Key {
         (self.read)(config)
     }
 
-    /// What the file says above the key: its effect, then its unit and range.
+    /// What the file says above the key: its effect, then its unit and range, and what changes it.
     pub fn comment(&self) -> String {
         let mut comment = String::from("\n");
         for line in self.effect {
             comment += &format!("#{line}\n");
         }
         let (unit, range) = (self.unit)();
-        comment + &format!("# Unit: {unit}. Range: {range}.\n")
+        let change = self.change.words();
+        comment + &format!("# Unit: {unit}. Range: {range}. {change}.\n")
     }
 }
 
 /// Declares the tables: a struct for each, [`Config`] over them, their defaults, and a [`Key`] for each field.
 ///
-/// A key is written `/// effect`, then `name: type = default, unit;`, where the unit implements
-/// [`Unit`](super::unit::Unit) for the type and says the range.
+/// A key is written `/// effect`, then `name: type = default, unit, change;`, where the unit implements
+/// [`Unit`](super::unit::Unit) for the type and says the range, and the change is one of [`Change`].
 macro_rules! tables {
     ($(
         $(#[doc = $about:literal])+
         $table:ident: $struct:ident {
             $(
                 $(#[doc = $effect:literal])+
-                $name:ident: $type:ty = $default:expr, $unit:expr;
+                $name:ident: $type:ty = $default:expr, $unit:expr, $change:ident;
             )+
         }
     )+) => {
@@ -83,11 +116,13 @@ macro_rules! tables {
                 name: stringify!($name),
                 effect: &[$($effect,)+],
                 unit: || (Unit::<$type>::name(&$unit), Unit::<$type>::range(&$unit)),
+                change: Change::$change,
                 read: |config| Unit::<$type>::literal(&$unit, &config.$table.$name),
                 write: |config, text| {
                     config.$table.$name = Unit::<$type>::parse(&$unit, text)?;
                     Ok(())
                 },
+                copy: |from, to| to.$table.$name = from.$table.$name.clone(),
             },
         )+)+];
     };

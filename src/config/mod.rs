@@ -20,16 +20,16 @@ mod table;
 mod unit;
 mod word;
 
-pub use budget::{BACKUP_BYTES, Budget, REQUESTS_MAX, Share, VERDICT_BYTES_MAX};
+pub use budget::{BACKUP_BYTES, Budget, LOG_BYTES_MAX, REQUESTS_MAX, Share, VERDICT_BYTES_MAX};
 pub(crate) use cores::cores_text;
 pub use cores::{Cores, CoresError};
-pub use draft::Draft;
+pub use draft::{Changed, Draft, Reload};
 pub use error::{ConfigError, Place};
-pub use key::Key;
+pub use key::{Change, Key};
 pub use origins::Origins;
 pub use table::{
     Auth, Config, Connection, Document, Fanout, KEYS, Listen, Log, Memory, Presence, Quota, Rate,
-    Shards, Store, TABLES,
+    Shards, Shutdown, Store, TABLES,
 };
 pub(crate) use unit::{bytes_text, mebibytes_text, time};
 pub use word::{AuthMode, Durability, LogFormat};
@@ -87,6 +87,15 @@ impl Auth {
         ]
         .into_iter()
         .flatten()
+    }
+}
+
+impl Quota {
+    /// Whether tenants have any.
+    pub fn is_some(&self) -> bool {
+        self.connections_max.is_some()
+            || self.documents_max.is_some()
+            || self.stored_bytes_max.is_some()
     }
 }
 

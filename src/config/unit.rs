@@ -28,6 +28,9 @@ pub const KIB: u64 = 1024;
 pub const MIB: u64 = 1024 * KIB;
 pub const GIB: u64 = 1024 * MIB;
 
+/// How much is logged of a module, from nothing on.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
 const BYTE_UNITS: [(&str, u64); 4] = [("B", 1), ("KiB", KIB), ("MiB", MIB), ("GiB", GIB)];
 const TIME_UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1000), ("min", 60_000), ("h", 3_600_000)];
 
@@ -228,7 +231,7 @@ impl<T, U: Unit<T>> Unit<Option<T>> for OrOff<U> {
 
     fn parse(&self, text: &str) -> Result<Option<T>, String> {
         match text {
-            "off" | "0" => Ok(None),
+            "off" | "0" | "0 s" => Ok(None),
             limit => self.0.parse(limit).map(Some),
         }
     }
@@ -423,9 +426,31 @@ impl Unit<String> for Filter {
         if text.is_empty() {
             return Err("it is empty".to_owned());
         }
-        tracing_subscriber::EnvFilter::try_new(text)
-            .map(|_| text.to_owned())
-            .map_err(|_| "it is no filter".to_owned())
+        // A word that is no level would be taken for a module of which everything is logged.
+        text.split(',').try_for_each(|directive| {
+            let (module, level) = match directive.rsplit_once('=') {
+                Some((module, level)) => (Some(module.trim()), level.trim()),
+                None => (None, directive.trim()),
+            };
+            if !LEVELS.contains(&level.to_ascii_lowercase().as_str()) {
+                let levels = LEVELS.join(", ");
+                return Err(format!("{level:?} is no level ({levels})"));
+            }
+            let is_path = |module: &str| {
+                let is_word = |character: char| {
+                    character.is_ascii_alphanumeric() || "_:-".contains(character)
+                };
+                !module.is_empty() && module.chars().all(is_word)
+            };
+            match module {
+                Some(module) if !is_path(module) => Err(format!("{module:?} is no module")),
+                Some(_) | None => Ok(()),
+            }
+        })?;
+        let text = text.replace(' ', "");
+        tracing_subscriber::EnvFilter::try_new(&text)
+            .map(|_| text)
+            .map_err(|error| error.to_string())
     }
 
     fn show(&self, value: &String) -> String {

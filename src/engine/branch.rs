@@ -41,15 +41,14 @@ impl Branch {
 impl Shard {
     /// Tells all shards when a document comes to have many subscribers, and when it has only half as many.
     pub(super) fn check_busy(&mut self, document_key: DocumentKey) {
-        let Some(subscribers_min) = self.settings.fanout.edge_subscribers_min else {
-            return;
-        };
+        let subscribers_min = self.settings.fanout.edge_subscribers_min;
+        let subscribers_min = subscribers_min.unwrap_or(usize::MAX);
         let document = &mut self.documents[document_key];
         let name = Arc::clone(&document.name);
-        let open = document.open_mut().expect("it has or had subscribers");
+        let open = document.open_mut().expect("its caller has seen it open");
         let count = open.subscribers_count();
         let is_busy = match open.is_busy {
-            true => 2 * count >= subscribers_min,
+            true => count >= subscribers_min.div_ceil(2),
             false => count >= subscribers_min,
         };
         if is_busy == open.is_busy {

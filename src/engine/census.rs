@@ -17,10 +17,22 @@ use super::refusal::{Quota, Refusal};
 
 #[derive(Debug, Default)]
 pub struct Census {
-    per_user_max: Option<usize>,
-    quota: config::Quota,
+    limits: Limits,
+    /// Tenants had a quota at the start: what they have is known.
+    counts_tenants: bool,
     counts: Mutex<Counts>,
 }
+
+/// How many there may be, from 1 on; [`UNLIMITED`] where that is not limited.
+#[derive(Debug, Default)]
+struct Limits {
+    per_user: AtomicU64,
+    connections: AtomicU64,
+    documents: AtomicU64,
+    stored_bytes: AtomicU64,
+}
+
+const UNLIMITED: u64 = 0;
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -59,8 +71,8 @@ impl Census {
         quota: &config::Quota,
         stored: &[TenantUsage],
     ) -> Self {
-        let is_limited = is_limited(quota);
-        let tenants = stored.iter().filter(|_| is_limited).map(|stored| {
+        let counts_tenants = quota.is_some();
+        let tenants = stored.iter().filter(|_| counts_tenants).map(|stored| {
             let usage = Usage {
                 connections: AtomicU64::default(),
                 documents: stored.documents.into(),
@@ -68,13 +80,29 @@ impl Census {
             };
             (Arc::clone(&stored.tenant), Arc::new(usage))
         });
-        Self {
-            per_user_max: connection.per_user_max,
-            quota: quota.clone(),
+        let census = Self {
+            limits: Limits::default(),
+            counts_tenants,
             counts: Mutex::new(Counts {
                 users: BTreeMap::new(),
                 tenants: tenants.collect(),
             }),
+        };
+        census.set_limits(connection, quota);
+        census
+    }
+
+    /// From here on there may be so many. Who is there stays; tenants without any quota at the start get none.
+    pub fn set_limits(&self, connection: &config::Connection, quota: &config::Quota) {
+        let per_user_max = connection.per_user_max.map(|max| max as u64);
+        let limits = &self.limits;
+        for (limit, max) in [
+            (&limits.per_user, per_user_max),
+            (&limits.connections, quota.connections_max),
+            (&limits.documents, quota.documents_max),
+            (&limits.stored_bytes, quota.stored_bytes_max),
+        ] {
+            limit.store(max.unwrap_or(UNLIMITED), Ordering::Relaxed);
         }
     }
 
@@ -89,7 +117,7 @@ impl Census {
             user: None,
             tenant: None,
         };
-        if let Some((user, connections_max)) = identity.user.zip(self.per_user_max) {
+        if let Some((user, connections_max)) = identity.user.zip(self.per_user_max()) {
             let mut counts = self.counts();
             let count = counts.users.entry(user).or_default();
             if *count >= connections_max {
@@ -102,8 +130,8 @@ impl Census {
             attendance.user = Some(user);
         }
         if let Some(tenant) = self.tenant(identity.tenant()) {
-            let quota = self.quota.connections_max;
-            take(&tenant.usage.connections, 1, quota, Quota::Connections)?;
+            let max = &self.limits.connections;
+            take(&tenant.usage.connections, 1, max, Quota::Connections)?;
             attendance.tenant = Some(tenant);
         }
         Ok(attendance)
@@ -111,7 +139,7 @@ impl Census {
 
     /// The numbers of a tenant. `None`: tenants have no quotas.
     pub(super) fn tenant(self: &Arc<Self>, name: &str) -> Option<Tenant> {
-        if !is_limited(&self.quota) {
+        if !self.counts_tenants {
             return None;
         }
         let mut counts = self.counts();
@@ -130,6 +158,12 @@ impl Census {
         })
     }
 
+    /// How many connections a user may have. `None`: users are not counted.
+    pub(super) fn per_user_max(&self) -> Option<usize> {
+        let max = self.limits.per_user.load(Ordering::Relaxed);
+        (max != UNLIMITED).then(|| usize::try_from(max).expect("it was one"))
+    }
+
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -142,8 +176,8 @@ impl Tenant {
     ///
     /// [`Refusal::QuotaExceeded`].
     pub fn add_document(&self) -> Result<(), Refusal> {
-        let quota = self.census.quota.documents_max;
-        take(&self.usage.documents, 1, quota, Quota::Documents)
+        let max = &self.census.limits.documents;
+        take(&self.usage.documents, 1, max, Quota::Documents)
     }
 
     /// A document is there again, with what is stored of it.
@@ -173,7 +207,7 @@ impl Tenant {
     ///
     /// [`Refusal::QuotaExceeded`].
     pub fn take_bytes(&self, bytes: u64) -> Result<(), Refusal> {
-        let max = self.census.quota.stored_bytes_max;
+        let max = &self.census.limits.stored_bytes;
         take(&self.usage.stored_bytes, bytes, max, Quota::StoredBytes)
     }
 
@@ -184,15 +218,22 @@ impl Tenant {
     }
 }
 
-fn is_limited(quota: &config::Quota) -> bool {
-    quota.connections_max.is_some()
-        || quota.documents_max.is_some()
-        || quota.stored_bytes_max.is_some()
+impl Attendance {
+    /// The connection is one of this user's from now on, if it was not before.
+    pub fn count_user(&mut self, user: UserId) {
+        if self.user.is_none() {
+            *self.census.counts().users.entry(user).or_default() += 1;
+            self.user = Some(user);
+        }
+    }
 }
 
 /// Counts so many more, if there are less than `max`.
-fn take(count: &AtomicU64, more: u64, max: Option<u64>, quota: Quota) -> Result<(), Refusal> {
-    let max = max.unwrap_or(u64::MAX);
+fn take(count: &AtomicU64, more: u64, max: &AtomicU64, quota: Quota) -> Result<(), Refusal> {
+    let max = match max.load(Ordering::Relaxed) {
+        UNLIMITED => u64::MAX,
+        max => max,
+    };
     let taken = |count: u64| (count < max).then(|| count.saturating_add(more));
     let taken = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken);
     taken

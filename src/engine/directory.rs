@@ -150,6 +150,11 @@ impl Shard {
             return;
         };
         self.answer_list(listing, result);
+        self.admit_listings();
+    }
+
+    /// Asks for the lists that wait for their turn, as many as there is room for.
+    pub(super) fn admit_listings(&mut self) {
         while self.listings.len() < self.settings.memory.catch_up_reads_max
             && let Some((listing, after)) = self.queued_listings.pop_front()
         {

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use crate::config;
+
 use super::gather::{Gather, Gathered};
 use super::identity::Identity;
 use super::key::{ConnectionId, SessionKey};
@@ -120,6 +122,12 @@ pub struct EdgeSubscription {
 impl Edge {
     pub fn subscribers_count(&self) -> u64 {
         self.subscribers.len() as u64
+    }
+
+    pub fn set_limits(&mut self, fanout: &config::Fanout) {
+        self.ring
+            .set_limits(fanout.ring_slots, fanout.ring_bytes_max);
+        self.roster.set_slots_max(fanout.presence_ring_slots);
     }
 
     fn topic(&self) -> Topic<'_> {

@@ -26,6 +26,11 @@ impl Flush {
         }
     }
 
+    /// From the next moment on they last so long.
+    pub fn set_moment(&mut self, coalesce_us: Option<u64>) {
+        self.moment = coalesce_us.map(Duration::from_micros);
+    }
+
     pub fn push(&mut self, key: SessionKey, now: Instant) {
         if self.queue.is_empty() {
             self.due_at = self.moment.map(|moment| now + moment);

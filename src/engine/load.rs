@@ -61,7 +61,14 @@ impl Shard {
     /// The store has answered a load: the next one's turn has come.
     pub(super) fn end_load(&mut self) {
         self.loads -= 1;
-        if let Some(next) = self.queued_loads.pop_front() {
+        self.admit_loads();
+    }
+
+    /// Asks for those that wait for their turn, as many as there is room for.
+    pub(super) fn admit_loads(&mut self) {
+        while self.loads < self.settings.memory.document_loads_max
+            && let Some(next) = self.queued_loads.pop_front()
+        {
             self.ask_for_load(next);
         }
     }

@@ -27,6 +27,7 @@ mod key;
 mod kind;
 mod lane;
 mod lifecycle;
+mod limits;
 mod load;
 mod mesh;
 mod metrics;

@@ -92,6 +92,11 @@ impl Presence {
         }
     }
 
+    pub fn set_limits(&mut self, limits: &config::Presence, slots_max: usize) {
+        self.limits = limits.clone();
+        self.roster.set_slots_max(slots_max);
+    }
+
     /// Gives the client a colour that no other subscriber has, as long as there are any.
     pub fn assign_color(&mut self, client_id: u64) -> &'static str {
         if let Some(color) = self.colors.get(&client_id) {

@@ -94,6 +94,12 @@ impl Ring {
         }
     }
 
+    /// From the next batch on it has so much room.
+    pub fn set_limits(&mut self, slots_max: usize, bytes_max: usize) {
+        self.slots_max = slots_max;
+        self.bytes_max = bytes_max;
+    }
+
     /// # Panics
     ///
     /// If the slot does not start at the revision after the newest one: revisions have no gaps.

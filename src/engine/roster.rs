@@ -112,6 +112,11 @@ impl Roster {
         }
     }
 
+    /// From the next change on the ring has so many slots.
+    pub fn set_slots_max(&mut self, slots_max: usize) {
+        self.slots_max = slots_max;
+    }
+
     /// The place after the newest change.
     pub fn head(&self) -> u64 {
         self.sequence
@@ -145,7 +150,7 @@ impl Roster {
         self.ring_bytes += slot.bytes();
         self.ring.push_back(slot);
         self.sequence += 1;
-        if self.ring.len() > self.slots_max {
+        while self.ring.len() > self.slots_max {
             let oldest = self.ring.pop_front().expect("longer than its limit");
             self.ring_bytes -= oldest.bytes();
         }

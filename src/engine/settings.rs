@@ -55,6 +55,16 @@ impl Settings {
         }
     }
 
+    /// The limits of another configuration, in place of these.
+    pub(super) fn set_limits(&mut self, config: &Config) {
+        self.connection = config.connection.clone();
+        self.rate = config.rate.clone();
+        self.document = config.document.clone();
+        self.fanout = config.fanout.clone();
+        self.presence = config.presence.clone();
+        self.memory = config.memory.clone();
+    }
+
     /// What makes the resume tokens of a document whose life began after `origin_revision`.
     pub(super) fn sealer<'a>(&'a self, document: &'a str, origin_revision: u64) -> Sealer<'a> {
         Sealer {

@@ -20,6 +20,7 @@ use slotmap::SlotMap;
 
 use crate::auth::{Grant, TokenError, global_id};
 use crate::codec::dialect::Dialect;
+use crate::config::Config;
 use crate::store::{StoreReply, StoreRequest};
 
 use super::route;
@@ -194,6 +195,14 @@ impl Shard {
         self.now = now;
         self.settings.authority = authority;
         self.close_revoked(now)
+    }
+
+    /// From here on these limits hold, as if the shard had begun with them; what it was made from beside them stays.
+    /// The census is told by whoever has it, before.
+    pub fn set_limits(&mut self, config: &Config, now: Instant) {
+        self.now = now;
+        self.take_limits(config, now);
+        self.resume_paused();
     }
 
     /// Whether a token means nothing before the backend has been asked. One that came with a handshake goes with the

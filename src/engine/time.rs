@@ -19,6 +19,12 @@ impl Instant {
         self.0 / 1000
     }
 
+    /// So much earlier, or the beginning.
+    pub fn before(self, duration: Duration) -> Self {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(micros))
+    }
+
     /// The time that has passed since `earlier`; zero if that lies ahead.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.micros_since(earlier))

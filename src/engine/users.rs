@@ -23,6 +23,13 @@ struct User {
 }
 
 impl Users {
+    /// The pace is another one from now on: whoever is remembered can be forgotten at another time.
+    pub fn set_pace(&mut self, pace: &Pace) {
+        let away = std::mem::take(&mut self.away).into_iter();
+        let away = away.map(|(_, user)| (self.entries[&user].meter.full_at(pace), user));
+        self.away = away.collect();
+    }
+
     /// The user has one session more.
     pub fn enter(&mut self, user: UserId, pace: &Pace, now: Instant) {
         self.forget_idle(now);

@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, watch};
+use tokio::task::JoinHandle;
 
 use super::ServerError;
 use super::admin::SharedKeeper;
 use super::clock::Clock;
-use super::control::{Control, Tasks};
+use super::control::Tasks;
 use super::key_set::KeySet;
 use super::keys;
 use super::mailbox::Mailbox;
 use super::revocation_file;
-use super::webhook::{Question, Webhook};
+use super::webhook::{self, Question, Webhook};
 use crate::auth::{Revocation, Revocations, Verifier};
 use crate::config::{Auth, Config};
 use crate::engine::shard::{Authority, Backend};
@@ -33,9 +34,8 @@ impl Sources {
     /// # Errors
     ///
     /// [`ServerError::Keys`], [`ServerError::KeySet`], [`ServerError::Webhook`].
-    pub fn open(
+    pub async fn open(
         config: &Auth,
-        control: &Control,
         clock: Clock,
         wanted: &Arc<Notify>,
     ) -> Result<Self, ServerError> {
@@ -51,7 +51,7 @@ impl Sources {
                 inquiries_max: config.webhook_inquiries_max,
                 revocations: Arc::default(),
             });
-        } else if let Some(keys) = keys::read(config, control, clock, wanted)? {
+        } else if let Some(keys) = keys::read(config, clock, wanted).await? {
             sources.key_set = keys.key_set;
             sources.authority = Authority::Tokens(Arc::new(keys.verifier));
         }
@@ -74,24 +74,27 @@ impl Sources {
         if matches!(self.authority, Authority::Anybody) {
             return Ok((self.authority, None));
         }
-        if let Some(webhook) = &self.webhook {
-            let webhook = Arc::clone(webhook);
-            tasks.add(webhook.answer(questions, Arc::clone(&mailboxes)));
-        }
+        let webhook = self.webhook.map(|webhook| {
+            let (webhook, backend) = watch::channel(webhook);
+            tasks.add(webhook::answer(backend, questions, Arc::clone(&mailboxes)));
+            webhook
+        });
         let mut revocations = revocation_file::read(&config.store.path)?;
         revocations.forget(clock.unix_ms());
         let authority = self.authority.with_revocations(Arc::new(revocations));
         let keeper = Arc::new(Mutex::new(Keeper {
             authority: authority.clone(),
-            webhook: self.webhook,
+            webhook,
+            following: None,
             mailboxes,
             clock,
             revocations_max: config.auth.revocations_max,
-            lifetime_max: config.auth.token_lifetime_max + config.auth.leeway,
+            lifetime_max: lifetime_max(&config.auth),
             directory: config.store.path.clone(),
         }));
         if let Some(key_set) = self.key_set {
-            tasks.add(follow(key_set, Arc::clone(&keeper)));
+            let following = tasks.add(follow(key_set, Arc::clone(&keeper)));
+            keeper.blocking_lock().following = Some(following);
         }
         Ok((authority, Some(keeper)))
     }
@@ -101,7 +104,9 @@ impl Sources {
 pub struct Keeper {
     authority: Authority,
     /// Whom the shards ask, where they do.
-    webhook: Option<Arc<Webhook>>,
+    webhook: Option<watch::Sender<Arc<Webhook>>>,
+    /// Passes on what is new in a key set.
+    following: Option<JoinHandle<()>>,
     mailboxes: Arc<[Mailbox]>,
     clock: Clock,
     revocations_max: usize,
@@ -140,9 +145,26 @@ impl Keeper {
             .expect("it does not panic, and nobody cancels it")?;
         self.authority = self.authority.with_revocations(Arc::new(revocations));
         if let Some(webhook) = &self.webhook {
-            webhook.forget();
+            webhook.borrow().forget();
         }
         Ok(self.spread().await)
+    }
+
+    /// From here on tokens are checked so. Returns when every shard knows.
+    pub async fn replace(&mut self, sources: Sources, config: &Auth, shared: Arc<Mutex<Self>>) {
+        self.revocations_max = config.revocations_max;
+        self.lifetime_max = lifetime_max(config);
+        let revocations = Arc::clone(self.revocations());
+        self.authority = sources.authority.with_revocations(revocations);
+        if let Some(following) = self.following.take() {
+            following.abort();
+        }
+        let follow = |key_set| tokio::spawn(follow(key_set, shared));
+        self.following = sources.key_set.map(follow);
+        if let Some((current, webhook)) = self.webhook.as_ref().zip(sources.webhook) {
+            current.send_replace(webhook);
+        }
+        self.spread().await;
     }
 
     fn renew(&mut self, verifier: Verifier) {
@@ -167,6 +189,11 @@ impl Keeper {
         }
         closed
     }
+}
+
+/// How long a token that is accepted now can be accepted.
+fn lifetime_max(config: &Auth) -> Duration {
+    config.token_lifetime_max + config.leeway
 }
 
 /// Passes on new keys for as long as the process lives.

@@ -22,7 +22,8 @@ use super::mailbox::{Mailbox, mailbox};
 use super::mesh::Mesh;
 use super::metrics::Gauge;
 use super::preflight::{allowed_cores, token_source};
-use super::{ServerError, service_manager, signal, supervisor, web};
+use super::reload::{Reloader, Source};
+use super::{ServerError, log, service_manager, signal, supervisor, web};
 use crate::config::{AuthMode, Budget, Config, Durability, mebibytes_text};
 use crate::engine::Census;
 use crate::engine::shard::Settings;
@@ -37,15 +38,19 @@ const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(1);
 /// A shard has one task: there is nobody to give way to.
 const PREEMPT_TIMER: Duration = Duration::from_secs(60);
 
-/// Serves until a signal ends it, or it has to end.
-pub fn run(config: Config) -> Result<(), ServerError> {
+/// Serves until a signal ends it, or it has to end. `source` is asked for the configuration when it is reloaded.
+///
+/// # Errors
+///
+/// Why it has not started, or ended other than by a planned stop.
+pub fn run(config: Config, source: Source) -> Result<(), ServerError> {
     end_on_panic();
     let cores = config.shards.cores.choose(&allowed_cores())?;
     let clock = Clock::start();
     let control = Control::new()?;
     let keys_wanted = Arc::new(Notify::new());
     let (questions, questions_out) = mpsc::unbounded_channel();
-    let sources = Sources::open(&config.auth, &control, clock, &keys_wanted)?;
+    let sources = control.wait_for(Sources::open(&config.auth, clock, &keys_wanted))?;
     let doors = Doors::open(&config.listen, cores.len())?;
     let doorbells = doorbells(cores.len())?;
     let (mailboxes, inboxes): (Vec<_>, Vec<_>) = doorbells.iter().cloned().map(mailbox).unzip();
@@ -65,15 +70,14 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     let store = start_store(&config, &mailboxes)?;
     let gauges: Vec<_> = cores.iter().map(|_| Arc::new(Gauge::default())).collect();
     let mesh = Arc::new(Mesh::new(doorbells.clone()));
-    let per_address_max = config.connection.per_address_max;
-    let crowd = per_address_max.map(|connections_max| Arc::new(Crowd::new(connections_max)));
-    let origins = Arc::new(config.listen.origins.clone());
+    let crowd = Arc::new(Crowd::new(config.connection.per_address_max));
     let census = Census::new(&config.connection, &config.quota, &store.usage);
     let census = Arc::new(census);
     let (reports, incoming) = unbounded();
-    signal::watch(reports.clone())?;
+    let reload_wanted = Arc::new(Notify::new());
+    signal::watch(reports.clone(), Arc::clone(&reload_wanted))?;
 
-    let (intake, desk) = web::open(
+    let (intake, desk, limiter) = web::open(
         &config,
         Arc::clone(&mailboxes),
         Arc::clone(&lifecycle),
@@ -96,8 +100,8 @@ pub fn run(config: Config) -> Result<(), ServerError> {
             clock,
             doorbell: Arc::clone(&doorbells[index]),
             listeners: Listeners::new(sockets),
-            crowd: crowd.clone(),
-            origins: Arc::clone(&origins),
+            crowd: Arc::clone(&crowd),
+            origins: config.listen.origins.clone(),
             inbox,
             mailboxes: Arc::clone(&mailboxes),
             mesh: Arc::clone(&mesh),
@@ -113,6 +117,18 @@ pub fn run(config: Config) -> Result<(), ServerError> {
         };
         shards.push(start_shard(parts, cores[index], reports.clone())?);
     }
+    let reloader = Reloader {
+        source,
+        config: config.clone(),
+        clock,
+        mailboxes,
+        census,
+        crowd,
+        web: limiter,
+        keeper: keeper.clone(),
+        keys_wanted,
+        reports: reports.clone(),
+    };
     let running = Running {
         gauges,
         store: store.committer.counters(),
@@ -122,10 +138,11 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     };
     let served = supervisor::await_start(&incoming, shards.len(), &reports).and_then(|()| {
         tasks.add(desk.serve());
+        tasks.add(reloader.follow(reload_wanted));
         admin.run(running);
         announce(&config, &cores, &doors.addresses);
         service_manager::tell("READY=1");
-        supervisor::supervise(&incoming, &lifecycle)
+        supervisor::supervise(&incoming, &lifecycle, config.shutdown.clone())
     });
     match served {
         Ok(()) => {
@@ -205,6 +222,7 @@ fn doorbells(count: usize) -> Result<Vec<Arc<Doorbell>>, ServerError> {
 fn end_on_panic() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
+        log::flush();
         print(panic);
         eprintln!(
             "corelay: this is a fault of the relay itself. It ends now; what it acknowledged is kept."
@@ -240,6 +258,8 @@ fn announce(config: &Config, cores: &[usize], addresses: &Addresses) {
              Set auth.mode = \"jwt\" or \"webhook\" to ask for tokens"
         );
     }
+    // Whoever waits for this line finds all before it in the log.
+    log::flush();
     println!("listening {addresses}");
 }
 

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use tokio::runtime::{Handle, Runtime};
+use tokio::task::JoinHandle;
 
 use super::ServerError;
 use super::admin::{self, Admin};
@@ -66,8 +67,8 @@ pub struct Tasks {
 
 impl Tasks {
     /// Does this beside everything else.
-    pub fn add(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.runtime.spawn(task);
+    pub fn add(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        self.runtime.spawn(task)
     }
 }
 

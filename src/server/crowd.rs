@@ -1,10 +1,11 @@
 //! How many connections each address has, over all shards.
 //!
 //! The table is locked when a socket is accepted and when it is closed, and has an entry for each address that has a
-//! socket, so that the sockets bound it. Without a limit there is none.
+//! socket, so that the sockets bound it. It is kept without a limit, too, which a reload can bring.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustc_hash::FxHashMap;
@@ -13,7 +14,8 @@ use crate::engine::Refusal;
 
 #[derive(Debug)]
 pub struct Crowd {
-    connections_max: usize,
+    /// `usize::MAX`: there is no limit.
+    connections_max: AtomicUsize,
     connections: Mutex<FxHashMap<IpAddr, usize>>,
 }
 
@@ -31,11 +33,19 @@ pub struct Place {
 }
 
 impl Crowd {
-    pub fn new(connections_max: usize) -> Self {
+    /// `None`: addresses are not limited.
+    pub fn new(connections_max: Option<usize>) -> Self {
         Self {
-            connections_max,
+            connections_max: connections_max.unwrap_or(usize::MAX).into(),
             connections: Mutex::default(),
         }
+    }
+
+    /// From here on one more socket finds this limit.
+    pub fn set_max(&self, connections_max: Option<usize>) {
+        let connections_max = connections_max.unwrap_or(usize::MAX);
+        self.connections_max
+            .store(connections_max, Ordering::Relaxed);
     }
 
     /// A place for one more socket of the address.
@@ -50,10 +60,11 @@ impl Crowd {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let count = connections.entry(address).or_default();
-        if *count >= self.connections_max {
+        let connections_max = self.connections_max.load(Ordering::Relaxed);
+        if *count >= connections_max {
             return Err(Refusal::TooManyConnections {
                 whose: "address",
-                connections_max: self.connections_max,
+                connections_max,
             });
         }
         *count += 1;
@@ -108,7 +119,7 @@ mod tests {
 
     #[test]
     fn an_address_has_so_many_places_and_gets_them_back() {
-        let crowd = Arc::new(Crowd::new(2));
+        let crowd = Arc::new(Crowd::new(Some(2)));
         let enter = |address: &str| crowd.enter(address.parse().unwrap());
         let table = [
             ["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.1", "192.0.2.2"],
@@ -131,7 +142,12 @@ mod tests {
             enter(other).expect("another address");
             let [place, _other] = places;
             drop(place);
-            enter(third).expect("there is room again");
+            let last = enter(third).expect("there is room again");
+            let second = enter(third);
+            crowd.set_max(None);
+            let third = [enter(third).expect("there is no limit"), last];
+            crowd.set_max(Some(2));
+            drop((second, third));
         }
         assert!(crowd.connections.lock().unwrap().is_empty());
     }

@@ -22,14 +22,14 @@ use super::crowd::Crowd;
 use super::doorbell::Doorbell;
 use super::lifecycle::{Lifecycle, Phase, Report};
 use super::listener::Listeners;
-use super::mailbox::{Inbox, Mailbox, NewAuthority, Replies};
+use super::mailbox::{Inbox, Mailbox, NewAuthority, NewLimits, Replies};
 use super::mesh::{LANES, Mesh};
 use super::metrics::{Counters, Gauge, Reading};
 use super::poller::Poller;
 use super::streams::Streams;
 use super::web::Intake;
 use super::webhook::Question;
-use crate::config::Origins;
+use crate::config::{Config, Origins};
 use crate::engine::shard::{MeshMessage, Settings};
 use crate::engine::{Instant, Shard};
 use crate::store::{self, StoreQueue, StoreReply};
@@ -53,9 +53,8 @@ pub struct Driver {
     pub(super) connections: Connections,
     pub(super) streams: Streams,
     pub(super) limits: crate::config::Connection,
-    /// `None`: addresses are not limited.
-    pub(super) crowd: Option<Arc<Crowd>>,
-    pub(super) origins: Arc<Origins>,
+    pub(super) crowd: Arc<Crowd>,
+    pub(super) origins: Origins,
     pub(super) inbox: Inbox,
     /// Those of all shards, by their number.
     pub(super) mailboxes: Arc<[Mailbox]>,
@@ -90,8 +89,8 @@ pub struct Parts {
     pub clock: Clock,
     pub doorbell: Arc<Doorbell>,
     pub listeners: Listeners,
-    pub crowd: Option<Arc<Crowd>>,
-    pub origins: Arc<Origins>,
+    pub crowd: Arc<Crowd>,
+    pub origins: Origins,
     pub inbox: Inbox,
     pub mailboxes: Arc<[Mailbox]>,
     pub mesh: Arc<Mesh<MeshMessage>>,
@@ -218,7 +217,7 @@ impl Driver {
                 self.connections.next_deadline(),
                 self.listeners.next_deadline(now),
                 // In a stop it matters what other shards have taken, and that rings no bell.
-                (self.phase != Phase::Serving).then(|| now + STOP_LOOK_PERIOD),
+                (self.phase >= Phase::Draining).then(|| now + STOP_LOOK_PERIOD),
                 (!self.is_published).then(|| self.published_at + PUBLISH_PERIOD),
             ];
             let until = deadlines.into_iter().flatten().min();
@@ -234,16 +233,13 @@ impl Driver {
         if phase == self.phase {
             return 0;
         }
-        if self.phase == Phase::Serving {
+        if self.phase < Phase::Draining && phase >= Phase::Draining {
             self.listeners.close();
             self.refuse_requests(now);
             self.engine.stop();
         }
-        if self.phase < Phase::Closing {
-            match phase {
-                Phase::Serving | Phase::Draining => {}
-                Phase::Closing | Phase::Leaving => self.engine.close(now),
-            }
+        if self.phase < Phase::Closing && phase >= Phase::Closing {
+            self.engine.close(now);
         }
         if phase == Phase::Leaving {
             self.leave(now);
@@ -257,7 +253,7 @@ impl Driver {
         let is_done = match self.phase {
             Phase::Draining => self.engine.is_drained(),
             Phase::Closing => self.engine.is_stopped() && self.connections.is_empty(),
-            Phase::Serving | Phase::Leaving => return,
+            Phase::Serving | Phase::Announced | Phase::Leaving => return,
         };
         if !is_done || !self.mesh.is_empty() {
             self.lifecycle.resume(self.index);
@@ -280,7 +276,7 @@ impl Driver {
                 count += 1;
             }
         }
-        if self.phase != Phase::Serving && self.mesh.has_messages(self.index) {
+        if self.phase >= Phase::Draining && self.mesh.has_messages(self.index) {
             self.lifecycle.resume(self.index);
         }
         for from in (0..self.mesh.shards()).filter(|&from| from != self.index) {
@@ -296,6 +292,11 @@ impl Driver {
             let _ = taken.send(closed);
             count += 1;
         }
+        while let Some(NewLimits { config, taken }) = self.inbox.next_limits() {
+            self.set_limits(&config, now);
+            let _ = taken.send(());
+            count += 1;
+        }
         while let Some((connection, verdict)) = self.inbox.next_verdict() {
             self.engine.handle_verdict(connection, verdict, now);
             count += 1;
@@ -309,6 +310,13 @@ impl Driver {
             count += 1;
         }
         count
+    }
+
+    fn set_limits(&mut self, config: &Config, now: Instant) {
+        self.limits = config.connection.clone();
+        self.origins = config.listen.origins.clone();
+        self.stall_after = config.shards.stall_after;
+        self.engine.set_limits(config, now);
     }
 
     /// Hands out what the engine asks of the store and of other shards, as far as there is room.

@@ -91,10 +91,7 @@ impl Driver {
     }
 
     fn place_for(&self, address: Option<IpAddr>) -> Result<Option<Place>, Refusal> {
-        let limited = self.crowd.as_ref().zip(address);
-        limited
-            .map(|(crowd, address)| crowd.enter(address))
-            .transpose()
+        address.map(|address| self.crowd.enter(address)).transpose()
     }
 
     /// Says why a socket is refused of which nothing has been read.
@@ -340,7 +337,7 @@ impl Driver {
         now: Instant,
     ) {
         let refused = match self.phase {
-            Phase::Serving => match self.web.admit(&exchange) {
+            Phase::Serving | Phase::Announced => match self.web.admit(&exchange) {
                 Some(admission) => {
                     let Some(socket) = self.release(key) else {
                         return;

@@ -8,7 +8,6 @@ use tokio::sync::Notify;
 
 use super::ServerError;
 use super::clock::Clock;
-use super::control::Control;
 use super::key_set::KeySet;
 use crate::auth::{KeyMaterial, Rules, Verifier};
 use crate::config::{Auth, KeySource};
@@ -25,9 +24,8 @@ pub struct Keys {
 ///
 /// [`ServerError::Keys`] if the keys cannot be read, or tokens cannot be checked with them; [`ServerError::KeySet`] if
 /// they cannot be had from elsewhere.
-pub fn read(
+pub async fn read(
     config: &Auth,
-    control: &Control,
     clock: Clock,
     wanted: &Arc<Notify>,
 ) -> Result<Option<Keys>, ServerError> {
@@ -38,7 +36,7 @@ pub fn read(
     if let KeySource::JwksUrl(url) = source {
         let mut key_set = KeySet::new(config, url, clock, Arc::clone(wanted))?;
         return Ok(Some(Keys {
-            verifier: control.wait_for(key_set.first())?,
+            verifier: key_set.first().await?,
             key_set: Some(key_set),
         }));
     }

@@ -5,10 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use super::ServerError;
 use super::doorbell::Doorbell;
+use crate::config::Shutdown;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     Serving,
+    /// It will stop soon, and says so to whoever asks whether it is ready. Clients are served as before.
+    Announced,
     /// Nothing new is taken, what was taken is finished.
     Draining,
     /// Nothing is on its way any more: everybody is told goodbye.
@@ -28,6 +31,8 @@ pub enum Report {
     NotStarted(ServerError),
     /// Somebody wants the process to stop.
     Signal,
+    /// From now on a stop goes so.
+    Shutdown(Shutdown),
     /// This shard has finished everything, for now. See [`Lifecycle::all_finished`].
     Finished,
     /// The store cannot write any more.
@@ -61,8 +66,9 @@ impl Lifecycle {
     pub fn phase(&self) -> Phase {
         match self.phase.load(Ordering::Acquire) {
             0 => Phase::Serving,
-            1 => Phase::Draining,
-            2 => Phase::Closing,
+            1 => Phase::Announced,
+            2 => Phase::Draining,
+            3 => Phase::Closing,
             _ => Phase::Leaving,
         }
     }

@@ -1,9 +1,9 @@
 //! What other threads send to a shard, apart from the mesh: the store's replies, sockets from other shards, how tokens
-//! are checked from now on, and questions of whoever looks after the relay.
+//! are checked from now on, new limits, and questions of whoever looks after the relay.
 //!
 //! The queue of replies has no limit of its own: the engine has bounded what it asked for. The queue of sockets
 //! is bounded, and a socket that finds it full is refused by the shard that has it. Whoever sends
-//! a way to check tokens waits until it is taken, so that there is one at a time.
+//! a way to check tokens, or limits, waits until they are taken, so that there is one at a time.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,6 +17,7 @@ use super::doorbell::Doorbell;
 use super::driver::Driver;
 use super::http::{Caller, Head};
 use crate::auth::{Grant, TokenError};
+use crate::config::Config;
 use crate::engine;
 use crate::engine::shard::{Authority, ConnectionId};
 use crate::store::StoreReply;
@@ -66,6 +67,13 @@ pub struct NewAuthority {
     pub taken: oneshot::Sender<usize>,
 }
 
+/// What holds from now on.
+pub struct NewLimits {
+    pub config: Arc<Config>,
+    /// Is told when it is in effect.
+    pub taken: oneshot::Sender<()>,
+}
+
 /// The side of the senders.
 #[derive(Clone)]
 pub struct Mailbox {
@@ -74,6 +82,7 @@ pub struct Mailbox {
     authorities: Sender<NewAuthority>,
     verdicts: Sender<Verdict>,
     questions: Sender<Question>,
+    limits: Sender<NewLimits>,
     doorbell: Arc<Doorbell>,
 }
 
@@ -84,6 +93,7 @@ pub struct Inbox {
     authorities: Receiver<NewAuthority>,
     verdicts: Receiver<Verdict>,
     questions: Receiver<Question>,
+    limits: Receiver<NewLimits>,
 }
 
 pub fn mailbox(doorbell: Arc<Doorbell>) -> (Mailbox, Inbox) {
@@ -92,12 +102,14 @@ pub fn mailbox(doorbell: Arc<Doorbell>) -> (Mailbox, Inbox) {
     let (authorities, authorities_out) = unbounded();
     let (verdicts, verdicts_out) = unbounded();
     let (questions, questions_out) = bounded(QUESTIONS_MAX);
+    let (limits, limits_out) = unbounded();
     let mailbox = Mailbox {
         replies,
         handoffs,
         authorities,
         verdicts,
         questions,
+        limits,
         doorbell,
     };
     let inbox = Inbox {
@@ -106,6 +118,7 @@ pub fn mailbox(doorbell: Arc<Doorbell>) -> (Mailbox, Inbox) {
         authorities: authorities_out,
         verdicts: verdicts_out,
         questions: questions_out,
+        limits: limits_out,
     };
     (mailbox, inbox)
 }
@@ -123,6 +136,14 @@ impl Mailbox {
     pub fn put_authority(&self, authority: Authority) -> oneshot::Receiver<usize> {
         let (taken, is_taken) = oneshot::channel();
         let _ = self.authorities.send(NewAuthority { authority, taken });
+        self.doorbell.ring();
+        is_taken
+    }
+
+    /// The receiver fails if the shard has left.
+    pub fn put_limits(&self, config: Arc<Config>) -> oneshot::Receiver<()> {
+        let (taken, is_taken) = oneshot::channel();
+        let _ = self.limits.send(NewLimits { config, taken });
         self.doorbell.ring();
         is_taken
     }
@@ -181,11 +202,16 @@ impl Inbox {
         self.questions.try_recv().ok()
     }
 
+    pub fn next_limits(&self) -> Option<NewLimits> {
+        self.limits.try_recv().ok()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.replies.is_empty()
             && self.handoffs.is_empty()
             && self.authorities.is_empty()
             && self.verdicts.is_empty()
             && self.questions.is_empty()
+            && self.limits.is_empty()
     }
 }

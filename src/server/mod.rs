@@ -4,7 +4,7 @@
 //! task, the `driver` of that core's [`Shard`](crate::engine::Shard), which takes turns over its `poller`,
 //! `listener`s and `connections` (`input`, `output`), and over the `streams` and who `posts` to them. Between the drivers are the `mesh` and each one's `mailbox`,
 //! and a `doorbell` that wakes one that sleeps. The committer's thread owns the store, the control thread speaks
-//! HTTP (`control`, `admin`, `web`) and keeps what tokens are checked with (`authority`, `key_set`, `webhook`), and the main thread (`supervisor`) waits for signals and failures and leads the `lifecycle` to
+//! HTTP (`control`, `admin`, `web`) and keeps what tokens are checked with (`authority`, `key_set`, `webhook`), reads the configuration again when it is told to (`reload`), and the main thread (`supervisor`) waits for signals and failures and leads the `lifecycle` to
 //! its end.
 //!
 //! Invariants: a driver awaits nothing but its park. A shard's state is touched by its own thread only. What
@@ -28,6 +28,7 @@ mod key_set;
 mod keys;
 mod lifecycle;
 mod listener;
+pub mod log;
 mod mailbox;
 mod mesh;
 mod metrics;
@@ -36,6 +37,7 @@ mod output;
 mod poller;
 mod posts;
 pub mod preflight;
+mod reload;
 mod revocation_file;
 mod service_manager;
 mod signal;
@@ -52,6 +54,7 @@ use crate::config::{Auth, Config};
 
 pub use boot::run;
 pub use health::ask as ask_health;
+pub use reload::Source;
 
 /// Why a relay did not start, or ended other than by a planned stop.
 #[derive(Debug, thiserror::Error)]

@@ -24,6 +24,7 @@ use crate::config::{Budget, Config, Cores};
 
 pub use report::{Check, Finding, Outcome, Report};
 
+pub(super) use limits::open_files;
 pub(super) use tokens::source as token_source;
 
 /// The cores that this process may run on, in rising order.

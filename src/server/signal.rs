@@ -1,18 +1,21 @@
-//! SIGTERM and SIGINT: the first asks for a planned stop, the second ends the process at once. SIGXFSZ is ignored:
-//! a file that may not grow is a failed write, which the store answers for.
+//! SIGTERM and SIGINT: the first asks for a planned stop, the second ends the process at once. SIGHUP asks for a reload
+//! of the configuration. SIGXFSZ is ignored: a file that may not grow is a failed write, which the store answers for.
+
+use std::sync::Arc;
 
 use crossbeam_channel::Sender;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use tokio::sync::Notify;
 
-use super::ServerError;
 use super::lifecycle::Report;
+use super::{ServerError, log};
 
 /// What shells give as the exit code of a process that was interrupted.
 const INTERRUPTED: i32 = 130;
 
-/// From here on the signals are reports.
-pub fn watch(reports: Sender<Report>) -> Result<(), ServerError> {
+/// From here on those that end the process are reports, and whoever reloads is told when that is wanted.
+pub fn watch(reports: Sender<Report>, reload: Arc<Notify>) -> Result<(), ServerError> {
     let system = |source| ServerError::System {
         what: "a thread for the signals",
         source,
@@ -22,12 +25,17 @@ pub fn watch(reports: Sender<Report>) -> Result<(), ServerError> {
     if ignored == libc::SIG_ERR {
         return Err(system(std::io::Error::last_os_error()));
     }
-    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(system)?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(system)?;
     let watch = move || {
         let mut is_second = false;
-        for _ in signals.forever() {
+        for signal in signals.forever() {
+            if signal == SIGHUP {
+                reload.notify_one();
+                continue;
+            }
             if is_second {
                 tracing::warn!("a second signal: ending at once");
+                log::flush();
                 std::process::exit(INTERRUPTED);
             }
             is_second = true;

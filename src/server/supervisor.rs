@@ -1,14 +1,12 @@
 //! What the main thread does while the others work: it waits for a reason to stop, and sees the stop through.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::lifecycle::{Lifecycle, Phase, Report};
 use super::{ServerError, service_manager};
-
-/// How long a planned stop may take before the sockets are closed all the same.
-const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::config::Shutdown;
 
 /// Returns when all shards run. A signal that comes meanwhile is reported again afterwards.
 pub fn await_start(
@@ -24,7 +22,9 @@ pub fn await_start(
             Ok(Report::Signal) => is_unwanted = true,
             Ok(Report::NotStarted(error)) => return Err(error),
             Ok(Report::StoreFailed { reason }) => return Err(ServerError::StoreFailed { reason }),
-            Ok(Report::Finished) | Err(_) => unreachable!("nothing finishes before it is told to"),
+            Ok(Report::Finished | Report::Shutdown(_)) | Err(_) => {
+                unreachable!("nothing finishes before it is told to")
+            }
         }
     }
     if is_unwanted {
@@ -34,7 +34,11 @@ pub fn await_start(
 }
 
 /// Waits for the reason to stop, and sees that everything taken is finished. Returns when the shards leave.
-pub fn supervise(incoming: &Receiver<Report>, lifecycle: &Lifecycle) -> Result<(), ServerError> {
+pub fn supervise(
+    incoming: &Receiver<Report>,
+    lifecycle: &Lifecycle,
+    mut shutdown: Shutdown,
+) -> Result<(), ServerError> {
     let mut deadline: Option<Instant> = None;
     while lifecycle.phase() != Phase::Leaving {
         let report = match deadline {
@@ -42,21 +46,27 @@ pub fn supervise(incoming: &Receiver<Report>, lifecycle: &Lifecycle) -> Result<(
             Some(deadline) => incoming.recv_deadline(deadline),
         };
         match report {
-            Ok(Report::Signal) => {
-                tracing::info!("stopping: everything that was taken is finished first");
-                service_manager::tell("STOPPING=1");
-                deadline = Some(Instant::now() + STOP_TIMEOUT);
-                lifecycle.advance(Phase::Draining);
-            }
+            Ok(Report::Signal) => match shutdown.pause {
+                Some(pause) => {
+                    tracing::info!("stopping soon: load balancers are told first");
+                    deadline = Some(Instant::now() + pause);
+                    lifecycle.advance(Phase::Announced);
+                }
+                None => deadline = Some(drain(lifecycle, &shutdown)),
+            },
+            Ok(Report::Shutdown(newer)) => shutdown = newer,
             Ok(Report::Finished) if lifecycle.all_finished() => {
                 lifecycle.advance(match lifecycle.phase() {
-                    Phase::Serving | Phase::Draining => Phase::Closing,
+                    Phase::Serving | Phase::Announced | Phase::Draining => Phase::Closing,
                     Phase::Closing | Phase::Leaving => Phase::Leaving,
                 });
             }
             Ok(Report::Started | Report::Finished) => {}
             Ok(Report::NotStarted(error)) => return Err(error),
             Ok(Report::StoreFailed { reason }) => return Err(ServerError::StoreFailed { reason }),
+            Err(RecvTimeoutError::Timeout) if lifecycle.phase() == Phase::Announced => {
+                deadline = Some(drain(lifecycle, &shutdown));
+            }
             Err(RecvTimeoutError::Timeout) => {
                 tracing::warn!("some clients did not take what they were owed in time");
                 lifecycle.advance(Phase::Leaving);
@@ -67,4 +77,12 @@ pub fn supervise(incoming: &Receiver<Report>, lifecycle: &Lifecycle) -> Result<(
         }
     }
     Ok(())
+}
+
+/// Returns when the sockets are closed all the same.
+fn drain(lifecycle: &Lifecycle, shutdown: &Shutdown) -> Instant {
+    tracing::info!("stopping: everything that was taken is finished first");
+    service_manager::tell("STOPPING=1");
+    lifecycle.advance(Phase::Draining);
+    Instant::now() + shutdown.timeout
 }

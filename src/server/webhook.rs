@@ -8,6 +8,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Request, StatusCode, Uri};
 use serde_json::json;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
 
 use super::ServerError;
 use super::clock::Clock;
@@ -54,21 +55,6 @@ impl Webhook {
             clock,
             cache: Mutex::new(VerdictCache::new(config.webhook_cache)),
         })
-    }
-
-    /// Answers every question, in whatever order the backend does, for as long as the process lives.
-    pub async fn answer(
-        self: Arc<Self>,
-        mut questions: UnboundedReceiver<Question>,
-        mailboxes: Arc<[Mailbox]>,
-    ) {
-        while let Some((shard, inquiry)) = questions.recv().await {
-            let (webhook, mailbox) = (Arc::clone(&self), mailboxes[shard].clone());
-            tokio::spawn(async move {
-                let verdict = webhook.verdict(&inquiry).await;
-                mailbox.put_verdict(inquiry.connection, verdict);
-            });
-        }
     }
 
     /// What it said of tokens before no longer counts.
@@ -120,6 +106,22 @@ impl Webhook {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, VerdictCache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Answers every question, in whatever order the backend does, for as long as the process lives. The backend is the one
+/// that is there when a question comes.
+pub async fn answer(
+    backend: watch::Receiver<Arc<Webhook>>,
+    mut questions: UnboundedReceiver<Question>,
+    mailboxes: Arc<[Mailbox]>,
+) {
+    while let Some((shard, inquiry)) = questions.recv().await {
+        let (webhook, mailbox) = (Arc::clone(&backend.borrow()), mailboxes[shard].clone());
+        tokio::spawn(async move {
+            let verdict = webhook.verdict(&inquiry).await;
+            mailbox.put_verdict(inquiry.connection, verdict);
+        });
     }
 }
 

@@ -76,7 +76,8 @@ impl Server {
         Self::start(Directory::Own(directory), settings)
     }
 
-    /// A relay whose store and log are in a directory that stays.
+    /// A relay whose store and log are in a directory that stays. If there is a `corelay.toml`, it is its configuration,
+    /// over which the settings are.
     pub fn spawn_in(directory: &Path, settings: &[&str]) -> Self {
         Self::try_spawn_in(directory, settings).expect("the relay starts")
     }
@@ -85,7 +86,27 @@ impl Server {
         Self::start(Directory::Given(directory.to_owned()), settings)
     }
 
+    /// A relay whose log goes there.
+    pub fn spawn_logging_to(log: impl Into<Stdio>, settings: &[&str]) -> Self {
+        let directory = TempDir::new().expect("there is room for a directory");
+        let started = Self::start_logging_to(log.into(), Directory::Own(directory), settings);
+        started.expect("the relay starts")
+    }
+
     fn start(directory: Directory, settings: &[&str]) -> Result<Self, NotStarted> {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(directory.path().join("log"))
+            .expect("the log can be written");
+        Self::start_logging_to(log.into(), directory, settings)
+    }
+
+    fn start_logging_to(
+        log: Stdio,
+        directory: Directory,
+        settings: &[&str],
+    ) -> Result<Self, NotStarted> {
         let data = format!("store.path={}", directory.path().join("data").display());
         let own = [
             "listen.websocket=127.0.0.1:0",
@@ -94,13 +115,12 @@ impl Server {
             "shards.cores=1",
             data.as_str(),
         ];
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(directory.path().join("log"))
-            .expect("the log can be written");
         let mut command = Command::new(env!("CARGO_BIN_EXE_corelay"));
         command.arg("serve");
+        let file = directory.path().join("corelay.toml");
+        if file.exists() {
+            command.arg("--config").arg(file);
+        }
         for setting in own.iter().chain(settings) {
             command.args(["--set", setting]);
         }
@@ -154,6 +174,11 @@ impl Server {
         std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
 
+    /// Waits until it has logged this.
+    pub fn wait_for_log(&self, text: &str) {
+        self.wait_for(text, || self.log().contains(text).then_some(()));
+    }
+
     pub fn data(&self) -> PathBuf {
         self.directory.path().join("data")
     }
@@ -167,6 +192,18 @@ impl Server {
     /// Asks it to stop, as a service manager does.
     pub fn terminate(&self) {
         self.signal(libc::SIGTERM);
+    }
+
+    /// Asks it to read its configuration again, and returns what it logs until it has.
+    pub fn reload(&self) -> String {
+        let before = self.log().len();
+        self.signal(libc::SIGHUP);
+        self.wait_for("a reload", || {
+            let news = self.log().split_off(before);
+            let is_over = ["configuration is reloaded", "configuration is not reloaded"];
+            let is_whole = news.ends_with('\n') && is_over.iter().any(|end| news.contains(end));
+            is_whole.then_some(news)
+        })
     }
 
     /// Ends it as a crash would.

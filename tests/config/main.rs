@@ -1,13 +1,14 @@
 //! Configuration as its writer meets it: the values that are taken, and in `refusals` the words of those that are not.
 
 mod refusals;
+mod reloads;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use corelay::config::{
-    AuthMode, Budget, Config, ConfigError, Cores, CoresError, Draft, Durability, KEYS, KeySource,
-    LogFormat,
+    AuthMode, Budget, Change, Config, ConfigError, Cores, CoresError, Draft, Durability, KEYS,
+    KeySource, LogFormat,
 };
 
 fn from_file(text: &str) -> Result<Config, Vec<ConfigError>> {
@@ -186,7 +187,12 @@ fn the_commented_file_is_the_defaults() {
     for key in KEYS {
         let (unit, range) = (key.unit)();
         let line = format!("{} = {}", key.name, key.value(&Config::default()));
-        let entry = format!("# Unit: {unit}. Range: {range}.\n{line}\n");
+        let change = match key.change {
+            Change::Reload => "a reload",
+            Change::Counted => "a reload if a quota was set before",
+            Change::Restart => "a restart",
+        };
+        let entry = format!("# Unit: {unit}. Range: {range}. Changed by {change}.\n{line}\n");
         assert!(text.contains(&entry), "{} should have\n{entry}", key.path());
         assert!(!key.effect.is_empty(), "{} says nothing", key.path());
     }
@@ -266,7 +272,7 @@ fn the_budget_is_the_sum_of_the_limits() {
     let per_shard = (4 + 2) * mib + (3 + 4 + 8 + 100 + 16) * mib + 10 * 100 * 1024;
     for shards in [1, 3] {
         let budget = Budget::new(&config, shards);
-        assert_eq!(budget.bytes(), shards as u64 * per_shard + 360 * mib);
+        assert_eq!(budget.bytes(), shards as u64 * per_shard + 361 * mib);
         let text = budget.to_string();
         for share in &budget.shares {
             assert!(

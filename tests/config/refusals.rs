@@ -25,7 +25,7 @@ fn a_refused_file_says_where_what_and_what_instead() {
         (
             "[plumbing]\n",
             "corelay.toml line 1: there is no table [plumbing]; the tables are listen, shards, store, connection, http, \
-             rate, auth, quota, document, fanout, presence, memory, log",
+             rate, auth, quota, document, fanout, presence, memory, shutdown, log",
         ),
         (
             "[store]\nidle_timeout = \"1 s\"\n",
@@ -121,7 +121,7 @@ fn a_refused_file_says_where_what_and_what_instead() {
         ),
         (
             "[log]\nfilter = \"corelay=loud\"\n",
-            "corelay.toml line 2: log.filter = \"corelay=loud\" is wrong: it is no filter. Range: off, error, warn, info, debug or trace, also for one module as in \
+            "corelay.toml line 2: log.filter = \"corelay=loud\" is wrong: \"loud\" is no level (off, error, warn, info, debug, trace). Range: off, error, warn, info, debug or trace, also for one module as in \
              \"info,corelay::server=debug\"",
         ),
         (
@@ -157,7 +157,7 @@ fn a_refused_argument_is_named() {
         (
             "shop.durability=never",
             "--set shop.durability=never: there is no table [shop]; the tables are listen, shards, store, \
-             connection, http, rate, auth, quota, document, fanout, presence, memory, log",
+             connection, http, rate, auth, quota, document, fanout, presence, memory, shutdown, log",
         ),
         (
             "store.path=",

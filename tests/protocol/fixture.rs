@@ -93,6 +93,16 @@ impl Relay {
             .collect();
     }
 
+    /// The limits of this configuration hold from here on.
+    pub fn set_limits(&mut self, config: &Config) {
+        let census = &self.template.census;
+        census.set_limits(&config.connection, &config.quota);
+        for shard in &mut self.shards {
+            shard.set_limits(config, self.now);
+        }
+        self.settle();
+    }
+
     // ---- clients
 
     pub fn connect(&mut self, transport: Transport) -> Client {

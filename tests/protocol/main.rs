@@ -20,6 +20,7 @@ mod json;
 mod json_documents;
 mod json_refused;
 mod life;
+mod limits;
 mod mesh;
 mod names;
 mod offers;

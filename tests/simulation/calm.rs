@@ -25,6 +25,9 @@ impl World {
         }
         self.is_calm = true;
         self.rates = self.scenario.rates.calm();
+        if let Some(relay) = &mut self.relay {
+            relay.set_limits(&self.scenario.config());
+        }
         if self.scenario.has_quota() {
             // The operator lets every tenant have more.
             self.judge.quota = Quota::default();

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use corelay::auth::{Grant, TokenError};
+use corelay::config::Config;
 use corelay::engine::shard::{Arrival, Authority, ConnectionId, Lane, MeshMessage, Settings};
 use corelay::engine::{Census, Instant, Shard};
 
@@ -37,6 +38,9 @@ pub struct Relay {
     stop: Stop,
     /// What shards have not heard of yet, of how tokens are checked.
     authorities: Vec<Option<Authority>>,
+    /// New limits that shards have not heard of yet, and the chance by which they do.
+    limits: Vec<Option<Config>>,
+    reloads: Random,
     /// A connection that a flaw of the rig keeps from being sent to.
     forgotten: Option<(usize, ConnectionId)>,
 }
@@ -98,6 +102,8 @@ impl Relay {
             started_us: now_us,
             stop: Stop::No,
             authorities: vec![None; shards],
+            limits: vec![None; shards],
+            reloads: Random::new(now_us),
             forgotten: None,
         }
     }
@@ -109,6 +115,11 @@ impl Relay {
     /// From here on, or a little later, tokens are checked so.
     pub fn set_authority(&mut self, authority: &Authority) {
         self.authorities.fill(Some(authority.clone()));
+    }
+
+    /// From here on, or a little later, these limits hold.
+    pub fn set_limits(&mut self, config: &Config) {
+        self.limits.fill(Some(config.clone()));
     }
 
     /// Every shard has heard how tokens are checked.
@@ -282,6 +293,11 @@ impl Relay {
             let closed = self.shards[shard].set_authority(authority, now);
             turn.trace
                 .note(format_args!("{shard} hears of tokens, and closes {closed}"));
+        }
+        if self.limits[shard].is_some() && (turn.is_calm || self.reloads.happens(3000)) {
+            let config = self.limits[shard].take().expect("just seen");
+            self.shards[shard].set_limits(&config, now);
+            turn.trace.note(format_args!("{shard} has new limits"));
         }
     }
 

@@ -96,6 +96,7 @@ pub struct Rates {
     pub stall: u64,
     pub skip: u64,
     pub jump: u64,
+    pub reload: u64,
     pub kill: u64,
     pub stop: u64,
     pub storage: StorageRates,
@@ -166,7 +167,7 @@ impl Scenario {
             queue_requests_max: random.pick(&[1, 4, 4096]),
             payload_bytes_max: random.pick(&[20, 200, 1500]),
             text_bytes: random.pick(&[20, 200, 3000]),
-            rates: with_past(Rates::new(random), seed),
+            rates: with_reloads(with_past(Rates::new(random), seed), seed),
             settings: with_edges(settings(random, is_small, durability), seed),
         }
     }
@@ -207,6 +208,47 @@ impl Scenario {
 
     pub fn limits(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The configuration that the relay starts with.
+    pub fn config(&self) -> Config {
+        let settings = self.settings.clone();
+        Config {
+            connection: settings.connection,
+            rate: settings.rate,
+            document: settings.document,
+            fanout: settings.fanout,
+            presence: settings.presence,
+            memory: settings.memory,
+            ..Config::default()
+        }
+    }
+
+    /// Another one, of which nothing needs a restart.
+    pub fn another_config(&self, random: &mut Random) -> Config {
+        let mut config = self.config();
+        let milliseconds = Duration::from_millis;
+        let rate = &mut config.rate;
+        rate.connection_operations_per_second = random.pick(&[None, Some(30)]);
+        rate.connection_requests_per_second = random.pick(&[None, Some(20)]);
+        rate.user_operations_per_second = random.pick(&[None, Some(100)]);
+        rate.document_bytes_per_second = random.pick(&[None, Some(10_000)]);
+        let connection = &mut config.connection;
+        connection.ping_period = milliseconds(random.pick(&[300, 5000, 54_000]));
+        connection.pong_timeout = connection.ping_period + milliseconds(6000);
+        let document = &mut config.document;
+        document.history_operations_max = random.pick(&[4, 16, 1000]);
+        document.idle_timeout = milliseconds(random.pick(&[100, 5000, 300_000]));
+        document.snapshot_operations = random.pick(&[1, 7, 100]);
+        let fanout = &mut config.fanout;
+        fanout.edge_subscribers_min = random.pick(&[None, Some(1), Some(2), Some(3)]);
+        fanout.ring_slots = fanout.lag_operations_max as usize + random.up_to(30);
+        fanout.presence_ring_slots = random.pick(&[2, 16]);
+        fanout.coalesce_us = random.pick(&[None, Some(1000)]);
+        config.presence.updates_per_second_max = random.pick(&[1, 10, 1000]);
+        config.presence.ttl = milliseconds(random.pick(&[1000, 30_000]));
+        config.memory.catch_up_reads_max = random.pick(&[1, 2, 64]);
+        config
     }
 }
 
@@ -280,6 +322,7 @@ impl Rates {
             stall: weather * rate(&[0, 10, 60]),
             skip: weather * rate(&[0, 500, 1500]),
             jump: weather * rate(&[0, 5, 10]),
+            reload: 0,
             kill: weather * rate(&[0, 10, 30]),
             stop: weather * rate(&[0, 0, 5]),
             storage: StorageRates {
@@ -312,6 +355,7 @@ impl Rates {
             stall: 0,
             skip: 0,
             jump: 0,
+            reload: 0,
             kill: 0,
             stop: 0,
             storage: StorageRates {
@@ -329,6 +373,16 @@ fn with_past(rates: Rates, seed: u64) -> Rates {
     let mut random = Random::new(seed ^ 0x9a57);
     Rates {
         past: random.pick(&[0, 0, 30, 300]),
+        ..rates
+    }
+}
+
+/// In some, limits change while the relay runs. It is no draw of the others', so that the rest of a seed is as without
+/// it.
+fn with_reloads(rates: Rates, seed: u64) -> Rates {
+    let mut random = Random::new(seed ^ 0x4e10);
+    Rates {
+        reload: random.pick(&[0, 0, 20, 200]),
         ..rates
     }
 }

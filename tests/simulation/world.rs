@@ -27,6 +27,8 @@ pub struct World {
     pub(super) is_calm: bool,
     pub(super) flaw: Option<Flaw>,
     pub(super) random: Random,
+    /// When limits change, and to what.
+    reloads: Random,
     pub(super) trace: Trace,
     pub(super) judge: Judge,
     pub(super) issuer: Issuer,
@@ -98,6 +100,7 @@ impl World {
             clients,
             hostiles: Vec::new(),
             random,
+            reloads: Random::new(seed ^ 0x11317),
             scenario,
         }
     }
@@ -126,6 +129,17 @@ impl World {
             relay.begin_stop();
         }
         self.take_back();
+        self.reload();
+    }
+
+    /// The operator may change limits.
+    fn reload(&mut self) {
+        if self.reloads.happens(self.rates.reload) {
+            let config = self.scenario.another_config(&mut self.reloads);
+            if let Some(relay) = &mut self.relay {
+                relay.set_limits(&config);
+            }
+        }
     }
 
     /// Somebody's token, or all of a user's, may be taken back.

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use crate::codec::record::{self, OfferRecord, OperationsRecord};
+use crate::config;
 
 use super::{Batch, Kind, Refusal, Snapshot, StateError};
 
@@ -41,6 +42,8 @@ impl Kind for Log {
     fn replay(&mut self, _record: &OperationsRecord<'_>) -> Result<(), StateError> {
         Ok(())
     }
+
+    fn set_limits(&mut self, _limits: &config::Document) {}
 
     fn rest(&mut self) {}
 

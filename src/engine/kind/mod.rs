@@ -40,6 +40,9 @@ pub trait Kind: Debug {
     /// If it does not fit the state, which means that the store is not what was written.
     fn replay(&mut self, record: &OperationsRecord<'_>) -> Result<(), StateError>;
 
+    /// What is done from now on is done within these limits.
+    fn set_limits(&mut self, limits: &config::Document);
+
     /// Lets go of what is needed for late operations only: none has come for a while.
     fn rest(&mut self);
 

@@ -183,6 +183,10 @@ impl Kind for TextKind {
             .map_err(|error| StateError(format!("revision {}: {error}", record.revision)))
     }
 
+    fn set_limits(&mut self, limits: &config::Document) {
+        self.limits = limits.clone();
+    }
+
     fn rest(&mut self) {
         self.history = VecDeque::new();
         self.history_bytes = 0;

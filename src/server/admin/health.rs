@@ -29,7 +29,7 @@ pub fn unready(admin: &Admin) -> Option<&'static str> {
         return Some("disk failed");
     }
     match admin.lifecycle.phase() {
-        Phase::Draining | Phase::Closing | Phase::Leaving => Some("draining"),
+        Phase::Announced | Phase::Draining | Phase::Closing | Phase::Leaving => Some("draining"),
         Phase::Serving if admin.running().is_none() => Some(RECOVERING),
         Phase::Serving => None,
     }

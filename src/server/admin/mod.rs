@@ -15,6 +15,7 @@
 //! | `GET /connections` | who is connected (`connections`) |
 //! | `POST /close` | closes connections (`connections`) |
 //! | `POST /revoke` | takes tokens back (`revoke`) |
+//! | `GET /log`, `PUT /log` | what is logged (`log`) |
 //! | `POST /backup` | copies the store to a directory of this host (`backup`) |
 //!
 //! The page, health, readiness and metrics never wait for a shard. The others ask the shards, which answer between two
@@ -28,6 +29,7 @@ mod dashboard;
 mod documents;
 mod exposition;
 mod health;
+mod log;
 mod overview;
 mod process;
 mod revoke;
@@ -112,6 +114,7 @@ pub fn routes(admin: Arc<Admin>) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(exposition::metrics))
+        .route("/log", get(log::get).put(log::put))
         .merge(dashboard::routes())
         .merge(running)
         .with_state(admin)

@@ -80,7 +80,7 @@ pub async fn answer(web: Arc<Web>, routes: Router, asked: Asked) {
         Err(problem) => problem.into_response(),
     };
     drop(held);
-    let keeps = exchange.keeps_alive && web.lifecycle.phase() == Phase::Serving;
+    let keeps = exchange.keeps_alive && web.lifecycle.phase() < Phase::Draining;
     let answer = Answer::new(&web, &exchange, response, keeps).await;
     pass.make_way();
     let memory = Arc::clone(&web.memory);

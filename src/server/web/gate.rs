@@ -1,12 +1,13 @@
 //! How many requests are being answered at one time.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Any thread may enter; whoever stops the process waits until nobody is inside.
 #[derive(Debug)]
 pub struct Gate {
-    passes_max: usize,
+    passes_max: AtomicUsize,
     inside: Mutex<Inside>,
     left: Condvar,
 }
@@ -41,10 +42,15 @@ pub struct Pass {
 impl Gate {
     pub fn new(passes_max: usize) -> Self {
         Self {
-            passes_max,
+            passes_max: passes_max.into(),
             inside: Mutex::default(),
             left: Condvar::new(),
         }
+    }
+
+    /// From here on there may be so many. Who is inside stays.
+    pub fn set_max(&self, passes_max: usize) {
+        self.passes_max.store(passes_max, Ordering::Relaxed);
     }
 
     /// # Errors
@@ -52,7 +58,7 @@ impl Gate {
     /// There are as many as there may be.
     pub fn enter(self: &Arc<Self>) -> Result<Pass, Full> {
         let mut inside = self.inside();
-        if inside.passes >= self.passes_max {
+        if inside.passes >= self.passes_max.load(Ordering::Relaxed) {
             return Err(Full::Work);
         }
         if inside.count - inside.passes >= ANSWERS_MAX {
@@ -105,6 +111,10 @@ mod tests {
     fn so_many_are_inside_and_the_last_that_leaves_is_waited_for() {
         let gate = Arc::new(Gate::new(2));
         let passes = [gate.enter(), gate.enter()].map(|pass| pass.expect("there is room"));
+        assert_eq!(gate.enter().err(), Some(Full::Work));
+        gate.set_max(3);
+        drop(gate.enter().expect("there is room for one more"));
+        gate.set_max(2);
         assert_eq!(gate.enter().err(), Some(Full::Work));
         let waiting = std::thread::spawn({
             let gate = Arc::clone(&gate);

@@ -7,7 +7,7 @@ use crate::server::http::problem::Problem;
 
 #[derive(Debug)]
 pub struct Memory {
-    bytes_max: usize,
+    bytes_max: AtomicUsize,
     bytes: AtomicUsize,
     /// How often there was none for somebody.
     refusals: AtomicU64,
@@ -23,7 +23,7 @@ pub struct Held {
 impl Memory {
     pub fn new(bytes_max: usize) -> Self {
         Self {
-            bytes_max,
+            bytes_max: bytes_max.into(),
             bytes: AtomicUsize::new(0),
             refusals: AtomicU64::new(0),
         }
@@ -37,6 +37,11 @@ impl Memory {
     /// Somebody was refused for something else that whoever holds memory holds, too.
     pub fn refuse(&self) {
         self.refusals.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// From here on more is held within this. What is held stays.
+    pub fn set_max(&self, bytes_max: usize) {
+        self.bytes_max.store(bytes_max, Ordering::Relaxed);
     }
 
     /// # Errors
@@ -57,7 +62,7 @@ impl Held {
     ///
     /// As [`Memory::hold`].
     pub fn grow(&mut self, bytes: usize) -> Result<(), Problem> {
-        let bytes_max = self.memory.bytes_max;
+        let bytes_max = self.memory.bytes_max.load(Ordering::Relaxed);
         let add = |held: usize| held.checked_add(bytes).filter(|held| *held <= bytes_max);
         let added = self
             .memory
@@ -103,6 +108,9 @@ mod tests {
         assert!(held.grow(1).is_err());
         held.shrink_to(30);
         drop(memory.hold(70).expect("there is room"));
+        memory.set_max(101);
+        drop(memory.hold(71).expect("there is room for one more"));
+        memory.set_max(100);
         drop(held);
         assert!(memory.hold(100).is_ok());
         assert!(memory.hold(usize::MAX).is_err());

@@ -34,6 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 
 use crate::config::{Config, Connection, Durability};
 use crate::server::http::Exchange;
@@ -47,6 +48,7 @@ use memory::Memory;
 use turns::Turns;
 
 /// What all requests share.
+#[derive(Clone)]
 pub struct Web {
     mailboxes: Arc<[Mailbox]>,
     lifecycle: Arc<Lifecycle>,
@@ -55,6 +57,7 @@ pub struct Web {
     durability: Durability,
     limits: Connection,
     request_timeout: Duration,
+    is_demo_on: bool,
     memory: Arc<Memory>,
     turns: Arc<Turns>,
 }
@@ -69,18 +72,42 @@ pub struct Intake {
 
 /// The control thread's side.
 pub struct Desk {
-    web: Arc<Web>,
-    is_demo_on: bool,
+    web: Web,
+    /// What holds from now on.
+    limits: watch::Receiver<Limits>,
     asked: UnboundedReceiver<Asked>,
 }
 
-/// Both sides.
+/// The side of the configuration.
+pub struct Limiter {
+    gate: Arc<Gate>,
+    memory: Arc<Memory>,
+    limits: watch::Sender<Limits>,
+}
+
+struct Limits {
+    connection: Connection,
+    request_timeout: Duration,
+    is_demo_on: bool,
+}
+
+impl Limits {
+    fn new(config: &Config) -> Self {
+        Self {
+            connection: config.connection.clone(),
+            request_timeout: config.http.request_timeout,
+            is_demo_on: config.listen.demo,
+        }
+    }
+}
+
+/// All sides.
 pub fn open(
     config: &Config,
     mailboxes: Arc<[Mailbox]>,
     lifecycle: Arc<Lifecycle>,
     epoch: u64,
-) -> (Intake, Desk) {
+) -> (Intake, Desk, Limiter) {
     // Whoever asks is admitted, so that those bound what is in it.
     let (asked, asked_out) = unbounded_channel();
     let memory = Arc::new(Memory::new(config.http.bytes_max));
@@ -96,15 +123,31 @@ pub fn open(
         durability: config.store.durability,
         limits: config.connection.clone(),
         request_timeout: config.http.request_timeout,
+        is_demo_on: config.listen.demo,
         memory,
         turns: Arc::default(),
     };
+    let (limits, limits_out) = watch::channel(Limits::new(config));
+    let limiter = Limiter {
+        gate: Arc::clone(&intake.gate),
+        memory: Arc::clone(&web.memory),
+        limits,
+    };
     let desk = Desk {
-        web: Arc::new(web),
-        is_demo_on: config.listen.demo,
+        web,
+        limits: limits_out,
         asked: asked_out,
     };
-    (intake, desk)
+    (intake, desk, limiter)
+}
+
+impl Limiter {
+    /// From the next request on this holds.
+    pub fn set(&self, config: &Config) {
+        self.gate.set_max(config.http.requests_max);
+        self.memory.set_max(config.http.bytes_max);
+        self.limits.send_replace(Limits::new(config));
+    }
 }
 
 impl Intake {
@@ -136,13 +179,20 @@ impl Intake {
 impl Desk {
     /// Answers for as long as the process lives.
     pub async fn serve(mut self) {
-        let routes = openapi::routes(Arc::clone(&self.web), self.is_demo_on);
+        let mut web = Arc::new(self.web);
+        let mut routes = openapi::routes(Arc::clone(&web), web.is_demo_on);
         while let Some(asked) = self.asked.recv().await {
-            tokio::spawn(exchange::answer(
-                Arc::clone(&self.web),
-                routes.clone(),
-                asked,
-            ));
+            if self.limits.has_changed().unwrap_or(false) {
+                let limits = self.limits.borrow_and_update();
+                web = Arc::new(Web {
+                    limits: limits.connection.clone(),
+                    request_timeout: limits.request_timeout,
+                    is_demo_on: limits.is_demo_on,
+                    ..Web::clone(&web)
+                });
+                routes = openapi::routes(Arc::clone(&web), web.is_demo_on);
+            }
+            tokio::spawn(exchange::answer(Arc::clone(&web), routes.clone(), asked));
         }
     }
 }

@@ -22,6 +22,7 @@ mod json_refused;
 mod life;
 mod mesh;
 mod names;
+mod occupancy;
 mod offers;
 mod operations;
 mod order;

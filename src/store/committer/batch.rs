@@ -8,7 +8,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::read::Sinks;
 use crate::store::backend::{Committed, Write};
 use crate::store::counters::Counters;
-use crate::store::{DocumentRef, StoreReply, StoreRequest};
+use crate::store::{DocumentRef, NoticeWrite, StoreReply, StoreRequest};
 
 /// For so many writes a batch keeps its memory from one commit to the next.
 const WRITES_KEPT_MAX: usize = 8192;
@@ -131,10 +131,11 @@ impl Batch {
                 });
                 None
             }
-            StoreRequest::Restore { document } => {
+            StoreRequest::Restore { document, at_ms } => {
                 self.change(shard, &document, false);
                 self.writes.push(Write::Restore {
                     document: document.name,
+                    at_ms,
                 });
                 None
             }
@@ -185,6 +186,11 @@ impl Batch {
                 self.read(shard, request, waits)
             }
         }
+    }
+
+    /// Adds what is asked for by whoever sends notices.
+    pub fn push_notices(&mut self, writes: Vec<NoticeWrite>) {
+        self.writes.extend(writes.into_iter().map(Write::Notice));
     }
 
     /// The appends since the last call have been taken from a shard, where they had arrived at `since`.

@@ -304,6 +304,9 @@ fn peers_who_do_not_come_back_after_a_crash_have_left() {
     let server = spawn(directory.path(), receiver.address, &[]);
     for document in ["unwritten", "written"] {
         let told = told_until(&server, &receiver, document, "peers.left");
+        let kind = &told[told.len() - 1].body["data"]["kind"];
+        let is_known = document == "written";
+        assert_eq!(kind.as_str(), is_known.then_some("log"));
         let peers: Vec<_> = types(&told)
             .into_iter()
             .filter(|it| it.starts_with("peers"))

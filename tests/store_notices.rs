@@ -253,7 +253,7 @@ fn a_crash_leaves_the_notices_of_what_it_leaves() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(ProptestConfig::with_cases(20))]
 
     #[test]
     fn who_takes_all_notices_knows_what_there_is(

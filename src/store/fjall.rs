@@ -301,14 +301,12 @@ impl FjallStore {
     fn write_notice(&mut self, write: &NoticeWrite) -> Result<(), StoreError> {
         let notices = self.notices.as_mut();
         let notices = notices.expect("notices are asked for where they are kept");
-        let live = match write {
-            NoticeWrite::Changed { document, .. } => {
-                let entry = self.documents.get(document, &self.reader)?;
-                let entry = entry.filter(|entry| entry.row.life == Life::Live);
-                entry.map(|entry| (Arc::clone(&entry.row.kind), entry.next_revision - 1))
-            }
-            NoticeWrite::Peers { .. } | NoticeWrite::Remove { .. } => None,
+        let entry = match Notices::asks_about(write) {
+            Some(document) => self.documents.get(document, &self.reader)?,
+            None => None,
         };
+        let live = entry.filter(|entry| entry.row.life == Life::Live);
+        let live = live.map(|entry| (Arc::clone(&entry.row.kind), entry.next_revision - 1));
         notices.apply(write, live);
         Ok(())
     }

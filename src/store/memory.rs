@@ -500,14 +500,9 @@ impl Documents {
     }
 
     fn write_notice(&mut self, write: &NoticeWrite) {
-        let live = match write {
-            NoticeWrite::Changed { document, .. } => {
-                let found = self.documents.get(&layout::document_key(document));
-                let found = found.filter(|document| document.life == Life::Live);
-                found.map(|document| (Arc::clone(&document.kind), document.next_revision - 1))
-            }
-            NoticeWrite::Peers { .. } | NoticeWrite::Remove { .. } => None,
-        };
+        let found = Notices::asks_about(write).and_then(|document| self.get(document));
+        let live = found.filter(|document| document.life == Life::Live);
+        let live = live.map(|document| (Arc::clone(&document.kind), document.next_revision - 1));
         let notices = self.notices.as_mut();
         let notices = notices.expect("notices are asked for where they are kept");
         notices.apply(write, live);

@@ -69,6 +69,7 @@ pub enum NoticeWrite {
     /// Make a notice that a document has its first peer, or none any more.
     Peers {
         document: Arc<str>,
+        /// Empty: not known, but maybe to the store.
         kind: Arc<str>,
         are_there: bool,
         /// Unix time in milliseconds.
@@ -120,6 +121,8 @@ pub struct Unsent {
 pub struct Notices {
     queue_max: usize,
     next_sequence: u64,
+    /// As it is written.
+    written_sequence: u64,
     queue: BTreeMap<u64, Arc<Notice>>,
     standings: FxHashMap<Arc<str>, Standing>,
     /// How many documents have changes of which there is no notice.
@@ -137,6 +140,7 @@ impl Notices {
         Self {
             queue_max,
             next_sequence: 1,
+            written_sequence: 1,
             queue: BTreeMap::new(),
             standings: FxHashMap::default(),
             changed: 0,
@@ -153,6 +157,7 @@ impl Notices {
         if let Some(mut next) = rows.get(layout::NOTICE_NEXT_KEY)?.as_deref() {
             layout::expect_length("number of notices", next, 8)?;
             notices.next_sequence = next.get_u64();
+            notices.written_sequence = notices.next_sequence;
         }
         for row in rows.range(layout::all_notices()) {
             let (key, value) = row.into_inner()?;
@@ -225,7 +230,16 @@ impl Notices {
         self.tell(news, document, kind, (revision, revision), at_ms);
     }
 
-    /// Does what was asked for. `live`: the document's kind and newest revision, if it is live.
+    /// About which document there is something to know first: its kind and newest revision, if it is live.
+    pub fn asks_about(write: &NoticeWrite) -> Option<&Arc<str>> {
+        match write {
+            NoticeWrite::Changed { document, .. } => Some(document),
+            NoticeWrite::Peers { document, kind, .. } => kind.is_empty().then_some(document),
+            NoticeWrite::Remove { .. } => None,
+        }
+    }
+
+    /// Does what was asked for. `live`: what [`asks_about`](Self::asks_about) asks for.
     pub fn apply(&mut self, write: &NoticeWrite, live: Option<(Arc<str>, u64)>) {
         match write {
             NoticeWrite::Changed {
@@ -271,7 +285,8 @@ impl Notices {
                     true => News::PeersJoined,
                     false => News::PeersLeft,
                 };
-                self.tell(news, document, kind, (0, 0), *at_ms);
+                let known = live.as_ref().map_or(kind, |(kind, _)| kind);
+                self.tell(news, document, known, (0, 0), *at_ms);
             }
             NoticeWrite::Remove { sequence } => {
                 if let Some(notice) = self.queue.remove(sequence) {
@@ -289,6 +304,7 @@ impl Notices {
 
     /// Ends a commit, after [`write`](Self::write) where it is written to disk. Returns what it has changed.
     pub fn finish(&mut self) -> Vec<NoticeChange> {
+        self.written_sequence = self.next_sequence;
         self.added.clear();
         self.removed.clear();
         self.touched.clear();
@@ -297,7 +313,7 @@ impl Notices {
 
     /// Writes what a commit has changed.
     pub fn write(&self, rows: &Keyspace, batch: &mut OwnedWriteBatch) {
-        if !self.added.is_empty() {
+        if self.next_sequence != self.written_sequence {
             batch.insert(
                 rows,
                 layout::NOTICE_NEXT_KEY,

@@ -747,7 +747,6 @@ mod tests {
         office.work();
         assert_eq!(office.asked_for_changes(), []);
         office.answer(Answer::Taken);
-        office.wait();
         assert_eq!(office.asked_for_changes(), [Some(30)]);
         let document = "a".into();
         office.tell(NoticeChange::Unchanged { document });

@@ -32,6 +32,8 @@ pub use desk::Counts;
 
 /// So much of an answer is read, so that its connection can be used again.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
+/// The most that is asked of the store at once, so that no commit has too much of it.
+const ASKS_MAX: usize = 1024;
 /// How often the log says the same.
 const COMPLAINT_PERIOD: Duration = Duration::from_secs(60);
 
@@ -198,6 +200,9 @@ impl Notifier {
             match action {
                 Action::Ask(ask) => asks.push(ask),
                 Action::Send(notice) => self.send(notice),
+            }
+            if asks.len() >= ASKS_MAX {
+                queue.send(std::mem::take(&mut asks));
             }
         }
         if !asks.is_empty() {

@@ -50,6 +50,7 @@ fn shard() -> Shard {
         epoch: 1,
         census: Arc::default(),
         identity_key: [0; 32],
+        notes_occupancy: false,
         authority: Authority::Anybody,
         started_at_ms: 0,
     })

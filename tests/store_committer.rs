@@ -482,6 +482,7 @@ fn deleting_and_listing_are_answered_in_order() {
 
         let restore = StoreRequest::Restore {
             document: document(1),
+            at_ms: 55,
         };
         let found = ask(vec![restore, delete(2, 60)]);
         let restored = StoreReply::Restored {

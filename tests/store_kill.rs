@@ -306,7 +306,7 @@ fn next_request(state: &mut Document, number: u64, seed: &mut Seed) -> Option<St
         },
         Life::Deleted => {
             state.life = Life::Waiting;
-            StoreRequest::Restore { document }
+            StoreRequest::Restore { document, at_ms: 3 }
         }
         Life::Live if chance < 2 => StoreRequest::PutSnapshot {
             document,

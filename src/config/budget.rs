@@ -12,6 +12,8 @@ use super::{AuthMode, Config};
 const CONNECTION_BYTES: usize = 4096;
 /// A revocation at its longest: the entry, its copy while the list changes, and its lines in the file.
 const REVOCATION_BYTES: usize = 2048;
+/// A notice that waits, in the store's table and in that of whoever sends it, with a name at its longest.
+const NOTICE_BYTES: usize = 1024;
 /// The most that is remembered of what a backend said of tokens.
 pub const VERDICT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// What a backup that is being made holds, beside the record that it copies.
@@ -135,6 +137,13 @@ impl Budget {
                 BACKUP_BYTES.saturating_add(config.connection.message_bytes_max.saturating_mul(4)),
             ),
         ];
+        if config.notify.url.is_some() {
+            shares.push(once(
+                "notices",
+                "notify.queue_max",
+                config.notify.queue_max.saturating_mul(NOTICE_BYTES),
+            ));
+        }
         if config.auth.mode == AuthMode::Webhook {
             // Once with the shard, and in the request as JSON, where six bytes can stand for one.
             let inquiry_bytes = 8 * config.auth.token_bytes_max;

@@ -28,8 +28,8 @@ pub use error::{ConfigError, Place};
 pub use key::{Change, Key};
 pub use origins::Origins;
 pub use table::{
-    Auth, Config, Connection, Document, Fanout, KEYS, Listen, Log, Memory, Presence, Quota, Rate,
-    Shards, Shutdown, Store, TABLES,
+    Auth, Config, Connection, Document, Fanout, KEYS, Listen, Log, Memory, Notify, Presence, Quota,
+    Rate, Shards, Shutdown, Store, TABLES,
 };
 pub(crate) use unit::{bytes_text, mebibytes_text, time};
 pub use word::{AuthMode, Durability, LogFormat};

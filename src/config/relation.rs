@@ -132,6 +132,16 @@ pub static RELATIONS: &[Relation] = &[
                 || config.connection.handshake_timeout > config.auth.webhook_timeout
         },
     },
+    Relation {
+        keys: &["notify.url", "notify.secret_file"],
+        must: Must::Say("notify.url and notify.secret_file need each other"),
+        why: "what is not signed can be anybody's",
+        holds: |config| config.notify.url.is_some() == config.notify.secret_file.is_some(),
+    },
+    relation!(notify.debounce_max at least notify.debounce,
+        "a change is told at the latest after that"),
+    relation!(notify.retry_for at least notify.retry_pause_max,
+        "a notice is tried again before it is given up"),
     relation!(auth.jwks_refresh at least auth.jwks_refetch_after,
         "nothing is asked for more often than that"),
     Relation {

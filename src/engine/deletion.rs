@@ -219,8 +219,10 @@ impl Shard {
             waiting: restored,
             deletion,
         };
+        let at_ms = self.unix_ms(self.now);
         self.store.push_back(StoreRequest::Restore {
             document: reference,
+            at_ms,
         });
         self.count_document(document_key);
     }

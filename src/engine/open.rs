@@ -294,7 +294,11 @@ impl Shard {
         let client_id = self.sessions[key].client_id();
         let open = self.documents[document_key].open_mut();
         let open = open.expect("the caller knows that it is open");
+        let is_first = open.members.is_empty();
         let older = open.members.insert(client_id, key);
+        if is_first {
+            self.note_occupancy(document_key, true);
+        }
         if let Some(older) = older.filter(|older| *older != key) {
             self.replace(older, document_key, now);
         }

@@ -16,7 +16,29 @@ use super::time::Instant;
 use super::timer::Owner;
 use super::voice::is_json;
 
+/// A document has its first peer, or none any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Occupancy {
+    /// The document's global id.
+    pub document: Arc<str>,
+    pub kind: Arc<str>,
+    pub is_occupied: bool,
+}
+
 impl Shard {
+    pub(super) fn note_occupancy(&mut self, document_key: DocumentKey, is_occupied: bool) {
+        if !self.settings.notes_occupancy {
+            return;
+        }
+        let document = &self.documents[document_key];
+        let open = document.open().expect("only who is in it comes and goes");
+        self.occupancies.push_back(Occupancy {
+            document: Arc::clone(&document.name),
+            kind: Arc::clone(&open.kind_name),
+            is_occupied,
+        });
+    }
+
     pub(super) fn update_presence(
         &mut self,
         key: SessionKey,
@@ -145,6 +167,9 @@ impl Shard {
         if open.members.get(&client_id) == Some(&key) {
             open.members.remove(&client_id);
             open.presence.release_color(client_id);
+            if open.members.is_empty() {
+                self.note_occupancy(document_key, false);
+            }
         }
         if is_news {
             self.mark_subscribers(document_key);

@@ -25,6 +25,8 @@ pub struct Settings {
     /// The store's epoch: it rises when a stop may have lost the newest revisions.
     pub epoch: u64,
     pub authority: Authority,
+    /// Whether `poll_occupancy` is called.
+    pub notes_occupancy: bool,
     /// Who is connected; all shards of a relay share it.
     pub census: Arc<Census>,
     /// What client ids are derived with.
@@ -49,6 +51,7 @@ impl Settings {
             durability: config.store.durability,
             epoch: 1,
             authority,
+            notes_occupancy: config.notify.url.is_some() && config.notify.peers,
             census: Arc::default(),
             identity_key: [0; 32],
             started_at_ms: 0,

@@ -47,6 +47,7 @@ pub use super::inspection::{
 pub use super::key::ConnectionId;
 pub use super::lane::{Lane, MeshMessage};
 pub use super::metrics::{Limits, Metrics};
+pub use super::peers::Occupancy;
 pub use super::session::{Arrival, Transport};
 pub use super::settings::{Authority, Settings};
 
@@ -112,6 +113,8 @@ pub struct Shard {
     pub(super) inquiries_asked: usize,
     /// A token named a key that may have come since the keys were read.
     pub(super) are_keys_wanted: bool,
+    /// Documents that got their first peer or lost their last, and nobody has taken note of yet.
+    pub(super) occupancies: VecDeque<Occupancy>,
     /// Documents that could not be understood, and nobody has taken note of yet.
     pub(super) broken: VecDeque<(Arc<str>, StateError)>,
     pub(super) is_stopping: bool,
@@ -162,6 +165,7 @@ impl Shard {
             inquiries: VecDeque::new(),
             inquiries_asked: 0,
             are_keys_wanted: false,
+            occupancies: VecDeque::new(),
             broken: VecDeque::new(),
             is_stopping: false,
             is_failed: false,
@@ -451,6 +455,12 @@ impl Shard {
     /// A document, by its global id, that the store has and that cannot be understood: whoever runs the relay is to know.
     pub fn poll_broken(&mut self) -> Option<(Arc<str>, StateError)> {
         self.broken.pop_front()
+    }
+
+    /// A document that got its first peer or lost its last, in order, if the settings ask for it. Who only reads once is
+    /// no peer.
+    pub fn poll_occupancy(&mut self) -> Option<Occupancy> {
+        self.occupancies.pop_front()
     }
 
     /// When `handle_timeout` wants to be called at the latest. `None`: not before something else happens.

@@ -21,6 +21,7 @@ use super::listener::Listeners;
 use super::mailbox::{Mailbox, mailbox};
 use super::mesh::Mesh;
 use super::metrics::Gauge;
+use super::notify::{self, Notifier};
 use super::preflight::{allowed_cores, token_source};
 use super::reload::{Reloader, Source};
 use super::{ServerError, log, service_manager, signal, supervisor, web};
@@ -67,7 +68,14 @@ pub fn run(config: Config, source: Source) -> Result<(), ServerError> {
         Arc::clone(&mailboxes),
         questions_out,
     )?;
-    let store = start_store(&config, &mailboxes)?;
+    let store = start_store(&config, &mailboxes, clock)?;
+    let (board, notices) = match store.notifier {
+        Some(notifier) => {
+            tasks.add(notifier.work);
+            (Some(notifier.board), Some(notifier.gauge))
+        }
+        None => (None, None),
+    };
     let gauges: Vec<_> = cores.iter().map(|_| Arc::new(Gauge::default())).collect();
     let mesh = Arc::new(Mesh::new(doorbells.clone()));
     let crowd = Arc::new(Crowd::new(config.connection.per_address_max));
@@ -110,6 +118,7 @@ pub fn run(config: Config, source: Source) -> Result<(), ServerError> {
             stall_after: config.shards.stall_after,
             keys_wanted: Arc::clone(&keys_wanted),
             questions: questions.clone(),
+            board: board.clone(),
             web: intake.clone(),
             lifecycle: Arc::clone(&lifecycle),
             reports: reports.clone(),
@@ -135,6 +144,7 @@ pub fn run(config: Config, source: Source) -> Result<(), ServerError> {
         store_path: config.store.path.clone(),
         keeper,
         backups: Arc::new(store.backups),
+        notices,
     };
     let served = supervisor::await_start(&incoming, shards.len(), &reports).and_then(|()| {
         tasks.add(desk.serve());
@@ -264,8 +274,13 @@ fn announce(config: &Config, cores: &[usize], addresses: &Addresses) {
 }
 
 /// The store with its committer, which answers into the shards' mailboxes.
-fn start_store(config: &Config, mailboxes: &[Mailbox]) -> Result<StartedStore, ServerError> {
-    let open = store::open(&config.store)?;
+fn start_store(
+    config: &Config,
+    mailboxes: &[Mailbox],
+    clock: Clock,
+) -> Result<StartedStore, ServerError> {
+    let mut open = store::open(&config.store)?;
+    let notifier = Notifier::open(&config.notify, &mut open.store, &open.identity_key, clock)?;
     let reader = || -> Box<dyn Reader> { Box::new(open.store.reader()) };
     let readers = (0..READERS).map(|_| reader()).collect();
     let sink = |mailbox: &Mailbox| -> ReplySink {
@@ -273,12 +288,15 @@ fn start_store(config: &Config, mailboxes: &[Mailbox]) -> Result<StartedStore, S
         Box::new(move |replies| mailbox.put_replies(replies))
     };
     let sinks = mailboxes.iter().map(sink).collect();
+    let backups = Backups::new(open.store.reader(), &config.store);
+    let committer = committer::start(open.store, readers, &config.store, sinks)?;
     Ok(StartedStore {
         epoch: open.epoch,
         identity_key: open.identity_key,
         usage: open.usage,
-        backups: Backups::new(open.store.reader(), &config.store),
-        committer: committer::start(open.store, readers, &config.store, sinks)?,
+        backups,
+        notifier: notifier.map(|notifier| notifier.start(&committer)),
+        committer,
     })
 }
 
@@ -287,5 +305,6 @@ struct StartedStore {
     identity_key: [u8; 32],
     usage: Vec<TenantUsage>,
     backups: Backups,
+    notifier: Option<notify::Started>,
     committer: CommitterHandle,
 }

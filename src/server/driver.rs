@@ -25,6 +25,7 @@ use super::listener::Listeners;
 use super::mailbox::{Inbox, Mailbox, NewAuthority, NewLimits, Replies};
 use super::mesh::{LANES, Mesh};
 use super::metrics::{Counters, Gauge, Reading};
+use super::notify::Board;
 use super::poller::Poller;
 use super::streams::Streams;
 use super::web::Intake;
@@ -65,6 +66,8 @@ pub struct Driver {
     pub(super) keys_wanted: Arc<Notify>,
     /// Those for the operator's backend.
     pub(super) questions: UnboundedSender<Question>,
+    /// Where it is noted which documents have peers, if somebody is told.
+    pub(super) board: Option<Arc<Board>>,
     /// Requests for the control thread.
     pub(super) web: Intake,
     pub(super) lifecycle: Arc<Lifecycle>,
@@ -99,6 +102,7 @@ pub struct Parts {
     pub stall_after: Duration,
     pub keys_wanted: Arc<Notify>,
     pub questions: UnboundedSender<Question>,
+    pub board: Option<Arc<Board>>,
     pub web: Intake,
     pub lifecycle: Arc<Lifecycle>,
     pub reports: Sender<Report>,
@@ -132,6 +136,7 @@ impl Driver {
             stall_after: parts.stall_after,
             keys_wanted: parts.keys_wanted,
             questions: parts.questions,
+            board: parts.board,
             web: parts.web,
             lifecycle: parts.lifecycle,
             phase: Phase::Serving,
@@ -329,6 +334,12 @@ impl Driver {
             // Nobody takes it only when the process ends.
             let _ = self.questions.send((self.index, inquiry));
             count += 1;
+        }
+        if let Some(board) = &self.board {
+            while let Some(occupancy) = self.engine.poll_occupancy() {
+                board.note(occupancy);
+                count += 1;
+            }
         }
         while let Some((document, error)) = self.engine.poll_broken() {
             tracing::error!(%document, "cannot be opened: {error}");

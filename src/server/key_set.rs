@@ -45,7 +45,7 @@ impl KeySet {
         clock: Clock,
         wanted: Arc<Notify>,
     ) -> Result<Self, ServerError> {
-        warn_of_plain_http("auth.jwks_url", url);
+        warn_of_plain_http("auth.jwks_url", url, "decides who is let in");
         let outbound = Outbound::new(url, FETCH_TIMEOUT, SET_BYTES_MAX)
             .map_err(|error| refusal(url, error.to_string()))?;
         Ok(Self {

@@ -4,7 +4,7 @@
 //! task, the `driver` of that core's [`Shard`](crate::engine::Shard), which takes turns over its `poller`,
 //! `listener`s and `connections` (`input`, `output`), and over the `streams` and who `posts` to them. Between the drivers are the `mesh` and each one's `mailbox`,
 //! and a `doorbell` that wakes one that sleeps. The committer's thread owns the store, the control thread speaks
-//! HTTP (`control`, `admin`, `web`) and keeps what tokens are checked with (`authority`, `key_set`, `webhook`), reads the configuration again when it is told to (`reload`), and the main thread (`supervisor`) waits for signals and failures and leads the `lifecycle` to
+//! HTTP (`control`, `admin`, `web`) and keeps what tokens are checked with (`authority`, `key_set`, `webhook`), reads the configuration again when it is told to (`reload`), tells others what happens (`notify`), and the main thread (`supervisor`) waits for signals and failures and leads the `lifecycle` to
 //! its end.
 //!
 //! Invariants: a driver awaits nothing but its park. A shard's state is touched by its own thread only. What
@@ -32,6 +32,7 @@ pub mod log;
 mod mailbox;
 mod mesh;
 mod metrics;
+mod notify;
 mod outbound;
 mod output;
 mod poller;
@@ -92,6 +93,8 @@ pub enum ServerError {
     Revocations { path: PathBuf, reason: String },
     #[error("{url} (key auth.webhook_url) cannot be asked: {reason}")]
     Webhook { url: String, reason: String },
+    #[error("nobody can be told what happens to documents (key notify.url): {reason}")]
+    Notify { reason: String },
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),
     #[error(
@@ -106,10 +109,11 @@ pub enum ServerError {
 ///
 /// # Errors
 ///
-/// [`ServerError::Cores`], [`ServerError::Keys`], [`ServerError::Webhook`].
+/// [`ServerError::Cores`], [`ServerError::Keys`], [`ServerError::Webhook`], [`ServerError::Notify`].
 pub fn check(config: &Config) -> Result<(), ServerError> {
     config.shards.cores.choose(&preflight::allowed_cores())?;
-    check_auth(&config.auth)
+    check_auth(&config.auth)?;
+    notify::check(&config.notify)
 }
 
 /// What tokens are checked with can be read, as far as it is on this machine.

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::{Request, StatusCode, Uri};
+use hyper::body::Incoming;
+use hyper::{Request, Response, StatusCode, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -80,17 +81,35 @@ impl Outbound {
             .unwrap_or(Err(OutboundError::TooSlow { timeout }))
     }
 
-    async fn answer(
+    /// The status of the answer to a request. Its body is read as far as it is small, and means nothing.
+    pub async fn tell(&self, request: Request<Full<Bytes>>) -> Result<StatusCode, OutboundError> {
+        let timeout = self.timeout;
+        let until = tokio::time::Instant::now() + timeout;
+        let response = tokio::time::timeout_at(until, self.request(request)).await;
+        let response = response.map_err(|_| OutboundError::TooSlow { timeout })??;
+        let (head, body) = response.into_parts();
+        let rest = Limited::new(body, self.answer_bytes_max).collect();
+        // A connection with a rest in it is closed.
+        let _ = tokio::time::timeout_at(until, rest).await;
+        Ok(head.status)
+    }
+
+    async fn request(
         &self,
         request: Request<Full<Bytes>>,
-    ) -> Result<(StatusCode, Bytes), OutboundError> {
+    ) -> Result<Response<Incoming>, OutboundError> {
         let response = match &self.client {
             Asker::Http(client) => client.request(request).await,
             Asker::Https(client) => client.request(request).await,
         };
-        let (head, body) = response
-            .map_err(|error| OutboundError::Failed(in_full(&error)))?
-            .into_parts();
+        response.map_err(|error| OutboundError::Failed(in_full(&error)))
+    }
+
+    async fn answer(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(StatusCode, Bytes), OutboundError> {
+        let (head, body) = self.request(request).await?.into_parts();
         let bytes_max = self.answer_bytes_max;
         let body = Limited::new(body, bytes_max).collect().await;
         match body {
@@ -104,10 +123,10 @@ impl Outbound {
 }
 
 /// Says loudly what anybody on the way to this address can do.
-pub fn warn_of_plain_http(key: &str, url: &Uri) {
+pub fn warn_of_plain_http(key: &str, url: &Uri, what: &str) {
     if !is_encrypted(url) && !is_loopback(url) {
         tracing::warn!(
-            "{key} = \"{url}\" IS NOT ENCRYPTED: whoever is on the way there decides who is let in. Use https://"
+            "{key} = \"{url}\" IS NOT ENCRYPTED: whoever is on the way there {what}. Use https://"
         );
     }
 }

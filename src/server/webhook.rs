@@ -40,7 +40,7 @@ impl Webhook {
     ///
     /// [`ServerError::Webhook`] if the secret cannot be read or sent, or the system trusts no certificates.
     pub fn new(config: &Auth, url: &Uri, clock: Clock) -> Result<Self, ServerError> {
-        warn_of_plain_http("auth.webhook_url", url);
+        warn_of_plain_http("auth.webhook_url", url, "decides who is let in");
         let refuse = |reason: String| ServerError::Webhook {
             url: url.to_string(),
             reason,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::notices::{NoticeChange, NoticeWrite};
 use super::{
     DocumentList, History, HistoryError, HistoryRange, Loaded, Page, ReadError, StoreError,
     StoredVersion, VersionError,
@@ -15,7 +16,7 @@ use super::{
 /// The most documents that one sweep lets go.
 pub const SWEEP_DOCUMENTS_MAX: usize = 64;
 
-/// A change, to one document but for the last.
+/// A change, to one document but for the last two.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Write {
     /// As `StoreRequest::Append`.
@@ -44,9 +45,11 @@ pub enum Write {
     /// As `StoreRequest::Delete`.
     Delete { document: Arc<str>, at_ms: u64 },
     /// As `StoreRequest::Restore`.
-    Restore { document: Arc<str> },
+    Restore { document: Arc<str>, at_ms: u64 },
     /// As `StoreRequest::Sweep`.
     Sweep { deleted_before_ms: u64 },
+    /// Of whoever sends notices, in a store that keeps them.
+    Notice(NoticeWrite),
 }
 
 /// What a commit did beyond its appends, each in the order in which it was asked for.
@@ -60,6 +63,8 @@ pub struct Committed {
     pub sweeps: Vec<Swept>,
     /// For each version that was to be saved or deleted, the revision that it names.
     pub versions: Vec<Result<u64, VersionError>>,
+    /// What there is for whoever sends notices, if the store keeps any.
+    pub notices: Vec<NoticeChange>,
 }
 
 /// What a sweep did.

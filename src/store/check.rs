@@ -20,6 +20,7 @@ use super::layout::{
     self, CommitRow, DocumentRow, LayoutError, Life, RemovalRow, RowKind, operations_key,
     snapshot_key,
 };
+use super::notices::Notices;
 use super::operations::{RowHead, frames};
 use super::reader::{FjallReader, Rows};
 use super::walk::Visitor;
@@ -403,10 +404,19 @@ impl Check<'_> {
         for kind in RowKind::NUMBERED {
             self.orphans(kind, is_complete)?;
         }
+        // What is still to be told belongs to no document, and may stay when it has gone.
+        if let Err(error) = Notices::read(&self.reader.rows, usize::MAX) {
+            self.find(error);
+        }
         for keys in layout::no_keys() {
             for row in self.view.range(&self.reader.rows, keys) {
                 let key = row.key()?;
-                if ![layout::COMMIT_KEY, layout::INSTANCE_KEY].contains(&&*key) {
+                let known = [
+                    layout::COMMIT_KEY,
+                    layout::INSTANCE_KEY,
+                    layout::NOTICE_NEXT_KEY,
+                ];
+                if !known.contains(&&*key) {
                     self.find(format!("nobody knows what the row {key:?} is"));
                 }
             }

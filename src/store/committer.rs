@@ -37,7 +37,7 @@ use crate::config::Durability;
 
 use super::backend::{Backend, Committed, Reader};
 use super::counters::Counters;
-use super::{StoreError, StoreReply, StoreRequest};
+use super::{NoticeChange, NoticeWrite, StoreError, StoreReply, StoreRequest};
 use batch::{Batch, SnapshotTicket};
 use pace::Pace;
 use read::{ReaderThreads, Sinks};
@@ -45,8 +45,13 @@ use read::{ReaderThreads, Sinks};
 /// Takes the replies of one shard. Called from several threads, one at a time; must not wait.
 pub type ReplySink = Box<dyn FnMut(Vec<StoreReply>) + Send>;
 
+/// Takes what whoever sends notices is to know, after it is as safe as the durability mode says; must not wait.
+pub type NoticeSink = Box<dyn FnMut(Vec<NoticeChange>) + Send>;
+
 enum Message {
     Requests(Requests),
+    Notices(Vec<NoticeWrite>),
+    Tell(NoticeSink),
     Stop,
 }
 
@@ -95,6 +100,18 @@ impl StoreQueue {
     }
 }
 
+/// The way to the committer of whoever sends notices.
+pub struct NoticeQueue {
+    sender: Sender<Message>,
+}
+
+impl NoticeQueue {
+    /// The answers are among what the sink is told. Nobody answers after the committer's end.
+    pub fn send(&self, writes: Vec<NoticeWrite>) {
+        let _ = self.sender.send(Message::Notices(writes));
+    }
+}
+
 /// The running committer.
 pub struct CommitterHandle {
     sender: Sender<Message>,
@@ -133,6 +150,7 @@ pub fn start<B: Backend + 'static>(
         commit_bytes_max: config.commit_bytes_max,
         sync_due: None,
         snapshots: Vec::new(),
+        notices: None,
     };
     let thread = std::thread::Builder::new()
         .name("corelay-committer".to_owned())
@@ -166,6 +184,16 @@ impl CommitterHandle {
 
     pub fn counters(&self) -> Arc<Counters> {
         Arc::clone(&self.counters)
+    }
+
+    /// Of a store that keeps notices: tells `sink` of what is written from here on, before any request of a queue that
+    /// is used later.
+    pub fn notices(&self, sink: NoticeSink) -> NoticeQueue {
+        // It is gone already only if it panicked, which `stop` says.
+        let _ = self.sender.send(Message::Tell(sink));
+        NoticeQueue {
+            sender: self.sender.clone(),
+        }
     }
 
     /// Serves everything that was sent before, syncs it, remembers the clean end, and joins all threads.
@@ -203,6 +231,7 @@ struct Committer<B> {
     sync_due: Option<Instant>,
     /// Snapshots that are not in place yet, in the order in which the backend has them.
     snapshots: Vec<SnapshotTicket>,
+    notices: Option<NoticeSink>,
 }
 
 impl<B: Backend> Committer<B> {
@@ -219,8 +248,14 @@ impl<B: Backend> Committer<B> {
                 if let Some(rest) = self.taken.take() {
                     self.count_taken(rest.shard, rest.requests.len());
                 }
-                while let Ok(Message::Requests(requests)) = self.receiver.recv() {
-                    self.count_taken(requests.shard, requests.requests.len());
+                loop {
+                    match self.receiver.recv() {
+                        Ok(Message::Requests(requests)) => {
+                            self.count_taken(requests.shard, requests.requests.len());
+                        }
+                        Ok(Message::Notices(_) | Message::Tell(_)) => {}
+                        Ok(Message::Stop) | Err(_) => break,
+                    }
                 }
                 self.readers.stop();
                 Err(error)
@@ -250,6 +285,8 @@ impl<B: Backend> Committer<B> {
         while let Some(received) = message {
             match received {
                 Message::Requests(requests) => self.take(requests),
+                Message::Notices(writes) => self.batch.push_notices(writes),
+                Message::Tell(sink) => self.notices = Some(sink),
                 Message::Stop => return true,
             }
             if self.batch.bytes() >= self.commit_bytes_max {
@@ -336,6 +373,11 @@ impl<B: Backend> Committer<B> {
         }
         let snapshots = self.snapshots.drain(..snapshots);
         self.batch.reply(&committed, snapshots, &self.sinks);
+        if let Some(tell) = &mut self.notices
+            && !committed.notices.is_empty()
+        {
+            tell(committed.notices);
+        }
         for (shard, read) in self.batch.take_reads() {
             self.readers.send(shard, read);
         }

@@ -23,6 +23,7 @@ use super::directory::Lock;
 use super::documents::{Documents, Entry};
 use super::layout::{self, CommitRow, DocumentRow, InstanceRow, LastRun, Life, RemovalRow};
 use super::mark::MarkWriter;
+use super::notices::{News, NoticeWrite, Notices, Unsent};
 use super::operations::OpenRows;
 use super::reader::FjallReader;
 use super::removals::Removals;
@@ -49,6 +50,8 @@ pub struct FjallStore {
     snapshots: Snapshots,
     removals: Removals,
     versions: Versions,
+    /// `None`: nobody is to be told.
+    notices: Option<Notices>,
     /// The newest commit that is written.
     pub(super) commit: CommitRow,
     /// The newest commit that stands in a journal, for the chain.
@@ -79,6 +82,7 @@ impl FjallStore {
             snapshots: Snapshots::default(),
             removals: parts.removals,
             versions: Versions::default(),
+            notices: None,
             synced_commit: parts.commit.number,
             commit: parts.commit,
             journal_commit: parts.journal_commit,
@@ -86,6 +90,19 @@ impl FjallStore {
             mark: parts.mark,
             _lock: parts.lock,
         }
+    }
+
+    /// From here on somebody is to be told of documents. `queue_max`: how many notices and changed documents may wait.
+    /// Returns what an earlier run has left.
+    ///
+    /// # Errors
+    ///
+    /// What is stored of it cannot be read.
+    pub fn keep_notices(&mut self, queue_max: usize) -> Result<Unsent, StoreError> {
+        let notices = Notices::read(&self.reader.rows, queue_max).map_err(StoreError::failed)?;
+        let unsent = notices.unsent();
+        self.notices = Some(notices);
+        Ok(unsent)
     }
 
     /// A reader for another thread.
@@ -189,6 +206,11 @@ impl FjallStore {
         );
         *operation_bytes += record.len() as u64;
         entry.next_revision += u64::from(count);
+        if let Some(notices) = &mut self.notices {
+            let revisions = (first_revision, entry.next_revision - 1);
+            let is_created = first_revision == entry.row.first_revision;
+            notices.appended(document, kind, revisions, is_created, record);
+        }
         Ok(())
     }
 
@@ -258,6 +280,35 @@ impl FjallStore {
             }
             Some(_) | None => Ok(None),
         }
+    }
+
+    /// A document's life has changed: somebody may have to be told.
+    fn tell_of_life(
+        &mut self,
+        news: News,
+        document: &Arc<str>,
+        at_ms: u64,
+    ) -> Result<(), StoreError> {
+        if let Some(notices) = &mut self.notices
+            && let Some(entry) = self.documents.get(document, &self.reader)?
+        {
+            let (kind, revision) = (&entry.row.kind, entry.next_revision - 1);
+            notices.changed_life(news, document, kind, revision, at_ms);
+        }
+        Ok(())
+    }
+
+    fn write_notice(&mut self, write: &NoticeWrite) -> Result<(), StoreError> {
+        let notices = self.notices.as_mut();
+        let notices = notices.expect("notices are asked for where they are kept");
+        let entry = match Notices::asks_about(write) {
+            Some(document) => self.documents.get(document, &self.reader)?,
+            None => None,
+        };
+        let live = entry.filter(|entry| entry.row.life == Life::Live);
+        let live = live.map(|entry| (Arc::clone(&entry.row.kind), entry.next_revision - 1));
+        notices.apply(write, live);
+        Ok(())
     }
 
     fn save_version(
@@ -383,16 +434,23 @@ impl Backend for FjallStore {
                     let deleted = Life::Deleted { at_ms: *at_ms };
                     let is_live = |life| life == Life::Live;
                     let changed = self.change_life(document, is_live, deleted)?;
+                    if changed.is_some() {
+                        self.tell_of_life(News::Deleted, document, *at_ms)?;
+                    }
                     committed.changed.push(changed);
                 }
-                Write::Restore { document } => {
+                Write::Restore { document, at_ms } => {
                     let is_deleted = |life| matches!(life, Life::Deleted { .. });
                     let changed = self.change_life(document, is_deleted, Life::Live)?;
+                    if changed.is_some() {
+                        self.tell_of_life(News::Restored, document, *at_ms)?;
+                    }
                     committed.changed.push(changed);
                 }
                 Write::Sweep { deleted_before_ms } => {
                     committed.sweeps.push(self.sweep(*deleted_before_ms)?);
                 }
+                Write::Notice(write) => self.write_notice(write)?,
             }
         }
         for snapshot in self.snapshots.advance(&self.reader.rows, &mut batch) {
@@ -403,6 +461,10 @@ impl Backend for FjallStore {
         self.documents.write(&self.reader.rows, &mut batch);
         self.removals.write(&self.reader.rows, &mut batch);
         self.versions.write(&self.reader.rows, &mut batch);
+        if let Some(notices) = &mut self.notices {
+            notices.write(&self.reader.rows, &mut batch);
+            committed.notices = notices.finish();
+        }
         self.write(batch)?;
         Ok(committed)
     }

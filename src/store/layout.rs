@@ -10,8 +10,15 @@
 //! | `4` time of deletion, number | the name of a deleted document |
 //! | `5` number | [`RemovalRow`]: what is to be removed of what belongs to that number |
 //! | `6` number, name | a version: see `versions` |
+//! | `0 "notices"` | the number of the next notice |
+//! | `7` number of a notice | see `notices` |
+//! | `8` name | what is known of a document beside its notices |
 //!
 //! A document has a number, and each of its lives another one: what is left of an earlier life is never in the way.
+//!
+//! The last three are an outbox: they belong to no document, may stay when it has gone, and are there only if somebody was
+//! to be told. A relay that does not know them leaves them as they are, so they have not changed the format. A copy of the
+//! directory has them, and what is told once more after it was put back is known by its id.
 //!
 //! Numbers are big-endian, so that keys stand in the order of revisions and pieces. A value that can be long is
 //! split into pieces of [`PIECE_BYTES_MAX`], so that every 4 KiB page of the journal holds the head of an entry
@@ -34,6 +41,7 @@ pub const PIECE_BYTES_MAX: usize = 2048;
 
 pub const COMMIT_KEY: &[u8] = b"\0commit";
 pub const INSTANCE_KEY: &[u8] = b"\0instance";
+pub const NOTICE_NEXT_KEY: &[u8] = b"\0notices";
 
 const DOCUMENT: u8 = 1;
 const OPERATIONS: u8 = 2;
@@ -41,6 +49,8 @@ const SNAPSHOT: u8 = 3;
 const DELETED: u8 = 4;
 const REMOVAL: u8 = 5;
 const VERSION: u8 = 6;
+const NOTICE: u8 = 7;
+const STANDING: u8 = 8;
 
 /// A stored value is not what it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -441,6 +451,43 @@ pub fn split_version_key(key: &[u8]) -> Result<(u64, Arc<str>), LayoutError> {
     Ok((head.get_u64(), name.into()))
 }
 
+pub fn notice_key(sequence: u64) -> [u8; 9] {
+    let mut key = [NOTICE; 9];
+    key[1..].copy_from_slice(&sequence.to_be_bytes());
+    key
+}
+
+/// The number in a key that [`notice_key`] made.
+pub fn split_notice_key(key: &[u8]) -> Result<u64, LayoutError> {
+    expect_length("key", key, 9)?;
+    Ok((&key[1..]).get_u64())
+}
+
+/// The keys of all notices.
+pub fn all_notices() -> Range<[u8; 1]> {
+    [NOTICE]..[NOTICE + 1]
+}
+
+/// `name` is a global id.
+pub fn standing_key(name: &str) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + name.len());
+    key.push(STANDING);
+    key.extend_from_slice(name.as_bytes());
+    key
+}
+
+/// The name in a key that [`standing_key`] made.
+pub fn split_standing_key(key: &[u8]) -> Result<&str, LayoutError> {
+    let error = LayoutError { row: "key" };
+    let (_, name) = key.split_first().ok_or(error)?;
+    std::str::from_utf8(name).map_err(|_| error)
+}
+
+/// The keys of what is known of documents beside their notices.
+pub fn all_standings() -> Range<[u8; 1]> {
+    [STANDING]..[STANDING + 1]
+}
+
 fn piece_key(kind: u8, document: u64, position: u64, piece: u32) -> [u8; 21] {
     let mut key = [kind; 21];
     key[1..9].copy_from_slice(&document.to_be_bytes());
@@ -509,7 +556,7 @@ pub type KeyRange = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 pub fn no_keys() -> [KeyRange; 2] {
     [
         (Bound::Unbounded, Bound::Excluded(vec![DOCUMENT])),
-        (Bound::Included(vec![VERSION + 1]), Bound::Unbounded),
+        (Bound::Included(vec![STANDING + 1]), Bound::Unbounded),
     ]
 }
 
@@ -520,7 +567,7 @@ pub fn split_piece_key(key: &[u8]) -> Result<(u64, u32), LayoutError> {
     Ok((rest.get_u64(), rest.get_u32()))
 }
 
-fn expect_length(row: &'static str, bytes: &[u8], length: usize) -> Result<(), LayoutError> {
+pub fn expect_length(row: &'static str, bytes: &[u8], length: usize) -> Result<(), LayoutError> {
     if bytes.len() == length {
         Ok(())
     } else {

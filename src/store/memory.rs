@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::backend::{Backend, Committed, Reader, SWEEP_DOCUMENTS_MAX, Swept, Write};
 use super::layout::{self, Life};
+use super::notices::{News, NoticeWrite, Notices, Unsent};
 use super::serve::serve;
 use super::{
     DocumentList, History, HistoryError, HistoryRange, ListedDocument, Loaded, LoadedDocument,
@@ -42,6 +43,22 @@ impl MemoryStore {
     /// As the embedded store's: rises with a crash unless the durability is `Always`.
     pub fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// As `FjallStore::keep_notices`. To be called before anything is written.
+    pub fn keep_notices(&mut self, queue_max: usize) {
+        self.written.notices = Some(Notices::new(queue_max));
+        self.durable.notices = self.written.notices.clone();
+    }
+
+    /// What is to be told, of all that is written.
+    ///
+    /// # Panics
+    ///
+    /// If it keeps no notices.
+    pub fn unsent(&self) -> Unsent {
+        let notices = self.written.notices.as_ref();
+        notices.expect("it keeps notices").unsent()
     }
 
     /// As [`serve`]; what goes wrong is the reply.
@@ -87,6 +104,9 @@ impl MemoryStore {
                     .apply(write, &mut Committed::default())
                     .expect("it was applied to the same documents when it was written");
             }
+            if let Some(notices) = &mut self.durable.notices {
+                notices.finish();
+            }
         }
     }
 }
@@ -96,6 +116,9 @@ impl Backend for MemoryStore {
         let mut committed = Committed::default();
         for write in writes {
             self.written.apply(write, &mut committed)?;
+        }
+        if let Some(notices) = &mut self.written.notices {
+            committed.notices = notices.finish();
         }
         if !writes.is_empty() {
             self.unsynced.push(writes.to_vec());
@@ -259,6 +282,7 @@ impl Reader for MemoryStore {
 struct Documents {
     /// By [`layout::document_key`], which is the order of lists.
     documents: BTreeMap<Vec<u8>, Document>,
+    notices: Option<Notices>,
 }
 
 #[derive(Debug, Clone)]
@@ -387,6 +411,11 @@ impl Documents {
                 }
                 document.next_revision += u64::from(*count);
                 document.records.insert(*first_revision, record.clone());
+                if let Some(notices) = &mut self.notices {
+                    let revisions = (*first_revision, document.next_revision - 1);
+                    let is_created = *first_revision == document.first_revision;
+                    notices.appended(name, kind, revisions, is_created, record);
+                }
             }
             Write::Snapshot {
                 document: name,
@@ -437,20 +466,46 @@ impl Documents {
                     document.life = Life::Deleted { at_ms: *at_ms };
                     document.stored_bytes()
                 }));
+                self.tell_of_life(News::Deleted, name, *at_ms, committed);
             }
-            Write::Restore { document: name } => {
+            Write::Restore {
+                document: name,
+                at_ms,
+            } => {
                 let is_deleted = |found: &&mut Document| matches!(found.life, Life::Deleted { .. });
                 let deleted = self.get_mut(name).filter(is_deleted);
                 committed.changed.push(deleted.map(|document| {
                     document.life = Life::Live;
                     document.stored_bytes()
                 }));
+                self.tell_of_life(News::Restored, name, *at_ms, committed);
             }
             Write::Sweep { deleted_before_ms } => {
                 committed.sweeps.push(self.sweep(*deleted_before_ms));
             }
+            Write::Notice(write) => self.write_notice(write),
         }
         Ok(())
+    }
+
+    /// If the last change to a document's life has changed anything.
+    fn tell_of_life(&mut self, news: News, name: &Arc<str>, at_ms: u64, committed: &Committed) {
+        let document = self.documents.get(&layout::document_key(name));
+        if let Some(notices) = &mut self.notices
+            && let (Some(document), Some(Some(_))) = (document, committed.changed.last())
+        {
+            let (kind, revision) = (&document.kind, document.next_revision - 1);
+            notices.changed_life(news, name, kind, revision, at_ms);
+        }
+    }
+
+    fn write_notice(&mut self, write: &NoticeWrite) {
+        let found = Notices::asks_about(write).and_then(|document| self.get(document));
+        let live = found.filter(|document| document.life == Life::Live);
+        let live = live.map(|document| (Arc::clone(&document.kind), document.next_revision - 1));
+        let notices = self.notices.as_mut();
+        let notices = notices.expect("notices are asked for where they are kept");
+        notices.apply(write, live);
     }
 
     fn sweep(&mut self, deleted_before_ms: u64) -> Swept {

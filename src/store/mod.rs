@@ -28,6 +28,7 @@ mod layout;
 mod looking;
 mod mark;
 mod memory;
+mod notices;
 mod operations;
 mod reader;
 mod removals;
@@ -45,7 +46,7 @@ pub use arrival::{Arrival, Arriving};
 pub use backend::{Backend, Committed, Reader, SWEEP_DOCUMENTS_MAX, Swept, Write};
 pub use backup::{Backup, BackupError, BackupPlan};
 pub use check::{Counts, Finding, Inspector, check};
-pub use committer::{CommitterHandle, ReplySink, StoreQueue};
+pub use committer::{CommitterHandle, NoticeQueue, NoticeSink, ReplySink, StoreQueue};
 pub use counters::{Counters, CountersSnapshot};
 pub use directory::open;
 pub use disk::Disk;
@@ -55,6 +56,7 @@ pub use history::{History, HistoryError, HistoryRange, HistoryStart};
 pub use layout::{CommitRow, DocumentRow, InstanceRow, LastRun, Life, SnapshotPlace};
 pub use looking::{Condition, Description, ReadStore, open_to_read};
 pub use memory::MemoryStore;
+pub use notices::{News, Notice, NoticeChange, NoticeWrite, Standing, Unsent};
 pub use reader::FjallReader;
 pub use serve::serve;
 pub use versions::{StoredVersion, VersionError};
@@ -176,7 +178,11 @@ pub enum StoreRequest {
         at_ms: u64,
     },
     /// Undo a deletion. Answered by [`StoreReply::Restored`] when it is as safe as the durability mode says.
-    Restore { document: DocumentRef },
+    Restore {
+        document: DocumentRef,
+        /// Unix time in milliseconds.
+        at_ms: u64,
+    },
     /// Let documents go for good that were deleted before a time: up to [`SWEEP_DOCUMENTS_MAX`] of those whose deletion
     /// was confirmed. Answered by [`StoreReply::Swept`] when it is as safe as the durability mode says.
     Sweep {

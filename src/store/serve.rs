@@ -66,11 +66,12 @@ pub fn serve(
                 }])?
                 .changed[0],
         },
-        StoreRequest::Restore { document } => StoreReply::Restored {
+        StoreRequest::Restore { document, at_ms } => StoreReply::Restored {
             token: document.token,
             stored_bytes: store
                 .commit(&[Write::Restore {
                     document: document.name,
+                    at_ms,
                 }])?
                 .changed[0],
         },

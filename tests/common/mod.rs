@@ -6,6 +6,7 @@ pub mod backend;
 pub mod client;
 pub mod events;
 pub mod readme;
+pub mod receiver;
 pub mod tokens;
 
 use std::fs::File;

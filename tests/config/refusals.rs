@@ -25,7 +25,7 @@ fn a_refused_file_says_where_what_and_what_instead() {
         (
             "[plumbing]\n",
             "corelay.toml line 1: there is no table [plumbing]; the tables are listen, shards, store, connection, http, \
-             rate, auth, quota, document, fanout, presence, memory, shutdown, log",
+             rate, auth, notify, quota, document, fanout, presence, memory, shutdown, log",
         ),
         (
             "[store]\nidle_timeout = \"1 s\"\n",
@@ -157,7 +157,7 @@ fn a_refused_argument_is_named() {
         (
             "shop.durability=never",
             "--set shop.durability=never: there is no table [shop]; the tables are listen, shards, store, \
-             connection, http, rate, auth, quota, document, fanout, presence, memory, shutdown, log",
+             connection, http, rate, auth, notify, quota, document, fanout, presence, memory, shutdown, log",
         ),
         (
             "store.path=",
@@ -253,6 +253,14 @@ fn each_relation_between_keys_is_checked() {
                 "auth.webhook_timeout=10 s",
             ],
             "with auth.mode = \"webhook\", connection.handshake_timeout must be more than auth.webhook_timeout",
+        ),
+        (
+            &["notify.url=https://app.example/"],
+            "notify.url and notify.secret_file need each other",
+        ),
+        (
+            &["notify.debounce=1 min"],
+            "notify.debounce_max must be at least notify.debounce",
         ),
         (
             &["auth.jwks_refresh=5 s"],

@@ -23,6 +23,7 @@ mod life;
 mod limits;
 mod mesh;
 mod names;
+mod occupancy;
 mod offers;
 mod operations;
 mod order;

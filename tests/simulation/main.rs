@@ -18,6 +18,7 @@ mod issuer;
 mod json;
 mod judge;
 mod network;
+mod notices;
 mod past;
 mod random;
 mod relay;

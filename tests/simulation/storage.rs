@@ -1,6 +1,7 @@
 //! The disk and its committer: a store in memory that takes its time, answers in groups, fails and crashes.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use corelay::config::Durability;
 use corelay::store::{
@@ -9,6 +10,7 @@ use corelay::store::{
 };
 
 use super::judge::{Fate, Judge};
+use super::notices::Correspondent;
 use super::random::Random;
 use super::scenario::{Flaw, Tenant};
 
@@ -23,6 +25,7 @@ pub struct StorageRates {
 
 pub struct Storage {
     store: MemoryStore,
+    correspondent: Correspondent,
     durability: Durability,
     requests: VecDeque<(usize, StoreRequest)>,
     /// They go out when the commits behind them are synced.
@@ -35,8 +38,11 @@ pub struct Storage {
 
 impl Storage {
     pub fn new(durability: Durability, flaw: Option<Flaw>) -> Self {
+        let mut store = MemoryStore::new(durability);
+        store.keep_notices(usize::MAX);
         Self {
-            store: MemoryStore::new(durability),
+            store,
+            correspondent: Correspondent::default(),
             durability,
             requests: VecDeque::new(),
             unsynced: Vec::new(),
@@ -83,6 +89,10 @@ impl Storage {
             self.sync();
             judge.synced();
         }
+        // Otherwise it may be told what a crash takes back.
+        if self.durability == Durability::Always && !self.has_unsynced_commits {
+            self.correspondent.step(&mut self.store);
+        }
         let waits_for_sync =
             self.durability == Durability::Always && self.has_unsynced_commits && !self.is_hasty();
         if waits_for_sync || self.requests.is_empty() || !random.happens(rates.commit) {
@@ -112,12 +122,19 @@ impl Storage {
         };
         self.store.crash(kept);
         self.forget();
+        self.check_notices();
     }
 
     /// A planned end.
     pub fn close(&mut self) {
         self.store.sync().expect("a store in memory does not fail");
         self.forget();
+        self.check_notices();
+    }
+
+    fn check_notices(&self) {
+        self.correspondent
+            .check(&self.store, |document| self.fate(document));
     }
 
     /// What the store has of a document.
@@ -219,6 +236,8 @@ impl Storage {
                 } => {
                     judge.may_grow(&document.name, record.len(), |name| self.record_bytes(name));
                     judge.appended(&document.name, &kind, &record);
+                    let documents = &mut self.correspondent.documents;
+                    documents.insert(Arc::clone(&document.name));
                     self.write(Write::Append {
                         document: document.name,
                         kind,
@@ -257,10 +276,11 @@ impl Storage {
                     };
                     self.unsynced.push((shard, reply));
                 }
-                StoreRequest::Restore { document } => {
+                StoreRequest::Restore { document, at_ms } => {
                     let name = document.name.clone();
                     let committed = self.write(Write::Restore {
                         document: document.name,
+                        at_ms,
                     });
                     judge.changed(&name, self.fate(&name));
                     let reply = StoreReply::Restored {

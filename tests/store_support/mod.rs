@@ -92,6 +92,7 @@ pub fn delete(document: &str, at_ms: u64) -> Write {
 pub fn restore(document: &str) -> Write {
     Write::Restore {
         document: document.into(),
+        at_ms: 0,
     }
 }
 

@@ -19,6 +19,7 @@ use super::{Admin, Running, health};
 use crate::engine::Histogram;
 use crate::engine::shard::Metrics;
 use crate::server::metrics::{Counters, Reading};
+use crate::server::notify::Counts;
 use crate::store::Disk;
 
 pub async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
@@ -33,6 +34,9 @@ pub async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Res
     if let Some(running) = admin.running() {
         page.shards(running);
         page.store(running);
+        if let Some(notices) = &running.notices {
+            page.notices(notices.read(), admin.clock.unix_ms());
+        }
     }
     ([(header::CONTENT_TYPE, kind)], page.finish()).into_response()
 }
@@ -441,6 +445,52 @@ impl Page {
             let sum = scale(histogram.sum());
             self.line(format_args!("{name}_sum{{shard=\"{shard}\"}} {sum}"));
             self.line(format_args!("{name}_count{{shard=\"{shard}\"}} {count}"));
+        }
+    }
+
+    fn notices(&mut self, counts: Counts, now_ms: u64) {
+        let Counts {
+            sent,
+            failed,
+            retried,
+            lost,
+            queued,
+            changed,
+            oldest_ms,
+            is_gone,
+        } = counts;
+        let age_seconds = match oldest_ms {
+            0 => 0,
+            oldest_ms => now_ms.saturating_sub(oldest_ms) / 1000,
+        };
+        let numbers = [
+            counter("sent", "Notices taken by their receiver.", sent),
+            counter("failed", "Attempts to send a notice that failed.", failed),
+            counter("retried", "Attempts that were not the first.", retried),
+            counter(
+                "lost",
+                "Notices given up, or for which there was no room.",
+                lost,
+            ),
+            gauge("queued", "Notices that are not taken yet.", queued),
+            gauge(
+                "changed_documents",
+                "Changed documents of which there is no notice yet.",
+                changed,
+            ),
+            gauge(
+                "oldest_seconds",
+                "The age of the oldest notice.",
+                age_seconds,
+            ),
+            gauge(
+                "stopped",
+                "1: the receiver has said that it is gone.",
+                is_gone.into(),
+            ),
+        ];
+        for (name, help, kind, value) in numbers {
+            self.alone(&format!("corelay_notices_{name}"), kind, help, value);
         }
     }
 

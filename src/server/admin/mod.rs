@@ -48,6 +48,7 @@ use super::clock::Clock;
 use super::lifecycle::Lifecycle;
 use super::mailbox::Mailbox;
 use super::metrics::Gauge;
+use super::notify;
 
 pub use backup::Backups;
 pub use revoke::SharedKeeper;
@@ -71,6 +72,8 @@ pub struct Running {
     pub store_path: PathBuf,
     pub keeper: SharedKeeper,
     pub backups: Arc<Backups>,
+    /// Of what others are told, if anybody is.
+    pub notices: Option<Arc<notify::Gauge>>,
 }
 
 impl Admin {

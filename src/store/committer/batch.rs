@@ -8,14 +8,18 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::read::Sinks;
 use crate::store::backend::{Committed, Write};
 use crate::store::counters::Counters;
-use crate::store::{DocumentRef, StoreReply, StoreRequest};
+use crate::store::{DocumentRef, NoticeWrite, StoreReply, StoreRequest};
 
 /// For so many writes a batch keeps its memory from one commit to the next.
 const WRITES_KEPT_MAX: usize = 8192;
 
+/// What is asked for of a notice counts so much among the bytes of a batch, about as much as its row takes.
+const NOTICE_BYTES: usize = 256;
+
 #[derive(Default)]
 pub struct Batch {
     writes: Vec<Write>,
+    /// Of operations and notices.
     bytes: usize,
     /// How many appends have been taken, and when: those of one shard's message together.
     arrivals: Vec<(Instant, u64)>,
@@ -131,10 +135,11 @@ impl Batch {
                 });
                 None
             }
-            StoreRequest::Restore { document } => {
+            StoreRequest::Restore { document, at_ms } => {
                 self.change(shard, &document, false);
                 self.writes.push(Write::Restore {
                     document: document.name,
+                    at_ms,
                 });
                 None
             }
@@ -187,6 +192,12 @@ impl Batch {
         }
     }
 
+    /// Adds what is asked for by whoever sends notices.
+    pub fn push_notices(&mut self, writes: Vec<NoticeWrite>) {
+        self.bytes += writes.len() * NOTICE_BYTES;
+        self.writes.extend(writes.into_iter().map(Write::Notice));
+    }
+
     /// The appends since the last call have been taken from a shard, where they had arrived at `since`.
     pub fn appends_taken(&mut self, since: Instant, counters: &Counters) {
         let appends = std::mem::take(&mut self.arriving);
@@ -222,7 +233,7 @@ impl Batch {
         }
     }
 
-    /// The bytes of operations.
+    /// The bytes of operations and notices.
     pub fn bytes(&self) -> usize {
         self.bytes
     }

@@ -1,0 +1,825 @@
+//! When somebody is told what: the notices of each document in order, one at a time, again until they are taken.
+//!
+//! Nothing here asks for the time, sends or stores: it is told what has happened (`handle_…`), and asked what there is to
+//! do (`poll`) and when there will be something (`next_timeout`).
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
+
+use crate::config::Notify;
+use crate::engine::shard::Occupancy;
+use crate::store::{News, Notice, NoticeChange, NoticeWrite, Unsent};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// What there is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Of the store; what comes of it is a [`NoticeChange`].
+    Ask(NoticeWrite),
+    /// Every one of them is answered once with [`Desk::handle_answer`].
+    Send(Arc<Notice>),
+}
+
+/// What became of a notice that was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    Taken,
+    /// This notice was not taken.
+    Refused,
+    /// The receiver takes none at present: it is not there, or says that it is busy.
+    Away,
+    /// The receiver wants no more.
+    Gone,
+}
+
+/// What has been counted since the start, and what waits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub sent: u64,
+    /// Attempts.
+    pub failed: u64,
+    /// Attempts that were not the first.
+    pub retried: u64,
+    /// Notices that were given up, and changes that found no room.
+    pub lost: u64,
+    pub queued: u64,
+    /// Documents that have changed, of which there is no notice yet.
+    pub changed: u64,
+    /// Unix time in milliseconds of the oldest that is queued; 0: there is none.
+    pub oldest_ms: u64,
+    pub is_gone: bool,
+}
+
+pub struct Desk {
+    limits: Notify,
+    cases: FxHashMap<Arc<str>, Case>,
+    /// When documents have been quiet for long enough, or have had peers or none for so long.
+    looks: BTreeSet<(Instant, Arc<str>, Look)>,
+    /// From when on the first notice of a document, by its number, may be sent.
+    sends: BTreeSet<(Instant, u64, Arc<str>)>,
+    asks: VecDeque<NoticeWrite>,
+    /// The times of all notices that are queued.
+    queued: BTreeMap<u64, u64>,
+    /// How many are being sent.
+    sending: usize,
+    outage: Option<Outage>,
+    seed: u64,
+    counts: Counts,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Look {
+    Change,
+    Peers,
+}
+
+/// The receiver is away: one notice at a time finds out whether it is back.
+struct Outage {
+    failures: u32,
+    until: Instant,
+}
+
+/// What is to be told of a document.
+#[derive(Default)]
+struct Case {
+    queue: VecDeque<Arc<Notice>>,
+    /// How often the first has failed.
+    failures: u32,
+    /// Its place in `sends`.
+    send_at: Option<Instant>,
+    change: Option<Change>,
+    peers: Peers,
+}
+
+/// It has changed, and there is no notice of that.
+struct Change {
+    since: Instant,
+    /// The newest revision that is known.
+    revision: u64,
+    /// `None`: when the store has answered, or the queue is empty.
+    look_at: Option<Instant>,
+    is_asked: bool,
+}
+
+#[derive(Default)]
+struct Peers {
+    are_there: bool,
+    /// What the last notice said.
+    are_told: bool,
+    kind: Option<Arc<str>>,
+    look_at: Option<Instant>,
+    is_asked: bool,
+}
+
+impl Desk {
+    /// With what an earlier run has left. `seed`: of the jitter.
+    pub fn new(limits: Notify, unsent: Unsent, seed: u64, now: Instant) -> Self {
+        let mut desk = Self {
+            limits,
+            cases: FxHashMap::default(),
+            looks: BTreeSet::new(),
+            sends: BTreeSet::new(),
+            asks: VecDeque::new(),
+            queued: BTreeMap::new(),
+            sending: 0,
+            outage: None,
+            seed,
+            counts: Counts::default(),
+        };
+        for notice in unsent.notices {
+            desk.add(notice, now);
+        }
+        for (document, standing) in unsent.standings {
+            if let Some(revision) = standing.changed_after {
+                desk.mark(&document, revision, now);
+            }
+            if standing.has_peers {
+                let case = desk.cases.entry(Arc::clone(&document)).or_default();
+                case.peers.are_told = true;
+                desk.consider_peers(&document, now);
+            }
+        }
+        desk
+    }
+
+    // ---- in
+
+    pub fn handle_store(&mut self, change: NoticeChange, now: Instant) {
+        match change {
+            NoticeChange::Added(notice) => self.add(notice, now),
+            NoticeChange::Changed { document, revision } => self.mark(&document, revision, now),
+            NoticeChange::Unchanged { document } => {
+                self.forget_change(&document);
+                self.tidy(&document);
+            }
+            NoticeChange::Full { document } => {
+                if let Some(case) = self.cases.get_mut(&document) {
+                    case.peers.is_asked = false;
+                    self.consider_peers(&document, now);
+                }
+            }
+            NoticeChange::Removed { sequence, document } => self.remove(sequence, &document, now),
+            NoticeChange::Lost { .. } => self.counts.lost += 1,
+        }
+    }
+
+    pub fn handle_occupancy(&mut self, occupancy: Occupancy, now: Instant) {
+        let document = occupancy.document;
+        let case = self.cases.entry(Arc::clone(&document)).or_default();
+        case.peers.are_there = occupancy.is_occupied;
+        case.peers.kind = Some(occupancy.kind);
+        self.consider_peers(&document, now);
+        self.tidy(&document);
+    }
+
+    /// `now_ms`: in Unix time. True: the notice is given up.
+    pub fn handle_answer(
+        &mut self,
+        notice: &Notice,
+        answer: Answer,
+        now: Instant,
+        now_ms: u64,
+    ) -> bool {
+        self.sending -= 1;
+        let sequence = notice.sequence;
+        let case = self.cases.get_mut(&notice.document);
+        let case = case.expect("a document stays as long as it has notices");
+        match answer {
+            Answer::Taken => {
+                self.counts.sent += 1;
+                self.asks.push_back(NoticeWrite::Remove { sequence });
+                if self.outage.take().is_some() {
+                    self.hurry(now);
+                }
+            }
+            Answer::Refused | Answer::Away => {
+                self.counts.failed += 1;
+                case.failures += 1;
+                let failures = case.failures;
+                let retry_for_ms = u64::try_from(self.limits.retry_for.as_millis());
+                let retry_for_ms = retry_for_ms.expect("at most 30 days");
+                let is_given_up = notice.time_ms.saturating_add(retry_for_ms) < now_ms;
+                if is_given_up {
+                    self.counts.lost += 1;
+                    self.asks.push_back(NoticeWrite::Remove { sequence });
+                } else {
+                    let at = now + self.pause(failures);
+                    self.set_send(&notice.document, at);
+                }
+                if answer == Answer::Away {
+                    self.note_outage(now);
+                }
+                return is_given_up;
+            }
+            Answer::Gone => {
+                self.counts.failed += 1;
+                self.counts.is_gone = true;
+                self.set_send(&notice.document, now);
+            }
+        }
+        false
+    }
+
+    // ---- out
+
+    /// `now_ms`: in Unix time.
+    pub fn poll(&mut self, now: Instant, now_ms: u64) -> Option<Action> {
+        while let Some((at, ..)) = self.looks.first()
+            && *at <= now
+        {
+            let (_, document, look) = self.looks.pop_first().expect("there is one");
+            match look {
+                Look::Change => self.look_at_change(&document, now, now_ms),
+                Look::Peers => self.look_at_peers(&document, now_ms),
+            }
+        }
+        if let Some(ask) = self.asks.pop_front() {
+            return Some(Action::Ask(ask));
+        }
+        let (at, ..) = self.sends.first()?;
+        if *at > now || self.sending >= self.sending_max(now) {
+            return None;
+        }
+        let (_, _, document) = self.sends.pop_first().expect("there is one");
+        let case = self.cases.get_mut(&document);
+        let case = case.expect("a document stays as long as it has notices");
+        case.send_at = None;
+        self.counts.retried += u64::from(case.failures > 0);
+        self.sending += 1;
+        Some(Action::Send(Arc::clone(&case.queue[0])))
+    }
+
+    /// When `poll` has something, if nothing happens before. `None`: never.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let look_at = self.looks.first().map(|(at, ..)| *at);
+        let send_at = self.sends.first().map(|(at, ..)| *at);
+        let send_at = match &self.outage {
+            Some(outage) => send_at.map(|at| at.max(outage.until)),
+            None => send_at,
+        };
+        // Otherwise an answer comes first.
+        let may_send = send_at.is_some_and(|at| self.sending < self.sending_max(at));
+        [look_at, send_at.filter(|_| may_send)]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    pub fn counts(&self) -> Counts {
+        Counts {
+            queued: self.queued.len() as u64,
+            oldest_ms: self.queued.values().next().copied().unwrap_or(0),
+            ..self.counts
+        }
+    }
+
+    // ---- the queue
+
+    fn add(&mut self, notice: Arc<Notice>, now: Instant) {
+        let document = Arc::clone(&notice.document);
+        self.queued.insert(notice.sequence, notice.time_ms);
+        if notice.news == News::Changed {
+            self.forget_change(&document);
+        }
+        let case = self.cases.entry(Arc::clone(&document)).or_default();
+        let is_told = match notice.news {
+            News::PeersJoined => Some(true),
+            News::PeersLeft => Some(false),
+            News::Created | News::Changed | News::Deleted | News::Restored => None,
+        };
+        case.queue.push_back(notice);
+        let is_first = case.queue.len() == 1;
+        if is_first {
+            self.set_send(&document, now);
+        }
+        if let Some(is_told) = is_told {
+            let case = self.cases.get_mut(&document).expect("it was made above");
+            case.peers.are_told = is_told;
+            case.peers.is_asked = false;
+            self.consider_peers(&document, now);
+        }
+    }
+
+    fn remove(&mut self, sequence: u64, document: &Arc<str>, now: Instant) {
+        self.queued.remove(&sequence);
+        let case = self.cases.get_mut(document);
+        let case = case.expect("a document stays as long as it has notices");
+        let first = case.queue.pop_front();
+        assert!(
+            first.is_some_and(|first| first.sequence == sequence),
+            "only the first is sent"
+        );
+        case.failures = 0;
+        if !case.queue.is_empty() {
+            self.set_send(document, now);
+        } else if let Some(change) = &case.change
+            && !change.is_asked
+        {
+            let at = change.since + self.limits.debounce;
+            self.set_look_at_change(document, at.max(now));
+        }
+        self.tidy(document);
+    }
+
+    fn set_send(&mut self, document: &Arc<str>, at: Instant) {
+        let case = self.cases.get_mut(document).expect("it has a notice");
+        let sequence = case.queue[0].sequence;
+        if let Some(at) = case.send_at.replace(at) {
+            self.sends.remove(&(at, sequence, Arc::clone(document)));
+        }
+        self.sends.insert((at, sequence, Arc::clone(document)));
+    }
+
+    /// The receiver is back: nothing waits for its own next time.
+    fn hurry(&mut self, now: Instant) {
+        for (_, sequence, document) in std::mem::take(&mut self.sends) {
+            let case = self.cases.get_mut(&document).expect("it has a notice");
+            case.send_at = Some(now);
+            self.sends.insert((now, sequence, document));
+        }
+    }
+
+    fn note_outage(&mut self, now: Instant) {
+        let failures = match &self.outage {
+            // One that was sent before.
+            Some(outage) if now < outage.until => return,
+            Some(outage) => outage.failures + 1,
+            None => 1,
+        };
+        let until = now + self.pause(failures);
+        self.outage = Some(Outage { failures, until });
+    }
+
+    fn sending_max(&self, now: Instant) -> usize {
+        match &self.outage {
+            _ if self.counts.is_gone => 0,
+            Some(outage) if now < outage.until => 0,
+            Some(_) => 1,
+            None => self.limits.requests_max,
+        }
+    }
+
+    /// After so many failures in a row: twice as long each time, and up to a quarter shorter by chance.
+    fn pause(&mut self, failures: u32) -> Duration {
+        let doubled = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(20));
+        let pause = doubled.min(self.limits.retry_pause_max);
+        self.seed ^= self.seed << 13;
+        self.seed ^= self.seed >> 7;
+        self.seed ^= self.seed << 17;
+        let part = u32::try_from(self.seed % 256).expect("a small number");
+        pause - pause / 4 * part / 256
+    }
+
+    // ---- changes
+
+    fn mark(&mut self, document: &Arc<str>, revision: u64, now: Instant) {
+        let (debounce, debounce_max) = (self.limits.debounce, self.limits.debounce_max);
+        let case = self.cases.entry(Arc::clone(document)).or_default();
+        let change = case.change.get_or_insert_with(|| {
+            self.counts.changed += 1;
+            Change {
+                since: now,
+                revision,
+                look_at: None,
+                is_asked: false,
+            }
+        });
+        change.revision = revision;
+        change.is_asked = false;
+        let at = (now + debounce).min(change.since + debounce_max);
+        self.set_look_at_change(document, at);
+    }
+
+    fn set_look_at_change(&mut self, document: &Arc<str>, at: Instant) {
+        let case = self.cases.get_mut(document);
+        let change = case.and_then(|case| case.change.as_mut());
+        let change = change.expect("the caller has looked");
+        if let Some(at) = change.look_at.replace(at) {
+            self.looks.remove(&(at, Arc::clone(document), Look::Change));
+        }
+        self.looks.insert((at, Arc::clone(document), Look::Change));
+    }
+
+    fn look_at_change(&mut self, document: &Arc<str>, now: Instant, now_ms: u64) {
+        let Some(case) = self.cases.get_mut(document) else {
+            return;
+        };
+        let Some(change) = &mut case.change else {
+            return;
+        };
+        change.look_at = None;
+        if !case.queue.is_empty() {
+            // It changes on meanwhile, and all of that is one notice.
+            return;
+        }
+        let is_time = now >= change.since + self.limits.debounce_max;
+        change.is_asked = true;
+        self.asks.push_back(NoticeWrite::Changed {
+            document: Arc::clone(document),
+            if_revision: (!is_time).then_some(change.revision),
+            at_ms: now_ms,
+        });
+    }
+
+    fn forget_change(&mut self, document: &Arc<str>) {
+        let case = self.cases.get_mut(document);
+        let Some(change) = case.and_then(|case| case.change.take()) else {
+            return;
+        };
+        self.counts.changed -= 1;
+        if let Some(at) = change.look_at {
+            self.looks.remove(&(at, Arc::clone(document), Look::Change));
+        }
+    }
+
+    // ---- peers
+
+    /// Sees to it that what is told of the document's peers becomes what is true, in a while.
+    fn consider_peers(&mut self, document: &Arc<str>, now: Instant) {
+        let case = self.cases.get_mut(document).expect("the caller has looked");
+        let peers = &mut case.peers;
+        let is_due = peers.are_there != peers.are_told && !peers.is_asked;
+        let look_at = is_due.then(|| now + self.limits.peers_debounce);
+        if let Some(at) = std::mem::replace(&mut peers.look_at, look_at) {
+            self.looks.remove(&(at, Arc::clone(document), Look::Peers));
+        }
+        if let Some(at) = look_at {
+            self.looks.insert((at, Arc::clone(document), Look::Peers));
+        }
+    }
+
+    fn look_at_peers(&mut self, document: &Arc<str>, now_ms: u64) {
+        let Some(case) = self.cases.get_mut(document) else {
+            return;
+        };
+        let peers = &mut case.peers;
+        peers.look_at = None;
+        peers.is_asked = true;
+        self.asks.push_back(NoticeWrite::Peers {
+            document: Arc::clone(document),
+            // After a restart nobody knows but the document's row.
+            kind: peers.kind.clone().unwrap_or_default(),
+            are_there: peers.are_there,
+            at_ms: now_ms,
+        });
+    }
+
+    /// Forgets a document of which there is nothing to tell.
+    fn tidy(&mut self, document: &Arc<str>) {
+        let is_over = |case: &Case| {
+            let peers = &case.peers;
+            let is_quiet = !peers.are_there && !peers.are_told && !peers.is_asked;
+            case.queue.is_empty() && case.change.is_none() && is_quiet
+        };
+        if self.cases.get(document).is_some_and(is_over) {
+            self.cases.remove(document);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Standing;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const NOW_MS: u64 = 1_000_000_000;
+
+    /// A desk, the time, and a store that does what it is asked for at once.
+    struct Office {
+        desk: Desk,
+        now: Instant,
+        sequence: u64,
+        /// What is being sent.
+        sent: VecDeque<Arc<Notice>>,
+        /// What else was asked of the store.
+        asked: Vec<NoticeWrite>,
+    }
+
+    impl Office {
+        fn new(limits: Notify, unsent: Unsent) -> Self {
+            let now = Instant::now();
+            let sequence = unsent.notices.last().map_or(0, |last| last.sequence);
+            Self {
+                desk: Desk::new(limits, unsent, 1, now),
+                now,
+                sequence,
+                sent: VecDeque::new(),
+                asked: Vec::new(),
+            }
+        }
+
+        fn notice(&mut self, document: &str, news: News) -> Arc<Notice> {
+            self.sequence += 1;
+            Arc::new(Notice {
+                sequence: self.sequence,
+                news,
+                document: document.into(),
+                kind: "log".into(),
+                time_ms: NOW_MS,
+                from_revision: 0,
+                revision: 0,
+            })
+        }
+
+        fn add(&mut self, document: &str, news: News) {
+            let notice = self.notice(document, news);
+            self.tell(NoticeChange::Added(notice));
+        }
+
+        fn tell(&mut self, change: NoticeChange) {
+            self.desk.handle_store(change, self.now);
+            self.work();
+        }
+
+        fn occupy(&mut self, document: &str, is_occupied: bool) {
+            let occupancy = Occupancy {
+                document: document.into(),
+                kind: "log".into(),
+                is_occupied,
+            };
+            self.desk.handle_occupancy(occupancy, self.now);
+            self.work();
+        }
+
+        fn work(&mut self) {
+            while let Some(action) = self.desk.poll(self.now, NOW_MS) {
+                match action {
+                    Action::Send(notice) => self.sent.push_back(notice),
+                    Action::Ask(NoticeWrite::Remove { sequence }) => {
+                        let document = self.document_of(sequence);
+                        let removed = NoticeChange::Removed { sequence, document };
+                        self.desk.handle_store(removed, self.now);
+                    }
+                    Action::Ask(NoticeWrite::Peers {
+                        document,
+                        are_there,
+                        ..
+                    }) => {
+                        let news = match are_there {
+                            true => News::PeersJoined,
+                            false => News::PeersLeft,
+                        };
+                        let notice = self.notice(&document, news);
+                        self.desk
+                            .handle_store(NoticeChange::Added(notice), self.now);
+                    }
+                    Action::Ask(ask) => self.asked.push(ask),
+                }
+            }
+        }
+
+        fn document_of(&self, sequence: u64) -> Arc<str> {
+            let mut cases = self.desk.cases.iter();
+            let has_it = |case: &Case| case.queue.front().is_some_and(|it| it.sequence == sequence);
+            let (document, _) = cases.find(|(_, case)| has_it(case)).expect("it is there");
+            Arc::clone(document)
+        }
+
+        /// The receiver answers what was sent first.
+        fn answer(&mut self, answer: Answer) -> (u64, bool) {
+            let notice = self.sent.pop_front().expect("something is being sent");
+            let is_given_up = self.desk.handle_answer(&notice, answer, self.now, NOW_MS);
+            self.work();
+            (notice.sequence, is_given_up)
+        }
+
+        /// Until there is something to do. Returns how long that was.
+        fn wait(&mut self) -> Duration {
+            let until = self.desk.next_timeout().expect("there will be something");
+            let waited = until.saturating_duration_since(self.now);
+            self.now = until;
+            self.work();
+            waited
+        }
+
+        fn sending(&self) -> Vec<u64> {
+            self.sent.iter().map(|notice| notice.sequence).collect()
+        }
+
+        fn changed(&mut self, document: &str, revision: u64) {
+            let document = document.into();
+            self.tell(NoticeChange::Changed { document, revision });
+        }
+
+        fn asked_for_changes(&mut self) -> Vec<Option<u64>> {
+            let asked = self.asked.drain(..).map(|ask| match ask {
+                NoticeWrite::Changed { if_revision, .. } => if_revision,
+                other => panic!("{other:?}"),
+            });
+            asked.collect()
+        }
+    }
+
+    fn limits() -> Notify {
+        Notify {
+            requests_max: 2,
+            ..Notify::default()
+        }
+    }
+
+    #[test]
+    fn each_document_s_notices_go_one_after_the_other_and_documents_beside_each_other() {
+        let mut office = Office::new(limits(), Unsent::default());
+        for document in ["a", "a", "b", "c"] {
+            office.add(document, News::Created);
+        }
+        assert_eq!(office.sending(), [1, 3], "two at a time");
+        assert_eq!(office.answer(Answer::Taken), (1, false));
+        assert_eq!(office.sending(), [3, 2], "the oldest that may be is");
+        office.answer(Answer::Taken);
+        assert_eq!(office.sending(), [2, 4]);
+        office.answer(Answer::Taken);
+        office.answer(Answer::Taken);
+        assert_eq!(office.desk.next_timeout(), None);
+        let counts = office.desk.counts();
+        assert_eq!((counts.sent, counts.queued, counts.oldest_ms), (4, 0, 0));
+        assert!(office.desk.cases.is_empty(), "nothing is kept of it");
+    }
+
+    #[test]
+    fn one_that_is_refused_comes_again_later_and_later_and_holds_up_only_its_document() {
+        let mut office = Office::new(limits(), Unsent::default());
+        office.add("a", News::Created);
+        office.add("a", News::Deleted);
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            assert_eq!(office.answer(Answer::Refused), (1, false));
+            office.add("b", News::Created);
+            let (sequence, _) = office.answer(Answer::Taken);
+            assert!(sequence > 2, "the other document's");
+            pauses.push(office.wait());
+        }
+        for (pause, whole) in pauses
+            .iter()
+            .zip([0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0])
+        {
+            let part = pause.as_secs_f64() / whole;
+            assert!((0.75..=1.0).contains(&part), "{pauses:?}");
+        }
+        assert_eq!(office.desk.counts().retried, 9);
+        office.answer(Answer::Taken);
+        assert_eq!(office.sending(), [2]);
+    }
+
+    #[test]
+    fn while_the_receiver_is_away_one_notice_at_a_time_looks_whether_it_is_back() {
+        let mut office = Office::new(limits(), Unsent::default());
+        for document in ["a", "b", "c", "d"] {
+            office.add(document, News::Created);
+        }
+        assert_eq!(office.answer(Answer::Away), (1, false));
+        assert_eq!(office.answer(Answer::Away), (2, false));
+        let mut probed = Vec::new();
+        for _ in 0..5 {
+            office.wait();
+            probed.push(office.sending());
+            office.answer(Answer::Away);
+        }
+        assert!(probed.iter().all(|probe| probe.len() == 1), "{probed:?}");
+        office.wait();
+        office.answer(Answer::Taken);
+        assert_eq!(office.sending().len(), 2, "everything goes on at once");
+        while !office.sent.is_empty() {
+            office.answer(Answer::Taken);
+        }
+        assert_eq!(office.desk.counts().sent, 4);
+    }
+
+    #[test]
+    fn what_is_too_old_is_given_up_after_one_more_attempt() {
+        let mut old = Office::new(limits(), Unsent::default());
+        let mut notice = Notice::clone(&old.notice("a", News::Created));
+        notice.time_ms -= 24 * 3_600_000 + 1;
+        let notices = vec![Arc::new(notice), old.notice("a", News::Deleted)];
+        let unsent = Unsent {
+            notices,
+            standings: Vec::new(),
+        };
+        let mut office = Office::new(limits(), unsent);
+        office.work();
+        assert_eq!(office.answer(Answer::Refused), (1, true));
+        assert_eq!(office.sending(), [2]);
+        assert_eq!(office.answer(Answer::Refused), (2, false));
+        assert_eq!(office.desk.counts().lost, 1);
+    }
+
+    #[test]
+    fn who_is_gone_is_sent_nothing_more() {
+        let mut office = Office::new(limits(), Unsent::default());
+        office.add("a", News::Created);
+        office.answer(Answer::Gone);
+        office.add("b", News::Created);
+        assert_eq!(
+            (office.sending(), office.desk.next_timeout()),
+            (vec![], None)
+        );
+        assert!(office.desk.counts().is_gone);
+        assert_eq!(office.desk.counts().queued, 2);
+    }
+
+    #[test]
+    fn a_change_is_asked_for_when_the_document_is_quiet_or_has_not_been_for_too_long() {
+        let mut office = Office::new(limits(), Unsent::default());
+        office.changed("a", 5);
+        assert_eq!(office.wait(), 2 * SECOND);
+        assert_eq!(office.asked_for_changes(), [Some(5)]);
+        // It has gone on.
+        let mut asked = Vec::new();
+        for revision in 6.. {
+            office.changed("a", revision);
+            office.wait();
+            asked.extend(office.asked_for_changes());
+            if asked.last() == Some(&None) {
+                break;
+            }
+        }
+        let expected: Vec<_> = (6..19).map(Some).chain([None]).collect();
+        assert_eq!(asked, expected, "after 30 seconds whatever its revision is");
+        office.add("a", News::Changed);
+        // While that is not taken, all that follows is one change.
+        office.changed("a", 30);
+        office.now += 5 * SECOND;
+        office.work();
+        assert_eq!(office.asked_for_changes(), []);
+        office.answer(Answer::Taken);
+        assert_eq!(office.asked_for_changes(), [Some(30)]);
+        let document = "a".into();
+        office.tell(NoticeChange::Unchanged { document });
+        assert!(office.desk.cases.is_empty());
+        assert_eq!(office.desk.counts().changed, 0);
+    }
+
+    #[test]
+    fn peers_are_told_when_it_has_been_so_for_a_while() {
+        let mut office = Office::new(limits(), Unsent::default());
+        office.occupy("a", true);
+        office.now += 9 * SECOND;
+        office.occupy("a", false);
+        assert_eq!(office.desk.next_timeout(), None, "a visit that was short");
+        assert!(office.desk.cases.is_empty());
+        office.occupy("a", true);
+        assert_eq!(office.wait(), 10 * SECOND);
+        assert_eq!(office.sent[0].news, News::PeersJoined);
+        office.occupy("a", false);
+        office.now += 9 * SECOND;
+        office.occupy("a", true);
+        assert_eq!(office.desk.next_timeout(), None, "it was back in time");
+        office.occupy("a", false);
+        assert_eq!(office.wait(), 10 * SECOND);
+        office.answer(Answer::Taken);
+        assert_eq!(office.sent[0].news, News::PeersLeft);
+        office.answer(Answer::Taken);
+        assert!(office.desk.cases.is_empty());
+    }
+
+    #[test]
+    fn after_a_restart_whoever_does_not_come_back_has_left() {
+        let standing = |changed_after| Standing {
+            changed_after,
+            has_peers: true,
+        };
+        let unsent = Unsent {
+            notices: Vec::new(),
+            standings: vec![
+                ("a".into(), standing(None)),
+                ("b".into(), standing(Some(3))),
+            ],
+        };
+        let mut office = Office::new(limits(), unsent);
+        office.occupy("a", true);
+        office.wait();
+        assert_eq!(office.asked_for_changes(), [Some(3)]);
+        assert_eq!(office.wait(), 8 * SECOND);
+        assert_eq!(&*office.sent[0].document, "b");
+        assert_eq!(office.sent[0].news, News::PeersLeft);
+        assert_eq!(office.sent.len(), 1);
+    }
+
+    #[test]
+    fn where_there_is_no_room_peers_are_told_later() {
+        let mut office = Office::new(limits(), Unsent::default());
+        office.desk.handle_occupancy(
+            Occupancy {
+                document: "a".into(),
+                kind: "log".into(),
+                is_occupied: true,
+            },
+            office.now,
+        );
+        office.now += 10 * SECOND;
+        let asked = office.desk.poll(office.now, NOW_MS);
+        assert!(matches!(
+            asked,
+            Some(Action::Ask(NoticeWrite::Peers { .. }))
+        ));
+        let document = "a".into();
+        office.tell(NoticeChange::Full { document });
+        assert_eq!(office.wait(), 10 * SECOND);
+        assert_eq!(office.sent[0].news, News::PeersJoined);
+    }
+}

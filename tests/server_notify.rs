@@ -1,0 +1,356 @@
+//! Somebody is told what happens to documents, over real sockets: signed, in order for each document, at least once, also
+//! when they fail for a while and the relay is killed meanwhile.
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::time::Duration;
+
+use common::Server;
+use common::client::Client;
+use common::receiver::{Notice, Receiver, SECRETS, settings};
+use corelay::codec::wire::{Delete, event, request};
+use serde_json::{Value, json};
+
+const AT_ONCE: Duration = Duration::ZERO;
+/// Longer than the relay waits.
+const NEVER: Duration = Duration::from_secs(600);
+
+fn spawn(directory: &Path, address: SocketAddr, more: &[&str]) -> Server {
+    let own = settings(address, directory, SECRETS[0]);
+    let own: Vec<&str> = own.iter().map(String::as_str).collect();
+    Server::spawn_in(directory, &[&own, more].concat())
+}
+
+fn client(server: &Server, number: u64) -> Client {
+    let mut client = Client::tcp(server);
+    client.hello(number);
+    client
+}
+
+/// Writes so many batches of two operations to a document, as a client of that number, and leaves. Returns the revision of the
+/// last.
+fn write(server: &Server, number: u64, document: &str, batches: u64) -> u64 {
+    let mut client = client(server, number);
+    let handle = client.open(document).document;
+    let mut revision = 0;
+    for batch in 0..batches {
+        client.send(handle, batch + 1, 2 * batch, &["one", "two"]);
+        revision = client.ack(batch + 1) + 1;
+    }
+    revision
+}
+
+fn delete(client: &mut Client, document: &str, undo: bool) {
+    client.request(request::Body::Delete(Delete {
+        request_id: 1,
+        document_id: document.to_owned(),
+        undo,
+    }));
+    client.expect("the word that it is done", |event| {
+        matches!(event, event::Body::Deleted(_)).then_some(())
+    });
+}
+
+/// Waits until a document's notices, without repetitions, end in one of that type; returns all of them.
+fn told_until(server: &Server, receiver: &Receiver, document: &str, last: &str) -> Vec<Notice> {
+    server.wait_for(last, || {
+        let mut told = receiver.taken();
+        let mut ids = BTreeSet::new();
+        told.retain(|notice| notice.document() == document && ids.insert(notice.id.clone()));
+        (told.last()?.kind() == last).then_some(told)
+    })
+}
+
+fn types(notices: &[Notice]) -> Vec<&str> {
+    notices.iter().map(Notice::kind).collect()
+}
+
+#[test]
+fn what_happens_to_a_document_is_told_once_and_in_order() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let receiver = Receiver::start();
+    let server = spawn(directory.path(), receiver.address, &[]);
+    let mut ann = client(&server, 1);
+    let notes = ann.open("notes").document;
+    told_until(&server, &receiver, "notes", "peers.joined");
+    ann.send(notes, 1, 0, &["one", "two"]);
+    ann.ack(1);
+    told_until(&server, &receiver, "notes", "document.created");
+    for batch in 1..5 {
+        ann.send(notes, batch + 1, 2 * batch, &["more", "and more"]);
+        ann.ack(batch + 1);
+    }
+    server.wait_for("the last of the changes", || {
+        let is_last = |notice: &Notice| {
+            notice.kind() == "document.changed" && notice.number("revision") == 10
+        };
+        receiver.taken().iter().any(is_last).then_some(())
+    });
+    drop(ann);
+    told_until(&server, &receiver, "notes", "peers.left");
+    let mut ben = client(&server, 2);
+    delete(&mut ben, "notes", false);
+    delete(&mut ben, "notes", true);
+    let told = told_until(&server, &receiver, "notes", "document.restored");
+    assert_eq!(types(&told[..2]), ["peers.joined", "document.created"]);
+    let changes = &told[2..told.len() - 3];
+    let mut revision = 2;
+    for change in changes {
+        assert_eq!(change.kind(), "document.changed");
+        assert_eq!(change.number("fromRevision"), revision);
+        revision = change.number("revision");
+    }
+    assert_eq!(revision, 10);
+    let rest = &told[told.len() - 3..];
+    let expected = ["peers.left", "document.deleted", "document.restored"];
+    assert_eq!(types(rest), expected);
+    assert_eq!(rest[1].number("revision"), 10);
+
+    let created = &told[1].body;
+    let time = created["timestamp"].as_str().expect("a time");
+    assert!(time.len() == 24 && time.ends_with('Z'), "{time}");
+    let mut data = created["data"].clone();
+    data.as_object_mut().expect("members").remove("sequence");
+    let expected = json!({
+        "id": told[1].id, "tenant": "", "document": "notes", "kind": "log", "fromRevision": 0, "revision": 2,
+        "authors": ["user-1"],
+    });
+    assert_eq!(data, expected);
+    let ids: BTreeSet<_> = receiver.notices().into_iter().map(|it| it.id).collect();
+    assert_eq!(ids.len(), receiver.notices().len(), "each was sent once");
+    let sent = receiver.notices().len() as u64;
+    server.wait_for("the count", || {
+        (server.metric("notices_sent_total") == sent).then_some(())
+    });
+    server.wait_for("the end", || {
+        (server.metric("notices_queued") == 0).then_some(())
+    });
+}
+
+#[test]
+fn a_receiver_that_fails_for_a_while_is_told_everything_later() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let address = {
+        let nobody = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        nobody.local_addr().expect("it is bound")
+    };
+    let documents: Vec<String> = (0..5).map(|number| format!("document-{number}")).collect();
+    let mut acknowledged: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut number = 0;
+    let mut write_all = |server: &Server| {
+        for document in &documents {
+            number += 1;
+            let revision = write(server, number, document, 3);
+            acknowledged.insert(document, revision);
+        }
+    };
+
+    // Nobody is there.
+    let mut server = spawn(directory.path(), address, &[]);
+    write_all(&server);
+    server.wait_for("an attempt", || {
+        (server.metric("notices_failed_total") > 2).then_some(())
+    });
+    write_all(&server);
+    server.kill();
+    // It is there, and cannot.
+    let receiver = Receiver::start_at(address);
+    let mut server = spawn(directory.path(), address, &[]);
+    for status in [500, 429, 302, 404, 503] {
+        receiver.answer(status, AT_ONCE);
+        write_all(&server);
+        let before = receiver.notices().len();
+        server.wait_for("an attempt", || {
+            (receiver.notices().len() > before + 2).then_some(())
+        });
+        server.kill();
+        server = spawn(directory.path(), address, &[]);
+    }
+    // It does not answer.
+    receiver.answer(200, NEVER);
+    write_all(&server);
+    server.wait_for("an attempt", || {
+        (server.metric("notices_failed_total") > 2).then_some(())
+    });
+    assert_eq!(receiver.taken().len(), 0);
+    receiver.answer(200, AT_ONCE);
+    // It takes some, and the relay is killed again.
+    server.wait_for("a notice", || (receiver.taken().len() > 3).then_some(()));
+    server.kill();
+    let server = spawn(directory.path(), address, &[]);
+    write_all(&server);
+    server.wait_for("everything", || {
+        let is_told = |(document, revision): (&&str, &u64)| {
+            let is_it = |notice: &Notice| {
+                notice.document() == *document && notice.body["data"]["revision"] == *revision
+            };
+            receiver.taken().iter().any(is_it)
+        };
+        acknowledged.iter().all(is_told).then_some(())
+    });
+
+    let mut bodies: BTreeMap<String, Value> = BTreeMap::new();
+    for notice in receiver.notices() {
+        let mut body = notice.body;
+        body["data"]["authors"].take();
+        let first = bodies.entry(notice.id).or_insert_with(|| body.clone());
+        assert_eq!(*first, body, "an id stands for one thing");
+    }
+    for document in &documents {
+        let mut told = receiver.taken();
+        told.retain(|notice| notice.document() == document);
+        let mut ids = BTreeSet::new();
+        let mut revision = 0;
+        let mut sequence = 0;
+        for notice in told.iter().filter(|notice| ids.insert(notice.id.clone())) {
+            assert!(notice.number("sequence") > sequence, "in order");
+            sequence = notice.number("sequence");
+            let is_first = revision == 0;
+            match notice.kind() {
+                "document.created" if is_first => {}
+                "document.changed" if !is_first => {}
+                "peers.joined" | "peers.left" => continue,
+                other => panic!("{other} after revision {revision}"),
+            }
+            assert_eq!(
+                notice.number("fromRevision"),
+                revision,
+                "nothing is left out"
+            );
+            revision = notice.number("revision");
+        }
+        assert_eq!(revision, acknowledged[document.as_str()]);
+    }
+    let log = server.log();
+    assert!(log.contains("does not take what it is told"), "{log}");
+}
+
+#[test]
+fn secrets_are_changed_one_after_the_other_while_it_runs() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let receiver = Receiver::start();
+    let server = spawn(directory.path(), receiver.address, &["notify.peers=off"]);
+    let secrets = directory.path().join("secrets");
+    write(&server, 1, "a", 1);
+    told_until(&server, &receiver, "a", "document.created");
+    std::fs::write(&secrets, SECRETS.join("\n")).expect("it is there");
+    write(&server, 2, "b", 1);
+    told_until(&server, &receiver, "b", "document.created");
+    receiver.trust(SECRETS[1]);
+    write(&server, 3, "c", 1);
+    told_until(&server, &receiver, "c", "document.created");
+    std::fs::write(&secrets, SECRETS[1]).expect("it is there");
+    write(&server, 4, "d", 1);
+    told_until(&server, &receiver, "d", "document.created");
+    // What cannot be read changes nothing.
+    std::fs::write(&secrets, "no secret").expect("it is there");
+    write(&server, 5, "e", 1);
+    told_until(&server, &receiver, "e", "document.created");
+    let log = server.log();
+    assert!(log.contains("The secrets of before are used"), "{log}");
+    let taken = receiver.taken();
+    assert_eq!(receiver.notices().len(), taken.len(), "nobody was in doubt");
+    assert!(taken.iter().all(|it| !it.kind().starts_with("peers.")));
+}
+
+#[test]
+fn what_waits_is_bounded_and_what_is_lost_is_said() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let receiver = Receiver::start();
+    receiver.answer(500, AT_ONCE);
+    let limits = ["notify.queue_max=16", "notify.peers=off"];
+    let server = spawn(directory.path(), receiver.address, &limits);
+    for number in 0..20 {
+        write(&server, number, &format!("document-{number}"), 1);
+    }
+    server.wait_for("the loss", || {
+        (server.metric("notices_lost_total") == 4).then_some(())
+    });
+    assert_eq!(server.metric("notices_queued"), 16);
+    server.wait_for("the word of it", || {
+        server.log().contains("are lost").then_some(())
+    });
+    receiver.answer(200, AT_ONCE);
+    server.wait_for("the rest", || {
+        (server.metric("notices_queued") == 0).then_some(())
+    });
+    let told: BTreeSet<_> = receiver
+        .taken()
+        .iter()
+        .map(|it| it.document().to_owned())
+        .collect();
+    let expected: BTreeSet<_> = (0..16).map(|number| format!("document-{number}")).collect();
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn peers_who_do_not_come_back_after_a_crash_have_left() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let receiver = Receiver::start();
+    let mut server = spawn(directory.path(), receiver.address, &[]);
+    let mut ann = client(&server, 1);
+    ann.open("unwritten");
+    let mut ben = client(&server, 2);
+    let handle = ben.open("written").document;
+    ben.send(handle, 1, 0, &["one"]);
+    ben.ack(1);
+    for document in ["unwritten", "written"] {
+        told_until(&server, &receiver, document, "peers.joined");
+    }
+    server.kill();
+    let server = spawn(directory.path(), receiver.address, &[]);
+    for document in ["unwritten", "written"] {
+        let told = told_until(&server, &receiver, document, "peers.left");
+        let kind = &told[told.len() - 1].body["data"]["kind"];
+        let is_known = document == "written";
+        assert_eq!(kind.as_str(), is_known.then_some("log"));
+        let peers: Vec<_> = types(&told)
+            .into_iter()
+            .filter(|it| it.starts_with("peers"))
+            .collect();
+        assert_eq!(peers, ["peers.joined", "peers.left"]);
+    }
+}
+
+#[test]
+fn who_is_gone_is_sent_nothing_more_until_the_next_start() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let receiver = Receiver::start();
+    receiver.answer(410, AT_ONCE);
+    let mut server = spawn(directory.path(), receiver.address, &["notify.peers=off"]);
+    write(&server, 1, "a", 1);
+    server.wait_for("the stop", || {
+        (server.metric("notices_stopped") == 1).then_some(())
+    });
+    write(&server, 2, "b", 1);
+    server.wait_for("what waits", || {
+        (server.metric("notices_queued") == 2).then_some(())
+    });
+    assert_eq!(receiver.notices().len(), 1);
+    assert!(server.log().contains("is gone (410)"));
+    receiver.answer(204, AT_ONCE);
+    server.terminate();
+    server.wait();
+    let server = spawn(directory.path(), receiver.address, &["notify.peers=off"]);
+    server.wait_for("the rest", || {
+        (server.metric("notices_sent_total") == 2).then_some(())
+    });
+}
+
+#[test]
+fn a_secret_that_is_none_is_named_and_nothing_is_served() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let address = SocketAddr::from(([127, 0, 0, 1], 9));
+    let own = settings(address, directory.path(), "secret");
+    let own: Vec<&str> = own.iter().map(String::as_str).collect();
+    let refused = Server::try_spawn_in(directory.path(), &own);
+    let log = refused.err().expect("it must not serve").log;
+    assert!(log.contains("notify.secret_file"), "{log}");
+    assert!(
+        log.contains("line 1 does not begin with \"whsec_\""),
+        "{log}"
+    );
+}

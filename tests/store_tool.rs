@@ -124,10 +124,10 @@ fn import(path: &Path, text: &str, arguments: &[&str]) -> store_tool_support::En
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(rounds(12) as u32))]
+    #![proptest_config(ProptestConfig::with_cases(rounds(6) as u32))]
 
     #[test]
-    fn what_is_exported_and_imported_is_the_same(acts in vec(act(), 1..120)) {
+    fn what_is_exported_and_imported_is_the_same(acts in vec(act(), 1..80)) {
         let directory = tempfile::tempdir().unwrap();
         let (first, second) = (directory.path().join("first"), directory.path().join("second"));
         store_of(&first, &acts);

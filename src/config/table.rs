@@ -82,11 +82,7 @@ tables! {
         backup_bytes_per_second: usize = size(32 * MIB), Bytes(64 * KIB..=1024 * GIB), Restart;
         /// What a backup leaves free on the file system that it is written to. When no more is left it is given up, before
         /// a store on the same file system is in need.
-<<<<<<< HEAD
-        backup_free_bytes_min: usize = size(256 * MIB), Bytes(0..=1024 * GIB), Restart;
-=======
-        backup_free_bytes_min: usize = size(256 * MIB), Bytes(MIB..=1024 * GIB);
->>>>>>> store
+        backup_free_bytes_min: usize = size(256 * MIB), Bytes(MIB..=1024 * GIB), Restart;
     }
 
     /// One client's connection.

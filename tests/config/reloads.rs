@@ -66,14 +66,16 @@ fn what_is_wrong_is_wrong_as_at_the_start() {
     assert_eq!(errors.len(), 2);
 }
 
-/// Where a socket listens, where the store is and what clients have been told of is as it was at the start.
+/// Where a socket listens, where the store is, who is told of changes and what clients have been told of is as it was at
+/// the start.
 #[test]
 fn the_keys_that_need_a_restart() {
-    let restart = KEYS.iter().filter(|key| key.change == Change::Restart);
-    let paths: Vec<_> = restart
-        .map(|key| key.path())
-        .filter(|path| !path.starts_with("store."))
-        .collect();
+    let (tables, others): (Vec<_>, Vec<_>) = KEYS
+        .iter()
+        .partition(|key| ["store", "notify"].contains(&key.table));
+    assert!(tables.iter().all(|key| key.change == Change::Restart));
+    let restart = others.iter().filter(|key| key.change == Change::Restart);
+    let paths: Vec<_> = restart.map(|key| key.path()).collect();
     assert_eq!(
         paths,
         [
@@ -88,6 +90,4 @@ fn the_keys_that_need_a_restart() {
             "memory.lane_window_bytes",
         ]
     );
-    let store = KEYS.iter().filter(|key| key.table == "store");
-    assert!(store.into_iter().all(|key| key.change == Change::Restart));
 }

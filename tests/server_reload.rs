@@ -221,8 +221,12 @@ fn what_is_beside_the_shards_follows_too() {
     write(directory.path(), "corelay.toml", text);
     let log = server.reload();
     assert!(log.contains("changed=9 need_restart=0"), "{log}");
-    assert_eq!((page(&server), from_elsewhere(&server)), (false, Some(403)));
-    // The first client's connection counts, though addresses had no limit when it came.
+    // The first client's connection counts, though addresses had no limit when it came, and one that was closed until
+    // the relay has seen that.
+    let place_for = |status: u16| (status != 429).then_some(status);
+    server.wait_for("the page is gone", || (!page(&server)).then_some(()));
+    let refused = server.wait_for("a place", || from_elsewhere(&server).and_then(place_for));
+    assert_eq!(refused, 403);
     let second = server.wait_for("a place", || {
         let mut second = Client::tcp(&server);
         second.request(hello(2));

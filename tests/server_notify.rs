@@ -2,6 +2,7 @@
 //! when they fail for a while and the relay is killed meanwhile.
 
 mod common;
+mod store_tool_support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpListener};
@@ -13,6 +14,7 @@ use common::client::Client;
 use common::receiver::{Notice, Receiver, SECRETS, settings};
 use corelay::codec::wire::{Delete, event, request};
 use serde_json::{Value, json};
+use store_tool_support::verify;
 
 const AT_ONCE: Duration = Duration::ZERO;
 /// Longer than the relay waits.
@@ -48,6 +50,7 @@ fn delete(client: &mut Client, document: &str, undo: bool) {
         request_id: 1,
         document_id: document.to_owned(),
         undo,
+        ..Delete::default()
     }));
     client.expect("the word that it is done", |event| {
         matches!(event, event::Body::Deleted(_)).then_some(())
@@ -156,6 +159,8 @@ fn a_receiver_that_fails_for_a_while_is_told_everything_later() {
     });
     write_all(&server);
     server.kill();
+    let (is_well, verdict) = verify(&server.data());
+    assert!(is_well, "{verdict}");
     // It is there, and cannot.
     let receiver = Receiver::start_at(address);
     let mut server = spawn(directory.path(), address, &[]);

@@ -32,7 +32,7 @@ fn post_as(server: &Server, kind: &str, body: &str) -> (u16, String) {
     http(
         server.admin,
         &format!(
-            "POST /close HTTP/1.1\r\nHost: relay\r\nConnection: close\r\nContent-Type: {kind}\r\n\
+            "POST /close HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {kind}\r\n\
              Content-Length: {length}\r\n\r\n{body}"
         ),
     )
@@ -84,7 +84,8 @@ fn health_and_readiness_before_and_after_the_start() {
         move || Server::spawn_in(&directory, &[&mode, &secret, &admin])
     });
     let ask = |path: &str| {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         http(admin, &request)
     };
     let tell = || {
@@ -110,6 +111,19 @@ fn health_and_readiness_before_and_after_the_start() {
     assert_eq!(server.control("/health").0, 404);
     let (_, text) = server.control("/metrics");
     assert!(text.contains("\ncorelay_ready 1\n"), "{text}");
+}
+
+#[test]
+fn a_page_under_another_name_for_this_machine_is_told_nothing() {
+    let server = Server::spawn(&[]);
+    for path in ["/overview", "/documents", "/connections", "/log"] {
+        let ask = |host: &str| {
+            let head = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+            http(server.admin, &head).0
+        };
+        assert_eq!(ask("evil.example:7402"), 403);
+        assert_eq!(ask(&server.admin.to_string()), 200);
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 fn put(server: &Server, filter: &str) -> (u16, String) {
     let length = filter.len();
     let request = format!(
-        "PUT /log HTTP/1.1\r\nHost: relay\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{filter}"
+        "PUT /log HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{filter}"
     );
     http(server.admin, &request)
 }

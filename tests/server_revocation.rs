@@ -21,7 +21,7 @@ fn post(server: &Server, kind: &str, body: &str) -> (u16, String) {
     http(
         server.admin,
         &format!(
-            "POST /revoke HTTP/1.1\r\nHost: relay\r\nConnection: close\r\nContent-Type: {kind}\r\n\
+            "POST /revoke HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {kind}\r\n\
              Content-Length: {length}\r\n\r\n{body}"
         ),
     )

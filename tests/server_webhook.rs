@@ -193,7 +193,7 @@ fn a_revoked_user_is_asked_about_again() {
     let answer = http(
         server.admin,
         &format!(
-            "POST /revoke HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\
+            "POST /revoke HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
              Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
         ),
     );

@@ -297,7 +297,7 @@ fn a_backup_leaves_room_and_tells_who_has_none() {
     let ask = |headers: &str, body: &str| {
         let length = body.len();
         let request = format!(
-            "POST /backup HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
+            "POST /backup HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
         );
         common::http(server.admin, &request)
     };

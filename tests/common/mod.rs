@@ -294,7 +294,7 @@ impl Server {
     pub fn control(&self, path: &str) -> (u16, String) {
         http(
             self.admin,
-            &format!("GET {path} HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n"),
+            &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
         )
     }
 

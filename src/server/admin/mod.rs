@@ -20,7 +20,7 @@
 //!
 //! The page, health, readiness and metrics never wait for a shard. The others ask the shards, which answer between two
 //! turns, a bounded piece at a time; one that does not answer in time is named in the answer. While the store is
-//! recovered they are 503.
+//! recovered they are 503, and to who asks from this machine by a name that others can have given it, 403.
 
 mod ask;
 mod backup;
@@ -34,13 +34,14 @@ mod overview;
 mod process;
 mod revoke;
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
@@ -117,9 +118,13 @@ pub fn routes(admin: Arc<Admin>) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(exposition::metrics))
-        .route("/log", get(log::get).put(log::put))
         .merge(dashboard::routes())
-        .merge(running)
+        .merge(
+            Router::new()
+                .route("/log", get(log::get).put(log::put))
+                .merge(running)
+                .route_layer(from_fn(by_own_name)),
+        )
         .with_state(admin)
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
 }
@@ -127,6 +132,33 @@ pub fn routes(admin: Arc<Admin>) -> Router {
 /// Why something is not done, in a line.
 fn refusal(status: StatusCode, problem: &str) -> Response {
     (status, format!("{problem}\n")).into_response()
+}
+
+/// A page under a name that leads to this machine's own address (DNS rebinding) asks by that name, and nobody else does.
+async fn by_own_name(
+    ConnectInfo(asker): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let host = request.headers().get(header::HOST);
+    let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
+    if asker.ip().to_canonical().is_loopback() && !is_own_name(host) {
+        let problem = "from this machine, ask by an address or as localhost";
+        return refusal(StatusCode::FORBIDDEN, problem);
+    }
+    next.run(request).await
+}
+
+/// Whether nobody else can give this name to this machine: an address, or localhost, with or without a port.
+fn is_own_name(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => name,
+        _no_port => host,
+    };
+    let address = name
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'));
+    name.eq_ignore_ascii_case("localhost") || address.unwrap_or(name).parse::<IpAddr>().is_ok()
 }
 
 async fn when_running(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
@@ -163,4 +195,31 @@ fn json(value: &impl serde::Serialize) -> Response {
     let text = serde_json::to_string(value).expect("it has neither maps nor numbers without JSON");
     let content = (header::CONTENT_TYPE, "application/json");
     ([content], text + "\n").into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_ones_own_is_an_address_or_localhost() {
+        for host in [
+            "127.0.0.1:7402",
+            "127.0.0.1",
+            "[::1]:7402",
+            "[::1]",
+            "LocalHost:1",
+        ] {
+            assert!(is_own_name(host), "{host}");
+        }
+        for host in [
+            "",
+            "evil.example:7402",
+            "127.0.0.1.evil.example",
+            "localhost.evil:1",
+            ":1",
+        ] {
+            assert!(!is_own_name(host), "{host}");
+        }
+    }
 }

@@ -162,20 +162,20 @@ fn a_receiver_that_fails_for_a_while_is_told_everything_later() {
     let (is_well, verdict) = verify(&server.data());
     assert!(is_well, "{verdict}");
     // It is there, and cannot.
-    let receiver = Receiver::start_at(address);
-    let mut server = spawn(directory.path(), address, &[]);
+    let receiver = Receiver::start_at(address, 500);
     for status in [500, 429, 302, 404, 503] {
         receiver.answer(status, AT_ONCE);
+        let mut server = spawn(directory.path(), address, &[]);
         write_all(&server);
         let before = receiver.notices().len();
         server.wait_for("an attempt", || {
             (receiver.notices().len() > before + 2).then_some(())
         });
         server.kill();
-        server = spawn(directory.path(), address, &[]);
     }
     // It does not answer.
     receiver.answer(200, NEVER);
+    let mut server = spawn(directory.path(), address, &[]);
     write_all(&server);
     server.wait_for("an attempt", || {
         (server.metric("notices_failed_total") > 2).then_some(())

@@ -1,12 +1,13 @@
 //! The operator's own backend, played by the test: it answers what it is told to, and remembers what it was asked.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
+
+use super::http_server::serve;
 
 /// Answers until the test ends.
 pub struct Backend {
@@ -30,30 +31,20 @@ impl Backend {
             delay: Duration::ZERO,
             requests: Vec::new(),
         }));
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
-        listener.set_nonblocking(true).expect("an option");
         let answered = Arc::clone(&state);
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime");
-            runtime.block_on(async {
-                let routes = Router::new().fallback(move |headers: HeaderMap, body: Bytes| {
-                    let state = Arc::clone(&answered);
-                    async move {
-                        let delay = lock(&state).delay;
-                        tokio::time::sleep(delay).await;
-                        let mut state = lock(&state);
-                        state.requests.push((headers, body));
-                        (state.status, state.body.clone())
-                    }
-                });
-                let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
-                axum::serve(listener, routes).await
-            })
-        });
+        let address = serve(
+            SocketAddr::from(([127, 0, 0, 1], 0)),
+            move |headers, body| {
+                let state = Arc::clone(&answered);
+                async move {
+                    let delay = lock(&state).delay;
+                    tokio::time::sleep(delay).await;
+                    let mut state = lock(&state);
+                    state.requests.push((headers, body));
+                    (state.status, state.body.clone())
+                }
+            },
+        );
         Self { address, state }
     }
 

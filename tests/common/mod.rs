@@ -5,6 +5,7 @@ pub mod api;
 pub mod backend;
 pub mod client;
 pub mod events;
+pub mod http_server;
 pub mod readme;
 pub mod receiver;
 pub mod tokens;

@@ -1,16 +1,17 @@
 //! Who is told what happens to documents, played by the test: it verifies what it gets with the library of the Standard
 //! Webhooks specification, and answers what it is told to.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde_json::Value;
 use standardwebhooks::Webhook;
+
+use super::http_server::serve;
 
 pub const SECRETS: [&str; 2] = [
     "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
@@ -24,8 +25,8 @@ pub struct Receiver {
 }
 
 struct State {
-    status: u16,
-    delay: Duration,
+    /// With what, and after how long: what held when a notice came counts, whatever is told while it waits.
+    answer: (u16, Duration),
     secret: &'static str,
     notices: Vec<Notice>,
 }
@@ -57,45 +58,31 @@ impl Notice {
 impl Receiver {
     /// It takes everything at first, and verifies it with the first secret.
     pub fn start() -> Self {
-        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)))
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), 200)
     }
 
-    pub fn start_at(address: SocketAddr) -> Self {
+    /// Answers at that address, at first with that status.
+    pub fn start_at(address: SocketAddr, status: u16) -> Self {
         let state = Arc::new(Mutex::new(State {
-            status: 200,
-            delay: Duration::ZERO,
+            answer: (status, Duration::ZERO),
             secret: SECRETS[0],
             notices: Vec::new(),
         }));
-        let listener = TcpListener::bind(address).expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
-        listener.set_nonblocking(true).expect("an option");
         let answered = Arc::clone(&state);
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime");
-            runtime.block_on(async {
-                let routes = Router::new().fallback(move |headers: HeaderMap, body: Bytes| {
-                    let state = Arc::clone(&answered);
-                    async move {
-                        let delay = lock(&state).delay;
-                        tokio::time::sleep(delay).await;
-                        take(&mut lock(&state), &headers, &body)
-                    }
-                });
-                let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
-                axum::serve(listener, routes).await
-            })
+        let address = serve(address, move |headers, body| {
+            let state = Arc::clone(&answered);
+            async move {
+                let (status, delay) = lock(&state).answer;
+                tokio::time::sleep(delay).await;
+                take(&mut lock(&state), status, &headers, &body)
+            }
         });
         Self { address, state }
     }
 
     /// What it answers from now on, after how long.
     pub fn answer(&self, status: u16, delay: Duration) {
-        let mut state = lock(&self.state);
-        (state.status, state.delay) = (status, delay);
+        lock(&self.state).answer = (status, delay);
     }
 
     /// With what it verifies from now on. What does not fit is answered 401.
@@ -131,10 +118,15 @@ pub fn settings(address: SocketAddr, directory: &Path, secrets: &str) -> Vec<Str
     ]
 }
 
-fn take(state: &mut State, headers: &HeaderMap, body: &Bytes) -> (StatusCode, HeaderMap) {
+fn take(
+    state: &mut State,
+    status: u16,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> (StatusCode, HeaderMap) {
     let webhook = Webhook::new(state.secret).expect("a secret");
     let status = match webhook.verify(body, headers) {
-        Ok(()) => state.status,
+        Ok(()) => status,
         Err(_) => 401,
     };
     let body: Value = serde_json::from_slice(body).expect("JSON");

@@ -2,6 +2,7 @@
 //!
 //! Nothing here reads a clock, a socket, a file or a random source, and no input makes it panic.
 
+pub mod calendar;
 pub mod dialect;
 pub mod frame;
 pub mod json;

@@ -1,13 +1,18 @@
-//! How the admin address is asked.
+//! What whoever watches a relay fetches from it.
 
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io;
+use std::net::ToSocketAddrs;
 use std::time::Duration;
 
 use super::Overview;
+use super::ask::{Patience, ask};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
-const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
+const PATIENCE: Patience = Patience {
+    connect_timeout: TIMEOUT,
+    read_timeout: Some(TIMEOUT),
+    answer_bytes_max: 64 * 1024 * 1024,
+};
 
 /// Asks the relay whose admin address (`listen.admin`) this is, for what is there at `path`.
 ///
@@ -18,18 +23,11 @@ pub fn fetch(address: &str, path: &str) -> io::Result<String> {
     let mut addresses = address.to_socket_addrs()?;
     let resolved = addresses.next();
     let resolved = resolved.ok_or_else(|| io::Error::other("it has no address"))?;
-    let mut stream = TcpStream::connect_timeout(&resolved, TIMEOUT)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes())?;
-    let mut answer = String::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
-    match answer.split_once("\r\n\r\n") {
-        Some((head, body)) if head.starts_with("HTTP/1.1 200") => Ok(body.to_owned()),
-        Some((head, body)) if head.starts_with("HTTP/1.1 503") => {
-            Err(io::Error::other(body.trim().to_owned()))
-        }
-        Some(_) | None => Err(io::Error::other(format!("it does not know {path}"))),
+    let answer = ask(resolved, path, None, &PATIENCE)?;
+    match &*answer.status {
+        "200" => Ok(answer.body),
+        "503" => Err(io::Error::other(answer.body.trim().to_owned())),
+        _other => Err(io::Error::other(format!("it does not know {path}"))),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a relay tells of itself at one moment (`GET /overview`): who serves it and who shows it share these types. And what
 //! it did between two such moments.
 
+mod ask;
 mod change;
 mod distribution;
 #[cfg(test)]
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::shard::{ConnectionReport, DocumentReport};
 
+pub use ask::{Answer, Patience, ask};
 pub use change::{Change, ShardChange};
 pub use distribution::{Distribution, Quantiles};
 pub use fetch::{fetch, overview};

@@ -1,7 +1,6 @@
 //! `corelay store backup`: by the relay that has the store open, or here if none has.
 
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -10,9 +9,14 @@ use serde_json::json;
 
 use super::ToolError;
 use crate::config::Config;
+use crate::overview::{self, Patience};
 use crate::store::{self, Backup, BackupPlan, StoreError};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const PATIENCE: Patience = Patience {
+    connect_timeout: Duration::from_secs(5),
+    read_timeout: None,
+    answer_bytes_max: u64::MAX,
+};
 
 /// Makes a backup in the absolute path `to`.
 pub fn back_up(path: &Path, to: &Path, config: &Config) -> Result<Backup, ToolError> {
@@ -42,26 +46,13 @@ fn ask(address: SocketAddr, to: &Path) -> Result<Backup, ToolError> {
     };
     let to = to.to_str();
     let to = to.ok_or_else(|| refused("the directory has a name that is no text".to_owned()))?;
-    let answer = post(address, to).map_err(|error| refused(error.to_string()))?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
-    let body = body.trim();
-    match head.split(' ').nth(1) {
-        Some("200") => serde_json::from_str(body).map_err(|error| refused(error.to_string())),
-        Some(_) if !body.is_empty() => Err(refused(body.to_owned())),
-        Some(_) | None => Err(refused("it has ended without an answer".to_owned())),
+    let request = json!({ "to": to }).to_string();
+    let answer = overview::ask(address, "/backup", Some(&request), &PATIENCE);
+    let answer = answer.map_err(|error| refused(error.to_string()))?;
+    let body = answer.body.trim();
+    match &*answer.status {
+        "200" => serde_json::from_str(body).map_err(|error| refused(error.to_string())),
+        _ if !body.is_empty() => Err(refused(body.to_owned())),
+        _ => Err(refused("it has ended without an answer".to_owned())),
     }
-}
-
-fn post(address: SocketAddr, to: &str) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
-    let body = json!({ "to": to }).to_string();
-    write!(
-        stream,
-        "POST /backup HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
 }

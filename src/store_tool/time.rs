@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::codec::calendar::DateTime;
+
 /// Milliseconds since 1970, in UTC; 0 is not known.
 pub struct Time(pub u64);
 
@@ -10,29 +12,20 @@ impl fmt::Display for Time {
         if self.0 == 0 {
             return f.write_str("unknown");
         }
-        let (days, ms) = (self.0 / 86_400_000, self.0 % 86_400_000);
-        let (year, month, day) = date(days);
-        let (hour, minute) = (ms / 3_600_000, ms / 60_000 % 60);
-        let (second, ms) = (ms / 1000 % 60, ms % 1000);
+        let DateTime {
+            year,
+            month,
+            day,
+            hour,
+            minute,
+            second,
+            millisecond,
+        } = DateTime::of_unix_ms(self.0);
         write!(
             f,
-            "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{ms:03} UTC"
+            "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{millisecond:03} UTC"
         )
     }
-}
-
-/// Year, month and day of a day since 1970. The years are counted from March, so that the leap day is the last.
-fn date(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = 400 * era + year_of_era + u64::from(month <= 2);
-    (year, month, day)
 }
 
 #[cfg(test)]

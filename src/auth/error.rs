@@ -25,7 +25,9 @@ pub enum TokenError {
     Expired,
     #[error("the token was revoked")]
     Revoked,
-    #[error("the token lives longer (from iat, or from now, until exp) than the relay allows")]
+    #[error(
+        "the token lives longer (from iat, or from now, until exp) than auth.token_lifetime_max allows"
+    )]
     LivesTooLong,
     #[error("the token is not valid yet (nbf)")]
     NotYetValid,

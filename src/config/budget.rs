@@ -5,7 +5,6 @@
 
 use std::fmt;
 
-use super::unit::bytes_text;
 use super::{AuthMode, Config};
 
 /// What a connection takes that is at rest, with a document open: about half of this was measured.
@@ -172,13 +171,19 @@ impl fmt::Display for Budget {
         let plural = if self.shards == 1 { "" } else { "s" };
         writeln!(f, "memory budget of {} shard{plural}", self.shards)?;
         let mut line = |what: &str, each: &str, total: &str, keys: &str| {
-            writeln!(f, "  {what:<20}{each:>10}  {total:>10}  {keys}")
+            let line = format!("  {what:<20}{each:>12}  {total:>12}  {keys}");
+            writeln!(f, "{}", line.trim_end())
         };
         line("", "each", "in all", "")?;
         for share in &self.shares {
-            let (each, total) = (bytes_text(share.bytes_each), bytes_text(share.bytes()));
+            let (each, total) = (tenths_text(share.bytes_each), tenths_text(share.bytes()));
             line(share.what, &each, &total, share.keys)?;
         }
-        line("sum", "", &bytes_text(self.bytes()), "")
+        line("sum", "", &tenths_text(self.bytes()), "")
     }
+}
+
+/// One unit for all of them, so that they can be compared at a glance.
+fn tenths_text(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / (1024.0 * 1024.0))
 }

@@ -21,6 +21,7 @@ mod sysctls;
 mod tokens;
 
 use crate::config::{Budget, Config, Cores};
+use crate::store;
 
 pub use report::{Check, Finding, Outcome, Report};
 
@@ -32,6 +33,11 @@ pub use machine::allowed_cores;
 
 /// Looks at everything without which this configuration cannot run, and raises the process's limits as far as it may.
 pub fn requirements(config: &Config) -> Report {
+    required(config, places::Holder::Unknown)
+}
+
+/// `holder`: who may listen where this configuration does.
+fn required(config: &Config, holder: places::Holder) -> Report {
     let shards = shard_count(&config.shards.cores);
     let budget = Budget::new(config, shards);
     let mut checks = vec![
@@ -52,7 +58,7 @@ pub fn requirements(config: &Config) -> Report {
         ("listen.admin", config.listen.admin),
     ];
     for (key, address) in listeners {
-        checks.extend(address.map(|address| places::address(key, address)));
+        checks.extend(address.map(|address| places::address(key, address, holder)));
     }
     Report { checks }
 }
@@ -60,7 +66,11 @@ pub fn requirements(config: &Config) -> Report {
 /// Everything: what is required, what others have to be there for, and what the host could do better. Takes some
 /// seconds at most, when somebody else does not answer.
 pub fn examine(config: &Config) -> Report {
-    let Report { mut checks } = requirements(config);
+    let holder = match store::is_in_use(&config.store.path) {
+        true => places::Holder::ThisRelay,
+        false => places::Holder::Unknown,
+    };
+    let Report { mut checks } = required(config, holder);
     checks.extend(tokens::key_set(&config.auth));
     checks.extend(tokens::webhook(&config.auth));
     checks.push(disk::sync(&config.store));

@@ -140,6 +140,12 @@ pub(super) struct Lock {
     _file: File,
 }
 
+/// Whether a relay, or somebody who writes to it as one does, has the store at `path` open.
+pub fn is_in_use(path: &Path) -> bool {
+    let lock = File::open(path.join(LOCK));
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 /// What the database may take.
 pub(super) struct Resources {
     pub cache_bytes: usize,

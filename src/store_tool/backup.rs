@@ -48,7 +48,11 @@ fn ask(address: SocketAddr, to: &Path) -> Result<Backup, ToolError> {
     let to = to.ok_or_else(|| refused("the directory has a name that is no text".to_owned()))?;
     let request = json!({ "to": to }).to_string();
     let answer = overview::ask(address, "/backup", Some(&request), &PATIENCE);
-    let answer = answer.map_err(|error| refused(error.to_string()))?;
+    let answer = answer.map_err(|error| {
+        refused(format!(
+            "{error}. A relay has the store open, and is asked at its listen.admin: name its --config, or --set listen.admin=ADDRESS"
+        ))
+    })?;
     let body = answer.body.trim();
     match &*answer.status {
         "200" => serde_json::from_str(body).map_err(|error| refused(error.to_string())),

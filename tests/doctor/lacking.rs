@@ -1,8 +1,9 @@
 //! Machines on which the relay cannot run, or not as it is configured: `doctor` names what is lacking and what to do,
 //! and `serve` refuses with the same words.
 
-use std::io;
+use std::io::{self, BufRead, BufReader};
 use std::net::TcpListener;
+use std::process::Stdio;
 
 use socket2::{Domain, Socket, Type};
 
@@ -203,6 +204,35 @@ fn a_port_that_somebody_listens_on() {
     let taken = format!("port {port} is taken");
     let words = [taken.as_str(), "another process listens on 127.0.0.1"];
     assert_refused(&machine, "listen.websocket", &words);
+}
+
+#[test]
+fn ports_of_the_relay_that_runs_here_are_no_fault() {
+    let machine = Machine::new();
+    let mut relay = machine
+        .command(&["serve"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut line = String::new();
+    BufReader::new(relay.stdout.take().expect("it is piped"))
+        .read_line(&mut line)
+        .expect("it says where it listens");
+    let address = line.split(['=', ' ']).nth(2).expect("an address");
+    let machine = machine.with(&format!("listen.websocket={address}"));
+    let checks = machine.checks();
+    relay.kill().expect("it runs");
+    relay.wait().expect("it ends");
+    let check = checks
+        .iter()
+        .find(|check| check["name"] == "listen.websocket");
+    let seen = format!("{address} is taken, by the relay that runs here with this store");
+    assert_eq!(check.expect("it was looked at")["seen"], seen);
+    // To another store it is somebody else.
+    let machine = machine.with("store.path=elsewhere");
+    let relay = TcpListener::bind(address).expect("it is free again");
+    assert_refused(&machine, "listen.websocket", &["is taken"]);
+    drop(relay);
 }
 
 #[test]

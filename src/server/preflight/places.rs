@@ -11,8 +11,16 @@ use super::{Check, Finding};
 
 const DIRECTORY: &str = "store.path";
 
-pub fn address(key: &str, address: SocketAddr) -> Check {
-    judge_address(key, address, try_bind(address))
+/// Who has a port that is taken.
+#[derive(Debug, Clone, Copy)]
+pub enum Holder {
+    Unknown,
+    /// A relay runs here with the same store: it will be that one.
+    ThisRelay,
+}
+
+pub fn address(key: &str, address: SocketAddr, holder: Holder) -> Check {
+    judge_address(key, address, try_bind(address), holder)
 }
 
 /// Binds as the listeners do, except that the port is not shared (SO_REUSEPORT): another relay that listens there
@@ -27,13 +35,17 @@ fn try_bind(address: SocketAddr) -> io::Result<()> {
     socket.bind(&address.into())
 }
 
-fn judge_address(key: &str, address: SocketAddr, bound: io::Result<()>) -> Check {
+fn judge_address(key: &str, address: SocketAddr, bound: io::Result<()>, holder: Holder) -> Check {
     let Err(error) = bound else {
         return Check::good(key, format!("{address} is free"));
     };
     let port = address.port();
-    let finding = match error.raw_os_error() {
-        Some(libc::EADDRINUSE) => Finding {
+    let finding = match (error.raw_os_error(), holder) {
+        (Some(libc::EADDRINUSE), Holder::ThisRelay) => {
+            let seen = format!("{address} is taken, by the relay that runs here with this store");
+            return Check::good(key, seen);
+        }
+        (Some(libc::EADDRINUSE), Holder::Unknown) => Finding {
             what: format!("port {port} is taken"),
             why: format!("another process listens on {address}"),
             remedy: format!(
@@ -42,7 +54,7 @@ fn judge_address(key: &str, address: SocketAddr, bound: io::Result<()>) -> Check
                 bracketed(address)
             ),
         },
-        Some(libc::EACCES) => Finding {
+        (Some(libc::EACCES), _) => Finding {
             what: format!("port {port} is not allowed"),
             why:
                 "ports below net.ipv4.ip_unprivileged_port_start (1024 by default) need a privilege"
@@ -51,14 +63,14 @@ fn judge_address(key: &str, address: SocketAddr, bound: io::Result<()>) -> Check
                      AmbientCapabilities=CAP_NET_BIND_SERVICE in the systemd unit."
                 .to_owned(),
         },
-        Some(libc::EADDRNOTAVAIL) => Finding {
+        (Some(libc::EADDRNOTAVAIL), _) => Finding {
             what: format!("{} is no address of this machine", address.ip()),
             why: "a listener needs an address of an interface here".to_owned(),
             remedy: format!(
                 "See ip address for those that there are, or listen on all: --set {key}=0.0.0.0:{port}."
             ),
         },
-        Some(_) | None => Finding {
+        (Some(_) | None, _) => Finding {
             what: format!("{address} cannot be listened on"),
             why: error.to_string(),
             remedy: format!("Choose another address with --set {key}=ADDRESS:PORT."),
@@ -194,10 +206,30 @@ mod tests {
         let address = "[::1]:443".parse().expect("it is an address");
         for (errno, what, remedy) in table {
             let error = io::Error::from_raw_os_error(errno);
-            let finding = wrong(judge_address("listen.tcp", address, Err(error)));
+            let finding = wrong(judge_address(
+                "listen.tcp",
+                address,
+                Err(error),
+                Holder::Unknown,
+            ));
             assert!(finding.what.contains(what), "{finding:?}");
             assert!(finding.remedy.contains(remedy), "{finding:?}");
         }
+    }
+
+    #[test]
+    fn a_port_of_the_relay_that_runs_here_is_no_fault() {
+        let address = "[::1]:443".parse().expect("it is an address");
+        let taken = || Err(io::Error::from_raw_os_error(libc::EADDRINUSE));
+        let check = judge_address("listen.tcp", address, taken(), Holder::ThisRelay);
+        assert!(matches!(check.outcome, Outcome::Good { .. }), "{check:?}");
+        let denied = Err(io::Error::from_raw_os_error(libc::EACCES));
+        wrong(judge_address(
+            "listen.tcp",
+            address,
+            denied,
+            Holder::ThisRelay,
+        ));
     }
 
     #[test]

@@ -35,7 +35,14 @@ fn a_line_is_one_object() {
         }
         assert!(line["fields"].is_object(), "{line}");
     }
-    assert!(log.contains(r#""target":"corelay::server::boot""#), "{log}");
+    let mut lines = log
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let is_start = |line: &Value| line["fields"]["message"] == "corelay is up";
+    let start = lines.find(is_start).expect("it says that it is up");
+    let listening = start["fields"]["listening"].as_str().expect("text");
+    assert!(listening.contains(&format!("tcp={}", server.tcp)));
+    assert_eq!(start["fields"]["shards"], 1, "{start}");
 }
 
 #[test]

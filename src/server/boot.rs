@@ -25,7 +25,7 @@ use super::notify::{self, Notifier};
 use super::preflight::{allowed_cores, token_source};
 use super::reload::{Reloader, Source};
 use super::{ServerError, log, service_manager, signal, supervisor, web};
-use crate::config::{AuthMode, Budget, Config, Durability, mebibytes_text};
+use crate::config::{AuthMode, Budget, Config, Durability, LogFormat, mebibytes_text};
 use crate::engine::Census;
 use crate::engine::shard::Settings;
 use crate::store::{self, CommitterHandle, Reader, ReplySink, TenantUsage, committer};
@@ -248,20 +248,25 @@ fn announce(config: &Config, cores: &[usize], addresses: &Addresses) {
         Durability::Interval => "interval: acknowledged means written, and synced a little later",
         Durability::Never => "never: acknowledged means written, and synced when the system likes",
     };
-    tracing::info!(
-        "corelay {} is up\n  \
-         listening   {addresses}\n  \
-         shards      {} on cores {cores:?}\n  \
-         store       {}\n  \
-         durability  {durability}\n  \
-         tokens      {}\n  \
-         memory      at most {}, see serve --check",
-        env!("CARGO_PKG_VERSION"),
-        cores.len(),
-        config.store.path.display(),
-        token_source(&config.auth),
-        mebibytes_text(Budget::new(config, cores.len()).bytes()),
-    );
+    let version = env!("CARGO_PKG_VERSION");
+    let shards = cores.len();
+    let store = config.store.path.display();
+    let tokens = token_source(&config.auth);
+    let memory = mebibytes_text(Budget::new(config, shards).bytes());
+    match config.log.format {
+        LogFormat::Text => tracing::info!(
+            "corelay {version} is up\n  \
+             listening   {addresses}\n  \
+             shards      {shards} on cores {cores:?}\n  \
+             store       {store}\n  \
+             durability  {durability}\n  \
+             tokens      {tokens}\n  \
+             memory      at most {memory}, see serve --check",
+        ),
+        LogFormat::Json => tracing::info!(
+            version, listening = %addresses, shards, ?cores, %store, durability, tokens, memory, "corelay is up"
+        ),
+    }
     if config.auth.mode == AuthMode::None {
         tracing::warn!(
             "THERE IS NO AUTHENTICATION: whoever reaches these addresses can read and change every document. \

@@ -509,7 +509,7 @@ fn a_connection_is_closed_and_told_why() {
         (kind, "{}", 400),
         (kind, r#"{"connection": "0-1", "user": "ada"}"#, 400),
         (kind, r#"{"connection": "zero"}"#, 404),
-        (kind, r#"{"connection": "9-1"}"#, 404),
+        (kind, r#"{"connection": "9-1.1"}"#, 404),
         (kind, r#"{"user": "ada", "code": 7}"#, 400),
         (kind, r#"{"user": "ada", "reason": "a\nb"}"#, 400),
     ];

@@ -110,7 +110,7 @@ pub struct SubscriberReport {
 /// A connection.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ConnectionReport {
-    /// `SHARD-NUMBER`. Never given twice while the relay runs.
+    /// As in "0-17.3" (see [`ConnectionId::name`]). Never given twice while the relay runs.
     pub id: String,
     pub shard: usize,
     /// `null`: it is not known, as with requests over HTTP. Whoever has the sockets says it.
@@ -284,8 +284,8 @@ impl Shard {
         let subscription = subscriptions.find(|one| one.document == document)?;
         let lag = lag(&subscription.stage, open);
         let connection = match &session.carrier {
-            Carrier::Socket(_) => connection_name(self.settings.index, key.into()),
-            Carrier::Link(link) => connection_name(link.shard, link.connection),
+            Carrier::Socket(_) => ConnectionId::from(key).name(self.settings.index),
+            Carrier::Link(link) => link.connection.name(link.shard),
         };
         Some(SubscriberReport {
             connection,
@@ -396,7 +396,7 @@ impl Shard {
         let edges = socket.forwards.iter().flat_map(|forward| &forward.edges);
         let at_edges = edges.filter_map(|place| place.report(&self.edges));
         let mut report = ConnectionReport {
-            id: connection_name(self.settings.index, key.into()),
+            id: ConnectionId::from(key).name(self.settings.index),
             shard: self.settings.index,
             address: None,
             transport: match socket.transport {
@@ -497,11 +497,6 @@ fn lag(stage: &Stage, open: &Open) -> Option<Lag> {
 fn user_of(session: &Session) -> String {
     let identity = session.identity();
     identity.map_or_else(String::new, |identity| identity.user_id.clone())
-}
-
-/// What a connection is called outside its shard.
-pub fn connection_name(shard: usize, connection: ConnectionId) -> String {
-    format!("{shard}-{}", connection.0)
 }
 
 /// Where the table of sessions has it: the order in which they are gone through.

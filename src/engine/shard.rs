@@ -41,9 +41,7 @@ use super::timer::{Alarm, Owner, Timers};
 use super::users::Users;
 
 pub use super::inquiry::{Backend, Inquiry};
-pub use super::inspection::{
-    ConnectionReport, DocumentDetail, DocumentReport, Sought, connection_name,
-};
+pub use super::inspection::{ConnectionReport, DocumentDetail, DocumentReport, Sought};
 pub use super::key::ConnectionId;
 pub use super::lane::{Lane, MeshMessage};
 pub use super::metrics::{Limits, Metrics};

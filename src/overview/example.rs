@@ -96,7 +96,7 @@ fn document() -> DocumentReport {
 
 fn connection() -> ConnectionReport {
     ConnectionReport {
-        id: "0-17".to_owned(),
+        id: "0-17.3".to_owned(),
         shard: 0,
         address: None,
         transport: "tcp".into(),

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::engine::Instant;
-use crate::engine::shard::ConnectionId;
 use crate::server::driver::Driver;
 use crate::server::mailbox::Mailbox;
 
@@ -23,10 +22,4 @@ pub async fn ask<T: Send + 'static>(
 ) -> Result<T, Silent> {
     let answer = tokio::time::timeout(ANSWER_TIMEOUT, mailbox.ask(question)).await;
     answer.map_err(|_| Silent)?.map_err(|_| Silent)
-}
-
-/// The connection that this names, with its shard; see [`connection_name`](crate::engine::shard::connection_name).
-pub fn read_connection(name: &str) -> Option<(usize, ConnectionId)> {
-    let (shard, number) = name.split_once('-')?;
-    Some((shard.parse().ok()?, ConnectionId(number.parse().ok()?)))
 }

@@ -9,7 +9,7 @@ use axum::response::Response;
 use rustix::net::getpeername;
 use serde::{Deserialize, Serialize};
 
-use super::ask::{Silent, ask, read_connection};
+use super::ask::{Silent, ask};
 use super::{Admin, json, read_json, refusal};
 use crate::engine::Refusal;
 use crate::engine::shard::{ConnectionId, ConnectionReport, Sought};
@@ -40,11 +40,11 @@ struct List {
     silent_shards: Vec<usize>,
 }
 
-/// `GET /connections?limit=100&after=0-17&tenant=acme&user=ada&blocked=true`: at most 1000 connections, shard by shard.
-/// `{"connections": [ConnectionReport…], "next": "1-23", "silent_shards": []}`; `next` is where the next list goes on.
+/// `GET /connections?limit=100&after=0-17.3&tenant=acme&user=ada&blocked=true`: at most 1000 connections, shard by shard.
+/// `{"connections": [ConnectionReport…], "next": "1-23.1", "silent_shards": []}`; `next` is where the next list goes on.
 pub async fn list(State(admin): State<Arc<Admin>>, Query(query): Query<ListQuery>) -> Response {
     let limit = query.limit.unwrap_or(LIST_DEFAULT).clamp(1, LIST_MAX);
-    let (first, mut after) = match query.after.as_deref().map(read_connection) {
+    let (first, mut after) = match query.after.as_deref().map(ConnectionId::from_name) {
         None => (0, None),
         Some(Some((shard, connection))) => (shard, Some(connection)),
         Some(None) => return refusal(StatusCode::BAD_REQUEST, "after is no connection"),
@@ -155,7 +155,7 @@ struct Closed {
     silent_shards: Vec<usize>,
 }
 
-/// `POST /close` with `{"connection": "0-17", "reason": "…", "may_return": true}`, or `{"user": "ada", "tenant": "acme",
+/// `POST /close` with `{"connection": "0-17.3", "reason": "…", "may_return": true}`, or `{"user": "ada", "tenant": "acme",
 /// "reason": "…", "may_return": false}`: without a tenant, the user's connections that have none are meant. The client is
 /// told the code CLOSED_BY_OPERATOR (4038) and the reason, and comes back only if it may, which is what happens if nothing is
 /// said. `{"closed": 1, "silent_shards": []}`; 404 if there is no such connection.
@@ -174,7 +174,7 @@ pub async fn close(State(admin): State<Arc<Admin>>, headers: HeaderMap, body: By
         may_return: asked.may_return.unwrap_or(true),
     };
     let meant = match (asked.connection, asked.user, asked.tenant) {
-        (Some(connection), None, None) => match read_connection(&connection) {
+        (Some(connection), None, None) => match ConnectionId::from_name(&connection) {
             Some((shard, connection)) if shard < admin.mailboxes.len() => {
                 Meant::One(shard, connection)
             }

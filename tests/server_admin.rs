@@ -11,7 +11,7 @@ use std::process::Command;
 
 use common::client::{Client, connect, hello};
 use common::tokens::{self, greet, last_word, token};
-use common::{Server, http};
+use common::{Server, http, receiver};
 use corelay::codec::wire::{Close, Open, event, request};
 use corelay::engine::route::shard_of;
 use serde_json::{Value, json};
@@ -548,7 +548,11 @@ fn a_browser_is_told_the_code_and_the_reason() {
 
 #[test]
 fn what_the_dashboard_and_the_alerts_ask_for_is_there() {
-    let server = Server::spawn(&[]);
+    let directory = tempfile::tempdir().expect("a directory");
+    let nobody = ([127, 0, 0, 1], 9).into();
+    let told = receiver::settings(nobody, directory.path(), receiver::SECRETS[0]);
+    let told: Vec<&str> = told.iter().map(String::as_str).collect();
+    let server = Server::spawn_in(directory.path(), &told);
     let (_, text) = server.control("/metrics");
     let known: BTreeSet<&str> = samples(&text)
         .into_iter()
@@ -570,6 +574,16 @@ fn what_the_dashboard_and_the_alerts_ask_for_is_there() {
         }
     }
     assert!(asked > 30);
+    let [alerts, readme] = ["alerts.yaml", "README.md"]
+        .map(|file| std::fs::read_to_string(folder.join(file)).expect("it is there"));
+    for alert in alerts.split("- alert: ").skip(1) {
+        let name = alert.lines().next().expect("a name");
+        let says_what_to_do = readme.contains(&format!("\n| `{name}` | "));
+        assert!(
+            says_what_to_do,
+            "README.md does not say what to do about {name}"
+        );
+    }
     let dashboard = std::fs::read_to_string(folder.join("grafana.json")).expect("it is there");
     let dashboard: Value = serde_json::from_str(&dashboard).expect("JSON");
     assert_eq!(dashboard["templating"]["list"][0]["type"], "datasource");

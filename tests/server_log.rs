@@ -99,6 +99,9 @@ fn nobody_waits_for_who_reads_it_and_what_was_lost_is_said() {
         client.send(document, number + 1, number, &["more"]);
         assert_eq!(client.ack(number + 1), number + 1);
     }
+    assert!(server.metric("log_dropped_lines_total") > 0);
+    let (_, metrics) = server.control("/metrics");
+    assert!(metrics.contains("corelay_memory_limit_bytes{pool=\"log\"} 1048576"));
     server.terminate();
     let mut lines = BufReader::new(reader).lines();
     let missing = lines.find(|line| {

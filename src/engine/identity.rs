@@ -55,6 +55,14 @@ impl Authority {
         }
     }
 
+    /// Tokens that the backend may be asked about at one time; 0: there is none.
+    pub fn inquiries_max(&self) -> usize {
+        match self {
+            Self::Anybody | Self::Tokens(_) => 0,
+            Self::Backend(backend) => backend.inquiries_max,
+        }
+    }
+
     /// What was taken back, where there is something to take.
     pub fn revocations(&self) -> Option<&Arc<Revocations>> {
         match self {

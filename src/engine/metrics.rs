@@ -21,6 +21,12 @@ pub struct Metrics {
     pub edge_subscribers: u64,
     /// Connections that have not taken all that they were given.
     pub blocked_connections: u64,
+    /// Documents that are being loaded.
+    pub document_loads: u64,
+    /// Pages that are being read from the store.
+    pub catch_up_reads: u64,
+    /// Tokens that are being asked about.
+    pub inquiries: u64,
     /// How much of each may be held.
     pub limits: Limits,
     // Counted.
@@ -67,6 +73,10 @@ pub struct Limits {
     pub output_bytes: u64,
     pub document_bytes: u64,
     pub pending_bytes: u64,
+    pub document_loads: u64,
+    pub catch_up_reads: u64,
+    /// 0: nobody is asked.
+    pub inquiries: u64,
 }
 
 /// How much is held of something that ends by itself.

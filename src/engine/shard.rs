@@ -496,12 +496,18 @@ impl Shard {
             pending_bytes: self.ledger.pending_bytes as u64,
             edge_subscribers: self.edges.values().map(Edge::subscribers_count).sum(),
             blocked_connections: self.blocked.len() as u64,
+            document_loads: self.loads as u64,
+            catch_up_reads: self.reading_count() as u64,
+            inquiries: self.inquiries_asked as u64,
             limits: Limits {
                 connections: self.settings.connection.count_max as u64,
                 input_bytes: memory.input_bytes_max as u64,
                 output_bytes: memory.output_bytes_max as u64,
                 document_bytes: memory.document_bytes_max as u64,
                 pending_bytes: memory.pending_bytes_max as u64,
+                document_loads: memory.document_loads_max as u64,
+                catch_up_reads: memory.catch_up_reads_max as u64,
+                inquiries: self.settings.authority.inquiries_max() as u64,
             },
             ..self.metrics
         }

@@ -199,7 +199,11 @@ impl Shard {
 
     /// Whether as many pages are being read as may be, for whoever catches up and whoever asks about the past.
     pub(super) fn is_reading_full(&self) -> bool {
-        self.reads.len() + self.questions.len() >= self.settings.memory.catch_up_reads_max
+        self.reading_count() >= self.settings.memory.catch_up_reads_max
+    }
+
+    pub(super) fn reading_count(&self) -> usize {
+        self.reads.len() + self.questions.len()
     }
 
     /// Lets queued readers ask, as many as there is room for. One that cannot take a page at this moment asks again

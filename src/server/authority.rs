@@ -15,6 +15,7 @@ use super::control::Tasks;
 use super::key_set::KeySet;
 use super::keys;
 use super::mailbox::Mailbox;
+use super::metrics::Level;
 use super::revocation_file;
 use super::webhook::{self, Question, Webhook};
 use crate::auth::{Revocation, Revocations, Verifier};
@@ -66,6 +67,7 @@ impl Sources {
     pub fn keep(
         self,
         config: &Config,
+        level: Arc<Level>,
         tasks: &Tasks,
         clock: Clock,
         mailboxes: Arc<[Mailbox]>,
@@ -81,6 +83,7 @@ impl Sources {
         });
         let mut revocations = revocation_file::read(&config.store.path)?;
         revocations.forget(clock.unix_ms());
+        level.publish(revocations.len(), config.auth.revocations_max);
         let authority = self.authority.with_revocations(Arc::new(revocations));
         let keeper = Arc::new(Mutex::new(Keeper {
             authority: authority.clone(),
@@ -88,6 +91,7 @@ impl Sources {
             following: None,
             mailboxes,
             clock,
+            level,
             revocations_max: config.auth.revocations_max,
             lifetime_max: lifetime_max(&config.auth),
             directory: config.store.path.clone(),
@@ -109,6 +113,8 @@ pub struct Keeper {
     following: Option<JoinHandle<()>>,
     mailboxes: Arc<[Mailbox]>,
     clock: Clock,
+    /// How many revocations there are.
+    level: Arc<Level>,
     revocations_max: usize,
     /// How long a token that is accepted now can be accepted.
     lifetime_max: Duration,
@@ -143,6 +149,7 @@ impl Keeper {
         tokio::task::spawn_blocking(move || revocation_file::write(&directory, &text))
             .await
             .expect("it does not panic, and nobody cancels it")?;
+        self.level.publish(revocations.len(), max);
         self.authority = self.authority.with_revocations(Arc::new(revocations));
         if let Some(webhook) = &self.webhook {
             webhook.borrow().forget();
@@ -155,6 +162,7 @@ impl Keeper {
         self.revocations_max = config.revocations_max;
         self.lifetime_max = lifetime_max(config);
         let revocations = Arc::clone(self.revocations());
+        self.level.publish(revocations.len(), self.revocations_max);
         self.authority = sources.authority.with_revocations(revocations);
         if let Some(following) = self.following.take() {
             following.abort();

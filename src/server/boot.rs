@@ -20,7 +20,7 @@ use super::lifecycle::{Lifecycle, Report};
 use super::listener::Listeners;
 use super::mailbox::{Mailbox, mailbox};
 use super::mesh::Mesh;
-use super::metrics::Gauge;
+use super::metrics::{Gauge, Level};
 use super::notify::{self, Notifier};
 use super::preflight::{allowed_cores, token_source};
 use super::reload::{Reloader, Source};
@@ -61,8 +61,10 @@ pub fn run(config: Config, source: Source) -> Result<(), ServerError> {
     let admin = Arc::new(admin);
     // To recover a large store takes a while, in which it says so.
     let tasks = control.start(doors.admin, Arc::clone(&admin))?;
+    let revocations = Arc::new(Level::default());
     let (authority, keeper) = sources.keep(
         &config,
+        Arc::clone(&revocations),
         &tasks,
         clock,
         Arc::clone(&mailboxes),
@@ -143,6 +145,8 @@ pub fn run(config: Config, source: Source) -> Result<(), ServerError> {
         store: store.committer.counters(),
         store_path: config.store.path.clone(),
         keeper,
+        revocations,
+        web: intake.clone(),
         backups: Arc::new(store.backups),
         notices,
     };

@@ -181,6 +181,7 @@ impl Driver {
             counters: self.counters,
             posted_bytes: self.connections.body_bytes() as u64,
             posted_bytes_max: self.limits.posted_bytes_max as u64,
+            requests_held: self.connections.requests_count() as u64,
         }
     }
 

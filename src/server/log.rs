@@ -23,6 +23,8 @@ use tracing_subscriber::{EnvFilter, Registry, reload};
 use crate::config;
 use writer::Writer;
 
+pub use writer::Usage;
+
 /// How long the last lines may take when the process ends.
 const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -106,6 +108,11 @@ pub fn flush() {
     if let Some(log) = LOG.get() {
         log.writer.flush(LAST_LINES_TIMEOUT);
     }
+}
+
+/// How the thread that writes lines does.
+pub fn usage() -> Usage {
+    LOG.get().map(|log| log.writer.usage()).unwrap_or_default()
 }
 
 impl Drop for LastLines {

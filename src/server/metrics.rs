@@ -1,5 +1,6 @@
 //! What the drivers count, and how the control thread gets to see it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -58,6 +59,8 @@ pub struct Reading {
     /// What posts to event streams hold, and may hold.
     pub posted_bytes: u64,
     pub posted_bytes_max: u64,
+    /// Sockets with a request that is going on, or kept for the next one.
+    pub requests_held: u64,
 }
 
 impl Gauge {
@@ -67,6 +70,25 @@ impl Gauge {
 
     pub fn read(&self) -> Reading {
         *self.reading.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How many there are of something, and how many there may be.
+#[derive(Debug, Default)]
+pub struct Level {
+    count: AtomicU64,
+    count_max: AtomicU64,
+}
+
+impl Level {
+    pub fn publish(&self, count: usize, count_max: usize) {
+        self.count.store(count as u64, Ordering::Relaxed);
+        self.count_max.store(count_max as u64, Ordering::Relaxed);
+    }
+
+    pub fn read(&self) -> (u64, u64) {
+        let level = [&self.count, &self.count_max].map(|it| it.load(Ordering::Relaxed));
+        level.into()
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! The text is made by hand: what is counted are plain numbers of each shard, which are copied once a second, and no
 //! library for metrics keeps those without atomics of its own. Series have no label but the shard's number, the name of
-//! a memory pool, and `le`, so that there are as many on the first day as on the last, whatever documents, users and
+//! a memory pool (one that no shard has of its own has no shard), and `le`, so that there are as many on the first day as on the last, whatever documents, users and
 //! connections there are.
 
 use std::fmt::{Display, Write as _};
@@ -16,10 +16,12 @@ use hdrhistogram::Histogram as StoreHistogram;
 
 use super::process;
 use super::{Admin, Running, health};
+use crate::config::{LOG_BYTES_MAX, REQUESTS_MAX};
 use crate::engine::Histogram;
 use crate::engine::shard::Metrics;
-use crate::server::metrics::{Counters, Reading};
-use crate::server::notify::Counts;
+use crate::server::log;
+use crate::server::metrics::{Counters, Pool, Reading};
+use crate::server::notify::{self, Counts};
 use crate::store::Disk;
 
 pub async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
@@ -33,9 +35,10 @@ pub async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Res
     page.relay(&admin);
     if let Some(running) = admin.running() {
         page.shards(running);
+        page.beside_shards(running);
         page.store(running);
         if let Some(notices) = &running.notices {
-            page.notices(notices.read(), admin.clock.unix_ms());
+            page.notices(notices, admin.clock.unix_ms());
         }
     }
     ([(header::CONTENT_TYPE, kind)], page.finish()).into_response()
@@ -91,6 +94,9 @@ fn described(reading: &Reading) -> Vec<Described> {
         subscribers,
         edge_subscribers,
         blocked_connections,
+        document_loads,
+        catch_up_reads,
+        inquiries,
         limits,
         operations,
         duplicates,
@@ -144,7 +150,47 @@ fn described(reading: &Reading) -> Vec<Described> {
             "Connections that have not taken all that they were given.",
             blocked_connections,
         ),
+        gauge(
+            "requests_held",
+            "Connections with an HTTP request that is going on, or kept for the next one.",
+            reading.requests_held,
+        ),
+        gauge(
+            "requests_held_limit",
+            "How many there may be.",
+            REQUESTS_MAX as u64,
+        ),
         gauge("documents", "Documents in memory.", documents),
+        gauge(
+            "document_loads",
+            "Documents that are being read from the store; further ones wait.",
+            document_loads,
+        ),
+        gauge(
+            "document_loads_limit",
+            "How many there may be.",
+            limits.document_loads,
+        ),
+        gauge(
+            "catch_up_reads",
+            "Pages that are being read from the store; further ones wait.",
+            catch_up_reads,
+        ),
+        gauge(
+            "catch_up_reads_limit",
+            "How many there may be.",
+            limits.catch_up_reads,
+        ),
+        gauge(
+            "inquiries",
+            "Tokens that the backend is being asked about.",
+            inquiries,
+        ),
+        gauge(
+            "inquiries_limit",
+            "How many there may be; 0: there is no backend.",
+            limits.inquiries,
+        ),
         gauge(
             "subscribers",
             "Clients that have them open, each counted for each of its documents.",
@@ -351,6 +397,38 @@ impl Page {
         );
     }
 
+    /// What the control thread and the log hold.
+    fn beside_shards(&mut self, running: &Running) {
+        let (requests, requests_max) = running.web.requests();
+        let (revocations, revocations_max) = running.revocations.read();
+        let numbers = [
+            gauge("http_requests", "HTTP requests being answered.", requests),
+            gauge(
+                "http_requests_limit",
+                "How many there may be.",
+                requests_max,
+            ),
+            gauge(
+                "revocations",
+                "Revocations that are remembered.",
+                revocations,
+            ),
+            gauge(
+                "revocations_limit",
+                "How many there may be; 0: nobody is asked for a token.",
+                revocations_max,
+            ),
+            counter(
+                "log_dropped_lines",
+                "Lines of the log that are dropped because it is not read fast enough.",
+                log::usage().dropped,
+            ),
+        ];
+        for (name, help, kind, value) in numbers {
+            self.alone(&format!("corelay_{name}"), kind, help, value);
+        }
+    }
+
     fn shards(&mut self, running: &Running) {
         let readings: Vec<_> = running.gauges.iter().map(|gauge| gauge.read()).collect();
         let numbers: Vec<_> = readings.iter().map(described).collect();
@@ -363,7 +441,7 @@ impl Page {
                 self.sample(&name, kind, &labels, numbers[index].3);
             }
         }
-        self.pools(&readings);
+        self.pools(&readings, running);
         self.histograms(
             "batch_operations",
             "The operations of each batch that was applied.",
@@ -401,7 +479,13 @@ impl Page {
         );
     }
 
-    fn pools(&mut self, readings: &[Reading]) {
+    fn pools(&mut self, readings: &[Reading], running: &Running) {
+        let (http_bytes, http_bytes_max) = running.web.memory();
+        let log_bytes = log::usage().held_bytes;
+        let of_all: [Pool; 2] = [
+            ("http", http_bytes, http_bytes_max),
+            ("log", log_bytes, LOG_BYTES_MAX as u64),
+        ];
         let families = [
             (
                 "corelay_memory_used_bytes",
@@ -416,6 +500,10 @@ impl Page {
                     let labels = format!("{{shard=\"{shard}\",pool=\"{pool}\"}}");
                     self.sample(family, Kind::Gauge, &labels, [used, limit][index]);
                 }
+            }
+            for (pool, used, limit) in of_all {
+                let labels = format!("{{pool=\"{pool}\"}}");
+                self.sample(family, Kind::Gauge, &labels, [used, limit][index]);
             }
         }
     }
@@ -448,7 +536,7 @@ impl Page {
         }
     }
 
-    fn notices(&mut self, counts: Counts, now_ms: u64) {
+    fn notices(&mut self, notices: &notify::Gauge, now_ms: u64) {
         let Counts {
             sent,
             failed,
@@ -458,7 +546,7 @@ impl Page {
             changed,
             oldest_ms,
             is_gone,
-        } = counts;
+        } = notices.read();
         let age_seconds = match oldest_ms {
             0 => 0,
             oldest_ms => now_ms.saturating_sub(oldest_ms) / 1000,
@@ -477,6 +565,11 @@ impl Page {
                 "changed_documents",
                 "Changed documents of which there is no notice yet.",
                 changed,
+            ),
+            gauge(
+                "limit",
+                "How many there may be of these and of the queued ones together.",
+                notices.queue_max as u64,
             ),
             gauge(
                 "oldest_seconds",

@@ -48,8 +48,8 @@ use axum::routing::{get, post};
 use super::clock::Clock;
 use super::lifecycle::Lifecycle;
 use super::mailbox::Mailbox;
-use super::metrics::Gauge;
-use super::notify;
+use super::metrics::{Gauge, Level};
+use super::{notify, web};
 
 pub use backup::Backups;
 pub use revoke::SharedKeeper;
@@ -72,6 +72,10 @@ pub struct Running {
     /// Where it is on disk.
     pub store_path: PathBuf,
     pub keeper: SharedKeeper,
+    /// Of tokens.
+    pub revocations: Arc<Level>,
+    /// Requests over HTTP.
+    pub web: web::Intake,
     pub backups: Arc<Backups>,
     /// Of what others are told, if anybody is.
     pub notices: Option<Arc<notify::Gauge>>,

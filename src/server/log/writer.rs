@@ -20,6 +20,14 @@ pub struct Writer {
     state: Arc<State>,
 }
 
+/// Lines that nobody has read yet, and those that found no room.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub held_bytes: u64,
+    /// Lines since the start.
+    pub dropped: u64,
+}
+
 #[derive(Default)]
 struct State {
     held_bytes: AtomicUsize,
@@ -55,6 +63,13 @@ impl Writer {
         let is_written = &self.state.is_written;
         // Either way it is time to go on.
         let _ = is_written.wait_timeout_while(unwritten, timeout, |unwritten| *unwritten > 0);
+    }
+
+    pub fn usage(&self) -> Usage {
+        Usage {
+            held_bytes: self.state.held_bytes.load(Ordering::Relaxed) as u64,
+            dropped: self.state.dropped.load(Ordering::Relaxed),
+        }
     }
 
     fn take(&self, line: &[u8]) {
@@ -157,17 +172,21 @@ mod tests {
         for _ in 0..fitting + 100 {
             assert_eq!(writer.write(&line).expect("it never fails"), 1000);
         }
-        assert_eq!(writer.state.dropped.load(Ordering::Relaxed), 100);
+        let full = Usage {
+            held_bytes: (fitting * (line.len() + LINE_OVERHEAD_BYTES)) as u64,
+            dropped: 100,
+        };
+        assert_eq!(writer.usage(), full);
         writer.flush(Duration::ZERO);
         for _ in 0..fitting {
             letting.send(()).expect("the writer lives");
             assert_eq!(lines.recv().expect("the writer lives"), line);
         }
         writer.flush(Duration::from_secs(60));
-        assert_eq!(writer.state.held_bytes.load(Ordering::Relaxed), 0);
+        assert_eq!(writer.usage().held_bytes, 0);
         writer.write_all(b"more").expect("it never fails");
         letting.send(()).expect("the writer lives");
         assert_eq!(lines.recv().expect("the writer lives"), b"more");
-        assert_eq!(writer.state.dropped.load(Ordering::Relaxed), 100);
+        assert_eq!(writer.usage().dropped, 100);
     }
 }

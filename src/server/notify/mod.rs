@@ -38,8 +38,10 @@ const ASKS_MAX: usize = 1024;
 const COMPLAINT_PERIOD: Duration = Duration::from_secs(60);
 
 /// What the metrics show.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Gauge {
+    /// How many notices and changed documents may wait.
+    pub queue_max: usize,
     counts: Mutex<Counts>,
 }
 
@@ -143,7 +145,10 @@ impl Notifier {
                 // Nobody looks only when the process ends.
                 let _ = noted.send(Event::Noted);
             })),
-            gauge: Arc::default(),
+            gauge: Arc::new(Gauge {
+                queue_max: config.queue_max,
+                counts: Mutex::default(),
+            }),
             events,
             incoming,
             failing: Complaint::default(),

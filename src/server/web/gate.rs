@@ -53,6 +53,12 @@ impl Gate {
         self.passes_max.store(passes_max, Ordering::Relaxed);
     }
 
+    /// For how many something is being done, and for how many it may be.
+    pub fn level(&self) -> (u64, u64) {
+        let passes_max = self.passes_max.load(Ordering::Relaxed);
+        (self.inside().passes as u64, passes_max as u64)
+    }
+
     /// # Errors
     ///
     /// There are as many as there may be.
@@ -112,6 +118,7 @@ mod tests {
         let gate = Arc::new(Gate::new(2));
         let passes = [gate.enter(), gate.enter()].map(|pass| pass.expect("there is room"));
         assert_eq!(gate.enter().err(), Some(Full::Work));
+        assert_eq!(gate.level(), (2, 2));
         gate.set_max(3);
         drop(gate.enter().expect("there is room for one more"));
         gate.set_max(2);

@@ -29,6 +29,12 @@ impl Memory {
         }
     }
 
+    /// What is held, and may be held.
+    pub fn level(&self) -> (u64, u64) {
+        let level = [&self.bytes, &self.bytes_max].map(|it| it.load(Ordering::Relaxed) as u64);
+        level.into()
+    }
+
     /// How often there was none for somebody: whoever sees it rise knows that others need what it holds.
     pub fn refusals(&self) -> u64 {
         self.refusals.load(Ordering::Relaxed)
@@ -103,7 +109,7 @@ mod tests {
         held.grow(40).expect("there is room");
         assert!(held.grow(1).is_err());
         assert_eq!(memory.hold(1).expect_err("it is full").status, 503);
-        assert_eq!(memory.refusals(), 2);
+        assert_eq!((memory.refusals(), memory.level()), (2, (100, 100)));
         held.shrink_to(200);
         assert!(held.grow(1).is_err());
         held.shrink_to(30);

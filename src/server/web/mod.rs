@@ -170,6 +170,16 @@ impl Intake {
         let _ = self.asked.send(asked);
     }
 
+    /// Requests that are being answered, and how many may be.
+    pub fn requests(&self) -> (u64, u64) {
+        self.gate.level()
+    }
+
+    /// What they and their answers hold, and may hold, in bytes.
+    pub fn memory(&self) -> (u64, u64) {
+        self.memory.level()
+    }
+
     /// Returns when all that was asked is answered, or the time is over.
     pub fn wait_until_idle(&self, timeout: Duration) {
         self.gate.wait_until_empty(timeout);

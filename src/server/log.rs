@@ -28,6 +28,10 @@ pub use writer::Usage;
 /// How long the last lines may take when the process ends.
 const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// An executor locks memory for files, for a shard 192 KiB or, where that lies in huge pages, 6 MiB. It says where it cannot
+/// have them, and goes on without; a shard opens no files with it.
+const HARMLESS: &str = "glommio::sys::uring=error";
+
 static LOG: OnceLock<Log> = OnceLock::new();
 
 struct Log {
@@ -48,7 +52,7 @@ pub struct LastLines;
 ///
 /// If it does already.
 pub fn start(config: &config::Log) -> LastLines {
-    let (filter, handle) = reload::Layer::new(EnvFilter::new(&config.filter));
+    let (filter, handle) = reload::Layer::new(env_filter(&config.filter));
     let writer = Writer::start(Box::new(std::io::stderr()));
     let is_json = Arc::new(AtomicBool::new(false));
     let lines = tracing_subscriber::fmt::layer()
@@ -77,6 +81,11 @@ pub fn start(config: &config::Log) -> LastLines {
     LastLines
 }
 
+/// What a filter shows, if it does not say otherwise of the same.
+fn env_filter(filter: &str) -> EnvFilter {
+    EnvFilter::new(format!("{HARMLESS},{filter}"))
+}
+
 /// From here on it logs so.
 pub fn set(config: &config::Log) {
     let Some(log) = LOG.get() else { return };
@@ -91,7 +100,7 @@ pub fn set_filter(filter: &str) {
         let mut text = log.filter.lock().unwrap_or_else(PoisonError::into_inner);
         filter.clone_into(&mut text);
         // It fails only where the log is gone, which stays for as long as the process does.
-        let _ = log.handle.reload(EnvFilter::new(filter));
+        let _ = log.handle.reload(env_filter(filter));
     }
 }
 

@@ -63,6 +63,41 @@ fn little_locked_memory() {
     assert_refused(&machine, "locked memory", &words);
 }
 
+/// Whoever has this capability may lock what it likes.
+fn without_cap_ipc_lock() -> io::Result<()> {
+    const CAP_IPC_LOCK: libc::c_ulong = 14;
+    // SAFETY: it changes what the process may have after exec, and nothing else. Who may not do so has no capability.
+    unsafe { libc::prctl(libc::PR_CAPBSET_DROP, CAP_IPC_LOCK, 0, 0, 0) };
+    Ok(())
+}
+
+/// What an executor would lock for files is more than this, and nothing that a shard needs.
+#[test]
+fn locked_memory_that_is_enough_is_enough_for_serve_too() {
+    let machine = Machine::new().after(|| {
+        limit(libc::RLIMIT_MEMLOCK, 1024 * 1024)?;
+        without_cap_ipc_lock()
+    });
+    let (text, _) = machine.doctor();
+    assert!(text.contains("ok       locked memory: 1 MiB\n"), "{text}");
+    let mut relay = machine
+        .command(&["serve"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut line = String::new();
+    let stdout = relay.stdout.as_mut().expect("it is piped");
+    BufReader::new(stdout).read_line(&mut line).expect("text");
+    assert!(line.starts_with("listening"), "{line}");
+    relay.kill().expect("it is our child");
+    let log = stderr(&relay.wait_with_output().expect("it ends"));
+    assert!(
+        log.contains("is up") && !log.contains("registering buffers"),
+        "{log}"
+    );
+}
+
 #[test]
 fn a_profile_that_forbids_io_uring() {
     let machine = Machine::new().after(forbid_io_uring);

@@ -8,7 +8,8 @@ use crate::config::bytes_text;
 /// Below this much locked memory an executor does not start.
 const LOCKED_BYTES_MIN: u64 = 512 * 1024;
 
-/// Locked memory for each shard's rings.
+/// Locked memory for each shard's rings, which kernels from 5.12 on do not count. What else its executor would lock, and does
+/// without, is no reason to want more (`server::log`).
 const LOCKED_BYTES_PER_SHARD: u64 = 512 * 1024;
 
 /// Descriptors that are no connections: the store's files, rings, listeners, the log.

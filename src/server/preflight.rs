@@ -17,6 +17,7 @@ mod limits;
 mod machine;
 mod places;
 mod report;
+mod service;
 mod sysctls;
 mod tokens;
 
@@ -83,6 +84,7 @@ pub fn examine(config: &Config) -> Report {
     checks.extend(cores::all(&host, &shards));
     checks.extend(interrupts::all(&host, &shards));
     checks.extend(clock::all(&host));
+    checks.push(service::stop(&config.shutdown));
     Report { checks }
 }
 

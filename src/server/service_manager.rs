@@ -5,6 +5,7 @@ use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
 
 /// Sends one assignment, as in `READY=1`. Without a service manager it does nothing.
 pub fn tell(state: &str) {
@@ -14,6 +15,11 @@ pub fn tell(state: &str) {
     if let Err(error) = send(&socket, state) {
         tracing::warn!(%error, "the service manager cannot be told {state}");
     }
+}
+
+/// Says that the stop takes no longer than this from now on, so that it is not ended before.
+pub fn tell_of_stop(within: Duration) {
+    tell(&format!("EXTEND_TIMEOUT_USEC={}", within.as_micros()));
 }
 
 fn send(socket: &OsStr, state: &str) -> io::Result<()> {

@@ -1,12 +1,15 @@
 //! What the main thread does while the others work: it waits for a reason to stop, and sees the stop through.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::lifecycle::{Lifecycle, Phase, Report};
 use super::{ServerError, service_manager};
 use crate::config::Shutdown;
+
+/// What the rest of a stop may take, when the sockets are closed: the store finishes what it has.
+const REST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Returns when all shards run. A signal that comes meanwhile is reported again afterwards.
 pub fn await_start(
@@ -49,6 +52,7 @@ pub fn supervise(
             Ok(Report::Signal) => match shutdown.pause {
                 Some(pause) => {
                     tracing::info!("stopping soon: load balancers are told first");
+                    service_manager::tell_of_stop(pause + shutdown.timeout + REST_TIMEOUT);
                     deadline = Some(Instant::now() + pause);
                     lifecycle.advance(Phase::Announced);
                 }
@@ -83,6 +87,7 @@ pub fn supervise(
 fn drain(lifecycle: &Lifecycle, shutdown: &Shutdown) -> Instant {
     tracing::info!("stopping: everything that was taken is finished first");
     service_manager::tell("STOPPING=1");
+    service_manager::tell_of_stop(shutdown.timeout + REST_TIMEOUT);
     lifecycle.advance(Phase::Draining);
     Instant::now() + shutdown.timeout
 }

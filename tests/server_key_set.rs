@@ -12,6 +12,7 @@ use corelay::codec::wire::Error;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 /// One of the two pairs of keys, by the name of its file.
 fn key(name: &str) -> EncodingKey {
@@ -32,9 +33,13 @@ fn set(names: &[&str]) -> Value {
 }
 
 fn token(name: &str) -> String {
+    token_of(name, json!({}))
+}
+
+fn token_of(name: &str, others: Value) -> String {
     let mut header = Header::new(Algorithm::EdDSA);
     header.kid = Some(name.to_owned());
-    encode(&header, &claims(json!({})), &key(name)).expect("the key signs")
+    encode(&header, &claims(others), &key(name)).expect("the key signs")
 }
 
 const OLD: &str = "ed25519";
@@ -174,4 +179,122 @@ fn without_keys_nothing_is_served() {
         );
         assert!(log.contains(reason), "{log}");
     }
+}
+
+/// A relay with a configuration file, which is written anew for a reload.
+struct Reloadable {
+    directory: TempDir,
+    server: Option<Server>,
+}
+
+impl Reloadable {
+    fn configure(&self, url: &str, rest: &str) {
+        let text = format!("[auth]\nmode = \"jwt\"\njwks_url = \"{url}\"\n{rest}\n");
+        let file = self.directory.path().join("corelay.toml");
+        std::fs::write(file, text).expect("there is room");
+    }
+
+    fn start(url: &str, rest: &str) -> Self {
+        let directory = TempDir::new().expect("there is room");
+        let mut relay = Self {
+            directory,
+            server: None,
+        };
+        relay.configure(url, rest);
+        relay.server = Some(Server::spawn_in(relay.directory.path(), &[]));
+        relay
+    }
+
+    fn server(&self) -> &Server {
+        self.server.as_ref().expect("it was started")
+    }
+
+    fn reload(&self, url: &str, rest: &str) -> String {
+        self.configure(url, rest);
+        self.server().reload()
+    }
+}
+
+const OFTEN: &str = "jwks_refetch_after = \"100 ms\"\njwks_refresh = \"1 s\"\n";
+
+#[test]
+fn a_reload_without_word_from_the_address_keeps_its_keys_and_changes_all_else() {
+    let backend = Backend::start();
+    backend.answer(200, set(&[OLD]));
+    let relay = Reloadable::start(&backend.url(), OFTEN);
+    let server = relay.server();
+    let mut stays = greeted(server, OLD).expect("the key is in the set");
+
+    for (status, body) in [(503, "not now"), (200, "no set")] {
+        backend.answer(status, body);
+        let log = relay.reload(
+            &backend.url(),
+            &format!("{OFTEN}jwt_issuer = \"us {status}\""),
+        );
+        for part in [
+            "Those of before are used",
+            "auth.jwt_issuer: now",
+            "the configuration is reloaded",
+        ] {
+            assert!(log.contains(part), "{part}: {log}");
+        }
+        // The old keys, by the new rules.
+        let error = greeted(server, OLD).err().expect("it names no issuer");
+        assert_eq!(error.code, 4001);
+        let good = token_of(OLD, json!({"iss": format!("us {status}")}));
+        greet(&mut Client::tcp(server), 1, &good).expect("it names the issuer");
+    }
+
+    // Another address has to have keys, or it is not taken.
+    let nobody = {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.local_addr().expect("it is bound")
+    };
+    let elsewhere = format!("http://{nobody}/keys");
+    let log = relay.reload(&elsewhere, OFTEN);
+    let expected = format!("auth.jwks_url = \"{elsewhere}\", whose keys cannot be had");
+    for part in [expected.as_str(), "refused", "nothing has changed"] {
+        assert!(log.contains(part), "{part}: {log}");
+    }
+    let good = token_of(OLD, json!({"iss": "us 200"}));
+    greet(&mut Client::tcp(server), 1, &good).expect("nothing has changed");
+
+    // The set of before is followed as before.
+    backend.answer(200, set(&[NEW]));
+    let good = token_of(NEW, json!({"iss": "us 200"}));
+    server.wait_for("the new key", || {
+        greet(&mut Client::tcp(server), 1, &good).ok()
+    });
+    let log = relay.reload(&backend.url(), OFTEN);
+    assert!(!log.contains("Those of before"), "{log}");
+    greeted(server, NEW)
+        .map(drop)
+        .expect("the key is in the set");
+    let opened = stays.open("notes");
+    stays.send(opened.document, 1, 0, &["still here"]);
+    assert_eq!(stays.ack(1), 1);
+}
+
+#[test]
+fn how_often_keys_are_asked_for_is_changed_by_a_reload() {
+    let backend = Backend::start();
+    backend.answer(200, set(&[OLD]));
+    let seldom = "jwks_refetch_after = \"1 h\"\njwks_refresh = \"1 h\"\n";
+    let relay = Reloadable::start(&backend.url(), seldom);
+    let server = relay.server();
+    let error = greeted(server, NEW).err().expect("nobody knows the key");
+    assert_eq!((error.code, backend.requests().len()), (4001, 1));
+    // Only a token that names another key has it asked for.
+    relay.reload(
+        &backend.url(),
+        "jwks_refetch_after = \"100 ms\"\njwks_refresh = \"1 h\"\n",
+    );
+    backend.answer(200, set(&[OLD, NEW]));
+    server.wait_for("the new key", || greeted(server, NEW).ok());
+    let asked = backend.requests().len();
+    // By itself.
+    relay.reload(&backend.url(), OFTEN);
+    server.wait_for("two more requests", || {
+        (backend.requests().len() > asked + 2).then_some(())
+    });
 }

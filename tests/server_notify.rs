@@ -321,7 +321,7 @@ fn peers_who_do_not_come_back_after_a_crash_have_left() {
 }
 
 #[test]
-fn who_is_gone_is_sent_nothing_more_until_the_next_start() {
+fn who_is_gone_is_sent_nothing_more_until_the_next_reload_or_start() {
     let directory = tempfile::tempdir().expect("a directory");
     let receiver = Receiver::start();
     receiver.answer(410, AT_ONCE);
@@ -337,12 +337,107 @@ fn who_is_gone_is_sent_nothing_more_until_the_next_start() {
     assert_eq!(receiver.notices().len(), 1);
     assert!(server.log().contains("is gone (410)"));
     receiver.answer(204, AT_ONCE);
+    server.reload();
+    server.wait_for("the rest", || {
+        (server.metric("notices_sent_total") == 2).then_some(())
+    });
+    assert_eq!(server.metric("notices_stopped"), 0);
+    receiver.answer(410, AT_ONCE);
+    write(&server, 3, "c", 1);
+    server.wait_for("the stop", || {
+        (server.metric("notices_stopped") == 1).then_some(())
+    });
+    receiver.answer(204, AT_ONCE);
     server.terminate();
     server.wait();
     let server = spawn(directory.path(), receiver.address, &["notify.peers=off"]);
     server.wait_for("the rest", || {
-        (server.metric("notices_sent_total") == 2).then_some(())
+        (server.metric("notices_sent_total") == 1).then_some(())
     });
+}
+
+/// The configuration of a relay that tells whoever is at this address, with one of the secrets.
+fn configure(directory: &Path, address: SocketAddr, secret: &str, rest: &str) {
+    let secrets = directory.join("secrets");
+    std::fs::write(&secrets, secret).expect("the directory is there");
+    let text = format!(
+        "[notify]\nurl = \"http://{address}/told\"\nsecret_file = {secrets:?}\ndebounce = \"1 h\"\n\
+         debounce_max = \"2 h\"\npeers_debounce = \"1 h\"\n{rest}"
+    );
+    std::fs::write(directory.join("corelay.toml"), text).expect("the directory is there");
+}
+
+#[test]
+fn another_receiver_is_told_from_a_reload_on_and_of_what_waits() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let [first, second] = [(); 2].map(|()| Receiver::start());
+    first.answer(500, AT_ONCE);
+    second.trust(SECRETS[1]);
+    configure(directory.path(), first.address, SECRETS[0], "");
+    let server = Server::spawn_in(directory.path(), &[]);
+    let mut ann = client(&server, 1);
+    let notes = ann.open("notes").document;
+    ann.send(notes, 1, 0, &["one", "two"]);
+    ann.ack(1);
+    for number in 0..9 {
+        write(&server, 2 + number, &format!("document-{number}"), 2);
+    }
+    server.wait_for("attempts", || (first.notices().len() >= 10).then_some(()));
+
+    configure(directory.path(), second.address, "no secret", "");
+    let log = server.reload();
+    assert!(log.contains("line 1 does not begin with"), "{log}");
+    assert!(log.contains("nothing has changed"), "{log}");
+    assert!(second.notices().is_empty());
+
+    let kept = "peers = \"off\"\nqueue_max = 20\n";
+    configure(directory.path(), second.address, SECRETS[1], kept);
+    let log = server.reload();
+    let url = format!("notify.url: now \"http://{}/told\"", second.address);
+    for line in [
+        url.as_str(),
+        "notify.peers: needs a restart (still \"on\")",
+        "notify.queue_max: needs a restart (still 100000)",
+    ] {
+        assert!(log.contains(line), "{line}: {log}");
+    }
+    server.wait_for("what waited", || (second.taken().len() == 10).then_some(()));
+    // How long a document has to be quiet is changed for those that are already waited for.
+    let soon = "debounce = \"20 ms\"\npeers_debounce = \"20 ms\"\n";
+    configure(directory.path(), second.address, SECRETS[1], "");
+    let file = directory.path().join("corelay.toml");
+    let text = std::fs::read_to_string(&file).expect("it was written");
+    let text = text.replace("peers_debounce = \"1 h\"\n", "");
+    std::fs::write(&file, text.replace("debounce = \"1 h\"\n", soon)).expect("it is there");
+    server.reload();
+    for number in 0..9 {
+        let told = told_until(
+            &server,
+            &second,
+            &format!("document-{number}"),
+            "document.changed",
+        );
+        assert_eq!(types(&told), ["document.created", "document.changed"]);
+        assert_eq!(told[0].number("revision"), told[1].number("fromRevision"));
+    }
+    let told = told_until(&server, &second, "notes", "peers.joined");
+    assert_eq!(types(&told), ["document.created", "peers.joined"]);
+
+    // Nobody at all: it is told as before until a restart.
+    std::fs::write(&file, "").expect("it is there");
+    let log = server.reload();
+    let url = format!(
+        "notify.url: needs a restart (still \"http://{}/told\")",
+        second.address
+    );
+    assert!(log.contains(&url), "{log}");
+    ann.send(notes, 2, 2, &["three"]);
+    ann.ack(2);
+    told_until(&server, &second, "notes", "document.changed");
+    assert_eq!(
+        (first.taken().len(), server.metric("notices_lost_total")),
+        (0, 0)
+    );
 }
 
 #[test]

@@ -147,6 +147,7 @@ impl Draft {
             return Err(self.errors);
         }
         let mut reload = Reload::default();
+        let is_told = running.notify.url.is_some() && self.config.notify.url.is_some();
         for key in KEYS.iter() {
             let (was, wanted) = (key.value(running), key.value(&self.config));
             if was == wanted {
@@ -155,6 +156,7 @@ impl Draft {
             let changes = match key.change {
                 Change::Reload => true,
                 Change::Counted => running.quota.is_some(),
+                Change::Told => is_told,
                 Change::Restart => false,
             };
             if changes {

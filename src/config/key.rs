@@ -9,6 +9,8 @@ pub enum Change {
     Reload,
     /// A reload, where some quota was set before: otherwise nothing has been counted.
     Counted,
+    /// A reload, where webhooks are on before and after: otherwise there is no outbox, or one that nobody empties.
+    Told,
     /// A restart.
     Restart,
 }
@@ -19,6 +21,9 @@ impl Change {
         match self {
             Self::Reload => "Changed by a reload",
             Self::Counted => "Changed by a reload if a quota was set before",
+            Self::Told => {
+                "Changed by a reload from one to another, and by a restart from or to none"
+            }
             Self::Restart => "Changed by a restart",
         }
     }

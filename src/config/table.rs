@@ -222,29 +222,30 @@ tables! {
     /// least once and in order for each document. What is still to be told is in the store.
     notify: Notify {
         /// Where to POST that a document was created, changed, deleted or restored, and that its first peer joined or its
-        /// last one left. Over http:// whoever is on the way can read it. Each such change is a row in the store.
-        url: Option<Uri> = None, Url, Restart;
+        /// last one left. Over http:// whoever is on the way can read it. Each such change is a row in the store. After a reload
+        /// what waits goes to the new address.
+        url: Option<Uri> = None, Url, Told;
         /// The secrets that sign it, a line each: "whsec_" and 24 to 64 bytes in base64. Each of them signs everything, so
         /// that one can be changed for another; the file is read again when it changes.
-        secret_file: Option<PathBuf> = None, File, Restart;
+        secret_file: Option<PathBuf> = None, File, Told;
         /// Whether it is told of peers, too.
         peers: bool = true, Word, Restart;
         /// A change is told when the document has not changed for this long: then one notice stands for everything since the
         /// last.
-        debounce: Duration = Duration::from_secs(2), Time(1..=HOUR_MS), Restart;
+        debounce: Duration = Duration::from_secs(2), Time(1..=HOUR_MS), Reload;
         /// It is told at the latest after this time, however busy the document is.
-        debounce_max: Duration = Duration::from_secs(30), Time(1..=DAY_MS), Restart;
+        debounce_max: Duration = Duration::from_secs(30), Time(1..=DAY_MS), Reload;
         /// That a document has peers, or none any more, is told when it has been so for this long. Whoever comes back within
         /// this time has not left, also where the relay was restarted meanwhile.
-        peers_debounce: Duration = Duration::from_secs(10), Time(1..=HOUR_MS), Restart;
+        peers_debounce: Duration = Duration::from_secs(10), Time(1..=HOUR_MS), Reload;
         /// How long the answer to one notice may take, which is any 2xx.
-        timeout: Duration = Duration::from_secs(15), Time(10..=600 * SECOND_MS), Restart;
+        timeout: Duration = Duration::from_secs(15), Time(10..=600 * SECOND_MS), Reload;
         /// How many notices are sent at one time, each of another document.
-        requests_max: usize = 8, Count(1..=1024), Restart;
+        requests_max: usize = 8, Count(1..=1024), Reload;
         /// The longest pause before a notice is sent again; the first is half a second, and each is twice the one before.
-        retry_pause_max: Duration = Duration::from_secs(60), Time(100..=HOUR_MS), Restart;
+        retry_pause_max: Duration = Duration::from_secs(60), Time(100..=HOUR_MS), Reload;
         /// A notice that is older than this when it fails again is given up.
-        retry_for: Duration = Duration::from_secs(24 * 3600), Time(SECOND_MS..=30 * DAY_MS), Restart;
+        retry_for: Duration = Duration::from_secs(24 * 3600), Time(SECOND_MS..=30 * DAY_MS), Reload;
         /// Notices, and documents that have changed, that wait. While there are as many, what happens is not told. Each takes
         /// memory.
         queue_max: usize = 100_000, Count(16..=10_000_000), Restart;

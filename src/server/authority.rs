@@ -12,7 +12,7 @@ use super::ServerError;
 use super::admin::SharedKeeper;
 use super::clock::Clock;
 use super::control::Tasks;
-use super::key_set::KeySet;
+use super::key_set::{KeySet, LastSet};
 use super::keys;
 use super::mailbox::Mailbox;
 use super::metrics::Level;
@@ -30,7 +30,7 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// `wanted` is told when a token names a key that is not there.
+    /// `wanted` is told when a token names a key that is not there. `before`: what the keeper has of a key set.
     ///
     /// # Errors
     ///
@@ -39,6 +39,7 @@ impl Sources {
         config: &Auth,
         clock: Clock,
         wanted: &Arc<Notify>,
+        before: Option<&LastSet>,
     ) -> Result<Self, ServerError> {
         let mut sources = Self {
             authority: Authority::Anybody,
@@ -52,7 +53,7 @@ impl Sources {
                 inquiries_max: config.webhook_inquiries_max,
                 revocations: Arc::default(),
             });
-        } else if let Some(keys) = keys::read(config, clock, wanted).await? {
+        } else if let Some(keys) = keys::read(config, clock, wanted, before).await? {
             sources.key_set = keys.key_set;
             sources.authority = Authority::Tokens(Arc::new(keys.verifier));
         }
@@ -88,6 +89,7 @@ impl Sources {
         let keeper = Arc::new(Mutex::new(Keeper {
             authority: authority.clone(),
             webhook,
+            key_set: self.key_set.as_ref().map(KeySet::last),
             following: None,
             mailboxes,
             clock,
@@ -109,7 +111,9 @@ pub struct Keeper {
     authority: Authority,
     /// Whom the shards ask, where they do.
     webhook: Option<watch::Sender<Arc<Webhook>>>,
-    /// Passes on what is new in a key set.
+    /// What tokens are checked with, where that is from an address.
+    key_set: Option<LastSet>,
+    /// Passes on what is new in it.
     following: Option<JoinHandle<()>>,
     mailboxes: Arc<[Mailbox]>,
     clock: Clock,
@@ -157,6 +161,10 @@ impl Keeper {
         Ok(self.spread().await)
     }
 
+    pub fn key_set(&self) -> Option<LastSet> {
+        self.key_set.clone()
+    }
+
     /// From here on tokens are checked so. Returns when every shard knows.
     pub async fn replace(&mut self, sources: Sources, config: &Auth, shared: Arc<Mutex<Self>>) {
         self.revocations_max = config.revocations_max;
@@ -167,6 +175,7 @@ impl Keeper {
         if let Some(following) = self.following.take() {
             following.abort();
         }
+        self.key_set = sources.key_set.as_ref().map(KeySet::last);
         let follow = |key_set| tokio::spawn(follow(key_set, shared));
         self.following = sources.key_set.map(follow);
         if let Some((current, webhook)) = self.webhook.as_ref().zip(sources.webhook) {

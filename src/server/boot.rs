@@ -51,7 +51,7 @@ pub fn run(config: Config, source: Source) -> Result<(), ServerError> {
     let control = Control::new()?;
     let keys_wanted = Arc::new(Notify::new());
     let (questions, questions_out) = mpsc::unbounded_channel();
-    let sources = control.wait_for(Sources::open(&config.auth, clock, &keys_wanted))?;
+    let sources = control.wait_for(Sources::open(&config.auth, clock, &keys_wanted, None))?;
     let doors = Doors::open(&config.listen, cores.len())?;
     let doorbells = doorbells(cores.len())?;
     let (mailboxes, inboxes): (Vec<_>, Vec<_>) = doorbells.iter().cloned().map(mailbox).unzip();
@@ -71,12 +71,13 @@ pub fn run(config: Config, source: Source) -> Result<(), ServerError> {
         questions_out,
     )?;
     let store = start_store(&config, &mailboxes, clock)?;
-    let (board, notices) = match store.notifier {
+    let (board, notices, notify) = match store.notifier {
         Some(notifier) => {
             tasks.add(notifier.work);
-            (Some(notifier.board), Some(notifier.gauge))
+            let (board, gauge) = (notifier.board, notifier.gauge);
+            (Some(board), Some(gauge), Some(notifier.handle))
         }
-        None => (None, None),
+        None => (None, None, None),
     };
     let gauges: Vec<_> = cores.iter().map(|_| Arc::new(Gauge::default())).collect();
     let mesh = Arc::new(Mesh::new(doorbells.clone()));
@@ -138,6 +139,7 @@ pub fn run(config: Config, source: Source) -> Result<(), ServerError> {
         web: limiter,
         keeper: keeper.clone(),
         keys_wanted,
+        notify,
         reports: reports.clone(),
     };
     let running = Running {

@@ -1,6 +1,6 @@
 //! The key set of `auth.jwks_url`: asked for before the relay serves, and kept fresh while it does.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,7 +23,6 @@ const FIRST_TRIES: usize = 3;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 pub struct KeySet {
-    url: Uri,
     outbound: Outbound,
     rules: Rules,
     clock: Clock,
@@ -31,8 +30,26 @@ pub struct KeySet {
     refetch_after: Duration,
     /// Somebody has met a token of a key that is not in the set.
     wanted: Arc<Notify>,
-    /// The set as it was last.
-    last: Bytes,
+    last: LastSet,
+}
+
+/// An address's set as it was last; a copy follows it.
+#[derive(Clone)]
+pub struct LastSet {
+    url: Uri,
+    set: Arc<Mutex<Bytes>>,
+}
+
+impl LastSet {
+    /// Empty: it was not had yet.
+    fn get(&self) -> Bytes {
+        let set = self.set.lock();
+        set.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn put(&self, set: Bytes) {
+        *self.set.lock().unwrap_or_else(PoisonError::into_inner) = set;
+    }
 }
 
 impl KeySet {
@@ -49,23 +66,50 @@ impl KeySet {
         let outbound = Outbound::new(url, FETCH_TIMEOUT, SET_BYTES_MAX)
             .map_err(|error| refusal(url, error.to_string()))?;
         Ok(Self {
-            url: url.clone(),
             outbound,
             rules: keys::rules(config),
             clock,
             refresh: config.jwks_refresh,
             refetch_after: config.jwks_refetch_after,
             wanted,
-            last: Bytes::new(),
+            last: LastSet {
+                url: url.clone(),
+                set: Arc::default(),
+            },
         })
     }
 
-    /// The keys to begin with.
+    /// Follows it from here on.
+    pub fn last(&self) -> LastSet {
+        self.last.clone()
+    }
+
+    /// The keys to begin with. If they cannot be had, those of `before` do, where they are from the same address.
     ///
     /// # Errors
     ///
     /// [`ServerError::KeySet`] if they cannot be had after a few tries.
-    pub async fn first(&mut self) -> Result<Verifier, ServerError> {
+    pub async fn begin(&mut self, before: Option<&LastSet>) -> Result<Verifier, ServerError> {
+        let Some(before) = before.filter(|before| before.url == self.last.url) else {
+            return self.first().await;
+        };
+        self.last.put(before.get());
+        let reason = match self.fetch().await {
+            Ok(verifier) => return Ok(verifier),
+            Err(reason) => reason,
+        };
+        tracing::warn!(
+            "the keys of tokens cannot be had from {}: {reason}. Those of before are used",
+            self.last.url
+        );
+        let adopted = self.adopt(before.get());
+        adopted.map_err(|reason| refusal(&self.last.url, reason))
+    }
+
+    /// # Errors
+    ///
+    /// [`ServerError::KeySet`] if they cannot be had after a few tries.
+    async fn first(&mut self) -> Result<Verifier, ServerError> {
         let mut reason = match self.fetch().await {
             Ok(verifier) => return Ok(verifier),
             Err(reason) => reason,
@@ -73,7 +117,7 @@ impl KeySet {
         for _ in 1..FIRST_TRIES {
             tracing::warn!(
                 "the keys of tokens cannot be had from {}: {reason}",
-                self.url
+                self.last.url
             );
             tokio::time::sleep(FIRST_PAUSE).await;
             reason = match self.fetch().await {
@@ -81,7 +125,7 @@ impl KeySet {
                 Err(reason) => reason,
             };
         }
-        Err(refusal(&self.url, reason))
+        Err(refusal(&self.last.url, reason))
     }
 
     /// The keys, asked for once.
@@ -91,7 +135,7 @@ impl KeySet {
     /// [`ServerError::KeySet`] if they cannot be had now.
     pub async fn ask(&mut self) -> Result<Verifier, ServerError> {
         let asked = self.fetch().await;
-        asked.map_err(|reason| refusal(&self.url, reason))
+        asked.map_err(|reason| refusal(&self.last.url, reason))
     }
 
     /// The keys when they are next due, or wanted. A time without an answer leaves out a turn.
@@ -105,14 +149,14 @@ impl KeySet {
                 Ok(verifier) => return verifier,
                 Err(reason) => tracing::warn!(
                     "the keys of tokens cannot be had from {}: {reason}. Those of before are used",
-                    self.url
+                    self.last.url
                 ),
             }
         }
     }
 
     async fn fetch(&mut self) -> Result<Verifier, String> {
-        let request = Request::get(&self.url)
+        let request = Request::get(&self.last.url)
             .header(header::ACCEPT, "application/jwk-set+json, application/json")
             .body(Full::default())
             .expect("a URL and a constant make a request");
@@ -123,13 +167,20 @@ impl KeySet {
         if status != StatusCode::OK {
             return Err(format!("the answer is {status}"));
         }
+        let before = self.last.get();
+        let verifier = self.adopt(set.clone())?;
+        if !before.is_empty() && before != set {
+            tracing::info!("the keys of tokens have changed at {}", self.last.url);
+        }
+        Ok(verifier)
+    }
+
+    /// The keys of this set.
+    fn adopt(&self, set: Bytes) -> Result<Verifier, String> {
         let material = KeyMaterial::Jwks(set.to_vec());
         let verifier =
             Verifier::new(&material, self.rules.clone()).map_err(|error| error.to_string())?;
-        if !self.last.is_empty() && self.last != set {
-            tracing::info!("the keys of tokens have changed at {}", self.url);
-        }
-        self.last = set;
+        self.last.put(set);
         let refetch_after_ms =
             u64::try_from(self.refetch_after.as_millis()).expect("at most an hour");
         Ok(verifier.stale_at(self.clock.unix_ms() + refetch_after_ms))

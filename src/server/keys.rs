@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use super::ServerError;
 use super::clock::Clock;
-use super::key_set::KeySet;
+use super::key_set::{KeySet, LastSet};
 use crate::auth::{KeyMaterial, Rules, Verifier};
 use crate::config::{Auth, KeySource};
 
@@ -18,7 +18,8 @@ pub struct Keys {
     pub key_set: Option<KeySet>,
 }
 
-/// `Ok(None)`: no tokens are asked for. `wanted` is told when a token names a key that is not there.
+/// `Ok(None)`: no tokens are asked for. `wanted` is told when a token names a key that is not there. `before`: what was had
+/// from an address, if that is what tokens were checked with so far.
 ///
 /// # Errors
 ///
@@ -28,6 +29,7 @@ pub async fn read(
     config: &Auth,
     clock: Clock,
     wanted: &Arc<Notify>,
+    before: Option<&LastSet>,
 ) -> Result<Option<Keys>, ServerError> {
     // The configuration has at most one source, and none exactly if tokens are not asked for.
     let Some(source) = config.key_sources().next() else {
@@ -36,7 +38,7 @@ pub async fn read(
     if let KeySource::JwksUrl(url) = source {
         let mut key_set = KeySet::new(config, url, clock, Arc::clone(wanted))?;
         return Ok(Some(Keys {
-            verifier: key_set.first().await?,
+            verifier: key_set.begin(before).await?,
             key_set: Some(key_set),
         }));
     }

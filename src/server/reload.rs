@@ -1,20 +1,21 @@
 //! SIGHUP: the configuration is read anew, checked whole, and what can change of a running relay changes at once.
 //!
 //! Nothing changes if anything is wrong. First comes all that can fail: the file, the rules between keys, the keys of
-//! tokens. Then everybody is given what is new, and no connection is closed for it. A shard takes it between two turns.
+//! tokens, what notices are signed with. Then everybody is given what is new, and no connection is closed for it. A shard takes it between two turns.
 
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 use tokio::sync::Notify;
 
+use super::ServerError;
 use super::admin::SharedKeeper;
 use super::authority::Sources;
 use super::clock::Clock;
 use super::crowd::Crowd;
 use super::lifecycle::Report;
 use super::mailbox::Mailbox;
-use super::{log, preflight, web};
+use super::{log, notify, preflight, web};
 use crate::config::{Config, ConfigError, Draft, Reload};
 use crate::engine::Census;
 
@@ -33,7 +34,17 @@ pub struct Reloader {
     pub web: web::Limiter,
     pub keeper: SharedKeeper,
     pub keys_wanted: Arc<Notify>,
+    /// Whoever tells of documents, if somebody is told.
+    pub notify: Option<notify::Handle>,
     pub reports: Sender<Report>,
+}
+
+/// What takes the place of what is in effect, when nothing can fail any more.
+struct Prepared {
+    reload: Reload,
+    sources: Sources,
+    /// `None`: nobody is told of documents.
+    target: Option<notify::Target>,
 }
 
 impl Reloader {
@@ -42,7 +53,7 @@ impl Reloader {
         loop {
             wanted.notified().await;
             match self.prepare().await {
-                Ok((reload, sources)) => self.apply(reload, sources).await,
+                Ok(prepared) => self.apply(prepared).await,
                 Err(reasons) => {
                     for reason in &reasons {
                         tracing::error!("{reason}");
@@ -57,7 +68,7 @@ impl Reloader {
     }
 
     /// All that can fail.
-    async fn prepare(&self) -> Result<(Reload, Sources), Vec<String>> {
+    async fn prepare(&self) -> Result<Prepared, Vec<String>> {
         let source = Arc::clone(&self.source);
         let draft = tokio::task::spawn_blocking(move || source())
             .await
@@ -69,13 +80,27 @@ impl Reloader {
                 .map(ConfigError::to_string)
                 .collect::<Vec<_>>()
         })?;
-        let sources = Sources::open(&reload.config.auth, self.clock, &self.keys_wanted)
-            .await
-            .map_err(|error| vec![error.to_string()])?;
-        Ok((reload, sources))
+        let said = |error: ServerError| vec![error.to_string()];
+        let target = notify::Target::open(&reload.config.notify).map_err(said)?;
+        let before = match &self.keeper {
+            Some(keeper) => keeper.lock().await.key_set(),
+            None => None,
+        };
+        let auth = &reload.config.auth;
+        let sources = Sources::open(auth, self.clock, &self.keys_wanted, before.as_ref());
+        Ok(Prepared {
+            sources: sources.await.map_err(said)?,
+            reload,
+            target,
+        })
     }
 
-    async fn apply(&mut self, reload: Reload, sources: Sources) {
+    async fn apply(&mut self, prepared: Prepared) {
+        let Prepared {
+            reload,
+            sources,
+            target,
+        } = prepared;
         let Reload {
             config,
             changed,
@@ -94,6 +119,9 @@ impl Reloader {
                 .await
                 .replace(sources, &config.auth, shared)
                 .await;
+        }
+        if let Some((notify, target)) = self.notify.as_ref().zip(target) {
+            notify.set(target);
         }
         self.config = config;
         let config = Arc::new(self.config.clone());

@@ -190,6 +190,7 @@ fn the_commented_file_is_the_defaults() {
         let change = match key.change {
             Change::Reload => "a reload",
             Change::Counted => "a reload if a quota was set before",
+            Change::Told => "a reload from one to another, and by a restart from or to none",
             Change::Restart => "a restart",
         };
         let entry = format!("# Unit: {unit}. Range: {range}. Changed by {change}.\n{line}\n");

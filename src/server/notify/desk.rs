@@ -146,6 +146,32 @@ impl Desk {
         desk
     }
 
+    /// From here on these hold, also for what waits: nothing waits for longer than it would if it began to now. What could
+    /// not be sent is tried again at once, also where the receiver was gone.
+    pub fn set_limits(&mut self, limits: Notify, now: Instant) {
+        self.limits = limits;
+        self.counts.is_gone = false;
+        self.outage = None;
+        self.hurry(now);
+        let limits = &self.limits;
+        for (at, document, look) in std::mem::take(&mut self.looks) {
+            let Some(case) = self.cases.get_mut(&document) else {
+                continue;
+            };
+            let (look_at, latest) = match (look, &mut case.change) {
+                (Look::Peers, _) => (&mut case.peers.look_at, now + limits.peers_debounce),
+                (Look::Change, Some(change)) => {
+                    let latest = (now + limits.debounce).min(change.since + limits.debounce_max);
+                    (&mut change.look_at, latest)
+                }
+                (Look::Change, None) => continue,
+            };
+            let at = at.min(latest);
+            *look_at = Some(at);
+            self.looks.insert((at, document, look));
+        }
+    }
+
     // ---- in
 
     pub fn handle_store(&mut self, change: NoticeChange, now: Instant) {

@@ -1,37 +1,34 @@
 //! Webhooks: the operator's own address is told what happens to documents.
 //!
 //! What is to be told stands in the store, with what it is about (`store::Notices`); the shards note on a `board` which
-//! documents have peers. The `desk` says what is sent when, here it is signed (`secrets`) and sent (`message`).
+//! documents have peers. The `desk` says what is sent when; here it is put into words (`message`), signed (`secrets`) and sent
+//! (`receiver`).
 
 mod board;
 mod desk;
 mod message;
+mod receiver;
 mod secrets;
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::header;
-use hyper::{Request, StatusCode, Uri};
+use hyper::StatusCode;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout_at;
 
 use super::ServerError;
 use super::clock::Clock;
-use super::outbound::{Outbound, warn_of_plain_http};
 use crate::config::Notify;
 use crate::store::{CommitterHandle, FjallReader, FjallStore, Notice, NoticeChange, NoticeQueue};
 use desk::{Action, Answer, Desk};
+use receiver::{Receiver, answer_of};
 use secrets::Secrets;
 
 pub use board::Board;
 pub use desk::Counts;
 
-/// So much of an answer is read, so that its connection can be used again.
-const ANSWER_BYTES_MAX: usize = 16 * 1024;
 /// The most that is asked of the store at once, so that no commit has too much of it.
 const ASKS_MAX: usize = 1024;
 /// How often the log says the same.
@@ -57,9 +54,8 @@ impl Gauge {
 
 /// Sends notices.
 pub struct Notifier {
-    url: Uri,
     desk: Desk,
-    outbound: Arc<Outbound>,
+    receiver: Arc<Receiver>,
     secrets: Secrets,
     id_key: [u8; 32],
     reader: FjallReader,
@@ -91,11 +87,50 @@ impl Complaint {
     }
 }
 
+/// Who is told, and how, as a configuration has it; what can fail about it has not.
+pub struct Target {
+    config: Notify,
+    receiver: Arc<Receiver>,
+    secrets: Secrets,
+}
+
+impl Target {
+    /// `None`: nobody is to be told.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError::Notify`] if nothing can be signed or sent.
+    pub fn open(config: &Notify) -> Result<Option<Self>, ServerError> {
+        let (Some(url), Some(secrets)) = (&config.url, read_secrets(config)?) else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            config: config.clone(),
+            receiver: Arc::new(Receiver::new(config, url)?),
+            secrets,
+        }))
+    }
+}
+
+/// Changes who is told while somebody is.
+pub struct Handle {
+    events: UnboundedSender<Event>,
+}
+
+impl Handle {
+    /// From here on it is this one. What is being sent is still the former's to answer.
+    pub fn set(&self, target: Target) {
+        // Nobody takes it only when the process ends.
+        let _ = self.events.send(Event::Target(Box::new(target)));
+    }
+}
+
 /// Somebody is told.
 pub struct Started {
     /// Where shards note which documents have peers.
     pub board: Arc<Board>,
     pub gauge: Arc<Gauge>,
+    pub handle: Handle,
     /// To be done for as long as the process lives.
     pub work: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
@@ -105,7 +140,8 @@ enum Event {
     /// There is something on the board.
     Noted,
     Store(Vec<NoticeChange>),
-    Answer(Arc<Notice>, Result<StatusCode, String>),
+    Answer(Arc<Notice>, Arc<Receiver>, Result<StatusCode, String>),
+    Target(Box<Target>),
 }
 
 impl Notifier {
@@ -120,24 +156,18 @@ impl Notifier {
         identity_key: &[u8; 32],
         clock: Clock,
     ) -> Result<Option<Self>, ServerError> {
-        let (Some(url), Some(secrets)) = (&config.url, read_secrets(config)?) else {
+        let Some(target) = Target::open(config)? else {
             return Ok(None);
         };
-        warn_of_plain_http("notify.url", url, "reads what happens to documents");
-        let outbound = Outbound::new(url, config.timeout, ANSWER_BYTES_MAX);
-        let outbound = outbound.map_err(|error| ServerError::Notify {
-            reason: error.to_string(),
-        })?;
         let unsent = store.keep_notices(config.queue_max)?;
         let (events, incoming) = unbounded_channel();
         let noted = events.clone();
         let seed = u64::from_le_bytes(identity_key[..8].try_into().expect("eight bytes"));
         Ok(Some(Self {
-            url: url.clone(),
             // It is never 0.
             desk: Desk::new(config.clone(), unsent, seed | 1, Instant::now()),
-            outbound: Arc::new(outbound),
-            secrets,
+            receiver: target.receiver,
+            secrets: target.secrets,
             id_key: message::id_key(identity_key),
             reader: store.reader(),
             clock,
@@ -167,6 +197,9 @@ impl Notifier {
         Started {
             board: Arc::clone(&self.board),
             gauge: Arc::clone(&self.gauge),
+            handle: Handle {
+                events: self.events.clone(),
+            },
             work: Box::pin(self.run(queue)),
         }
     }
@@ -193,7 +226,13 @@ impl Notifier {
                         self.desk.handle_store(change, now);
                     }
                 }
-                Some(Event::Answer(notice, answer)) => self.take_answer(&notice, answer, now),
+                Some(Event::Answer(notice, receiver, answer)) => {
+                    self.take_answer(&notice, &receiver, answer, now);
+                }
+                Some(Event::Target(target)) => {
+                    self.desk.set_limits(target.config, now);
+                    (self.receiver, self.secrets) = (target.receiver, target.secrets);
+                }
             }
         }
     }
@@ -220,7 +259,7 @@ impl Notifier {
             tracing::error!(
                 "{lost} notices for {} are lost: there was no room for them, or they were too old. What documents there are \
                  it has to ask for",
-                self.url
+                self.receiver.url
             );
             self.lost = counts.lost;
         }
@@ -236,8 +275,8 @@ impl Notifier {
         }
         let id = message::id(&self.id_key, &notice);
         let timestamp_s = self.clock.unix_ms() / 1000;
-        let (reader, outbound) = (self.reader.clone(), Arc::clone(&self.outbound));
-        let (url, keys) = (self.url.clone(), self.secrets.keys());
+        let (reader, receiver) = (self.reader.clone(), Arc::clone(&self.receiver));
+        let keys = self.secrets.keys();
         let events = self.events.clone();
         tokio::spawn(async move {
             let about = Arc::clone(&notice);
@@ -246,25 +285,32 @@ impl Notifier {
                 .await
                 .expect("it does not panic, and nobody cancels it");
             let body = message::body(&notice, &id, authors);
-            let signature = keys.sign(&id, timestamp_s, &body);
-            let request = request(&url, &id, timestamp_s, &signature, body);
-            let answer = outbound.tell(request).await;
-            let answer = answer.map_err(|error| error.to_string());
-            let _ = events.send(Event::Answer(notice, answer));
+            let answer = receiver.tell(&id, timestamp_s, &keys, body).await;
+            let _ = events.send(Event::Answer(notice, receiver, answer));
         });
     }
 
-    fn take_answer(&mut self, notice: &Notice, answer: Result<StatusCode, String>, now: Instant) {
-        let (answer, reason) = match answer {
+    fn take_answer(
+        &mut self,
+        notice: &Notice,
+        receiver: &Arc<Receiver>,
+        answer: Result<StatusCode, String>,
+        now: Instant,
+    ) {
+        let (mut answer, reason) = match answer {
             Ok(status) => (answer_of(status), format!("the answer is {status}")),
             Err(reason) => (Answer::Away, reason),
         };
-        let (url, document) = (&self.url, &notice.document);
+        // A former receiver's word counts for this notice, and not for those that are its successor's.
+        if !Arc::ptr_eq(receiver, &self.receiver) && answer != Answer::Taken {
+            answer = Answer::Refused;
+        }
+        let (url, document) = (&receiver.url, &notice.document);
         match answer {
             Answer::Taken => {}
             Answer::Gone => tracing::error!(
-                "{url} (key notify.url) is gone (410): nothing is sent there any more until the relay is started again. \
-                 What is to be told waits"
+                "{url} (key notify.url) is gone (410): nothing is sent there any more until the configuration is reloaded \
+                 or the relay started again. What is to be told waits"
             ),
             Answer::Refused | Answer::Away => {
                 tracing::debug!(%document, "a notice is not taken: {reason}");
@@ -274,8 +320,7 @@ impl Notifier {
         if is_failure && self.failing.may_be_said() {
             let waiting = self.desk.counts().queued;
             tracing::warn!(
-                "{} (key notify.url) does not take what it is told: {reason}. {waiting} notices wait",
-                self.url
+                "{url} (key notify.url) does not take what it is told: {reason}. {waiting} notices wait"
             );
         }
         let now_ms = self.clock.unix_ms();
@@ -302,37 +347,4 @@ fn read_secrets(config: &Notify) -> Result<Option<Secrets>, ServerError> {
         ),
     })?;
     Ok(Some(secrets))
-}
-
-fn request(
-    url: &Uri,
-    id: &str,
-    timestamp_s: u64,
-    signature: &str,
-    body: Vec<u8>,
-) -> Request<Full<Bytes>> {
-    Request::post(url)
-        .header(header::CONTENT_TYPE, "application/json")
-        .header(
-            header::USER_AGENT,
-            concat!("corelay/", env!("CARGO_PKG_VERSION")),
-        )
-        .header("webhook-id", id)
-        .header("webhook-timestamp", timestamp_s)
-        .header("webhook-signature", signature)
-        .body(Full::from(body))
-        .expect("a URL, base64 and constants make a request")
-}
-
-/// As the Standard Webhooks specification has it. A redirection is not followed.
-fn answer_of(status: StatusCode) -> Answer {
-    match status {
-        _ if status.is_success() => Answer::Taken,
-        StatusCode::GONE => Answer::Gone,
-        StatusCode::TOO_MANY_REQUESTS
-        | StatusCode::BAD_GATEWAY
-        | StatusCode::SERVICE_UNAVAILABLE
-        | StatusCode::GATEWAY_TIMEOUT => Answer::Away,
-        _ => Answer::Refused,
-    }
 }

@@ -341,3 +341,40 @@ fn where_there_is_no_room_peers_are_told_later() {
     assert_eq!(office.wait(), 10 * SECOND);
     assert_eq!(office.sent[0].news, News::PeersJoined);
 }
+
+#[test]
+fn new_limits_hold_for_what_waits_and_whoever_was_away_or_gone_is_tried_at_once() {
+    let mut office = Office::new(limits(), Unsent::default());
+    for document in ["a", "b", "c"] {
+        office.add(document, News::Created);
+    }
+    office.answer(Answer::Away);
+    office.answer(Answer::Gone);
+    office.changed("changed", 7);
+    office.occupy("occupied", true);
+    assert!(office.sending().is_empty());
+    let shorter = Notify {
+        requests_max: 3,
+        debounce: SECOND / 10,
+        peers_debounce: SECOND / 5,
+        ..limits()
+    };
+    office.desk.set_limits(shorter, office.now);
+    office.work();
+    assert_eq!(office.sending(), [1, 2, 3]);
+    assert!(!office.desk.counts().is_gone);
+    assert_eq!(office.wait(), SECOND / 10);
+    assert_eq!(office.asked_for_changes(), [Some(7)]);
+    assert_eq!(office.wait(), SECOND / 10);
+    assert_eq!(office.desk.counts().queued, 4, "of the peers, too");
+
+    // What waits for less than it would by now waits no longer.
+    office.changed("other", 1);
+    let longer = Notify {
+        debounce: 10 * SECOND,
+        ..limits()
+    };
+    office.desk.set_limits(longer, office.now);
+    assert_eq!(office.wait(), SECOND / 10);
+    assert_eq!(office.asked_for_changes(), [Some(1)]);
+}

@@ -110,6 +110,7 @@ pub fn run(config: Config, source: Source) -> Result<(), ServerError> {
             listeners: Listeners::new(sockets),
             crowd: Arc::clone(&crowd),
             origins: config.listen.origins.clone(),
+            proxies: config.listen.proxies.clone(),
             inbox,
             mailboxes: Arc::clone(&mailboxes),
             mesh: Arc::clone(&mesh),

@@ -2,7 +2,7 @@
 #
 #   docker build -t corelay .
 #   docker run --security-opt seccomp=tuning/seccomp.json --ulimit memlock=-1 --ulimit nofile=1048576 \
-#       --volume corelay:/var/lib/corelay --publish 7400:7400 corelay
+#       --volume corelay:/var/lib/corelay --publish 127.0.0.1:7400:7400 corelay
 
 ARG BUILD_IMAGE=rust:1.95.0-slim-bookworm
 ARG BASE_IMAGE=debian:bookworm-20250520-slim

@@ -32,15 +32,24 @@ pub enum Transport {
 
 /// The URL is of no relay.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is neither ws://HOST:PORT[/PATH] nor tcp://HOST:PORT")]
-pub struct EndpointError(String);
+pub enum EndpointError {
+    #[error("{0:?} is neither ws://HOST:PORT[/PATH] nor tcp://HOST:PORT")]
+    NoRelay(String),
+    #[error(
+        "TLS is not spoken here; take the relay's own address behind the proxy, ws://HOST:PORT, and not {0:?}"
+    )]
+    Tls(String),
+}
 
 impl FromStr for Endpoint {
     type Err = EndpointError;
 
     fn from_str(url: &str) -> Result<Self, Self::Err> {
-        let error = || EndpointError(url.to_owned());
+        let error = || EndpointError::NoRelay(url.to_owned());
         let (scheme, rest) = url.split_once("://").ok_or_else(error)?;
+        if matches!(scheme, "wss" | "https" | "tls") {
+            return Err(EndpointError::Tls(url.to_owned()));
+        }
         let (authority, path) = match rest.find('/') {
             Some(at) => rest.split_at(at),
             None => (rest, ""),
@@ -134,12 +143,17 @@ mod tests {
         for url in [
             "localhost:7401",
             "tcp://localhost",
-            "wss://a:1",
             "tcp://a:1/path",
             "ws://a:x",
         ] {
-            assert_eq!(url.parse::<Endpoint>(), Err(EndpointError(url.to_owned())));
+            let error = EndpointError::NoRelay(url.to_owned());
+            assert_eq!(url.parse::<Endpoint>(), Err(error));
         }
+        let error = "wss://relay.example".parse::<Endpoint>().expect_err("TLS");
+        assert!(
+            error.to_string().contains("TLS is not spoken here"),
+            "{error}"
+        );
     }
 
     #[test]

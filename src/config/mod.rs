@@ -15,6 +15,7 @@ mod draft;
 mod error;
 mod key;
 mod origins;
+mod proxies;
 mod relation;
 mod table;
 mod unit;
@@ -27,6 +28,7 @@ pub use draft::{Changed, Draft, Reload};
 pub use error::{ConfigError, Place};
 pub use key::{Change, Key};
 pub use origins::Origins;
+pub use proxies::Proxies;
 pub use table::{
     Auth, Config, Connection, Document, Fanout, KEYS, Listen, Log, Memory, Notify, Presence, Quota,
     Rate, Shards, Shutdown, Store, TABLES,

@@ -14,6 +14,7 @@ use hyper::Uri;
 use super::cores::{CoreSet, Cores};
 use super::key::{Change, Key, tables};
 use super::origins::{OriginList, Origins};
+use super::proxies::{Proxies, ProxyList};
 use super::unit::{
     Address, Bytes, Count, File, Filter, GIB, KIB, MIB, OrOff, Path, Percent, Text, Time, Unit,
     Url, Variable,
@@ -40,6 +41,10 @@ tables! {
         /// https://beta.example". "*": all of them. Pages of other origins are refused; clients that are no browsers send
         /// no Origin, and are not.
         origins: Origins = Origins::Any, OriginList, Reload;
+        /// The proxies in front of it. A request that one of them sends over listen.websocket has as its client's address
+        /// the last one in its X-Forwarded-For that is none of these; that of everybody else is not looked at. List the
+        /// proxies alone: whoever has one of these addresses can say that it is anybody. docs/proxy.md has more.
+        proxies: Proxies = Proxies::default(), ProxyList, Reload;
         /// Whether a browser that opens the relay's address sees the demo: an editor, a whiteboard, and what the relay
         /// does. It is in the binary, and can do no more than any other page.
         demo: bool = true, Word, Reload;
@@ -89,9 +94,9 @@ tables! {
     connection: Connection {
         /// Connections per shard; of more, each is refused. Each needs a file descriptor (LimitNOFILE).
         count_max: usize = 20_000, Count(1..=1_000_000), Reload;
-        /// Connections of one address, on all shards together; of IPv6, of one /64. Behind a proxy all clients have its
-        /// address: leave it "off" there, and let the proxy count. Where clients connect themselves, 100 leave room for
-        /// an office behind one address.
+        /// Connections of one address, on all shards together; of IPv6, of one /64. 100 leave room for an office behind one
+        /// address. Behind a proxy all clients have its address, unless listen.proxies names it; over listen.tcp those that
+        /// it names are not counted.
         per_address_max: Option<usize> = None, OrOff(Count(1..=1_000_000)), Reload;
         /// Connections of one user, on all shards together. A connection that is lost counts until it is given up, after
         /// connection.pong_timeout; so leave room for a user whose devices come back.

@@ -113,8 +113,11 @@ pub struct ConnectionReport {
     /// As in "0-17.3" (see [`ConnectionId::name`]). Never given twice while the relay runs.
     pub id: String,
     pub shard: usize,
-    /// `null`: it is not known, as with requests over HTTP. Whoever has the sockets says it.
-    pub address: Option<SocketAddr>,
+    /// With its port, where the client has connected itself. `null`: it is not known, as with requests over HTTP. Whoever
+    /// has the sockets says it.
+    pub address: Option<String>,
+    /// The proxy's end of the connection, where the address is what that says.
+    pub proxy: Option<SocketAddr>,
     /// `websocket`, `tcp` or `events`.
     pub transport: Cow<'static, str>,
     /// `greeting` before Hello, `ready`, or `closing`.
@@ -399,6 +402,7 @@ impl Shard {
             id: ConnectionId::from(key).name(self.settings.index),
             shard: self.settings.index,
             address: None,
+            proxy: None,
             transport: match socket.transport {
                 Transport::WebSocket => "websocket",
                 Transport::Tcp => "tcp",

@@ -38,7 +38,7 @@ use scenario::Scenario;
 #[derive(Debug, Clone, clap::Args)]
 #[command(args_override_self = true)]
 pub struct Arguments {
-    /// The relay: ws://HOST:PORT or tcp://HOST:PORT.
+    /// The relay: ws://HOST:PORT or tcp://HOST:PORT. TLS is not spoken: behind a proxy, its own address.
     #[arg(long)]
     pub url: Endpoint,
     /// A credential, where the relay asks for one.

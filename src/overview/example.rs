@@ -99,6 +99,7 @@ fn connection() -> ConnectionReport {
         id: "0-17.3".to_owned(),
         shard: 0,
         address: None,
+        proxy: None,
         transport: "tcp".into(),
         phase: "ready".into(),
         client_id: u64::MAX,

@@ -25,7 +25,7 @@ use super::notify::{self, Notifier};
 use super::preflight::{allowed_cores, token_source};
 use super::reload::{Reloader, Source};
 use super::{ServerError, log, service_manager, signal, supervisor, web};
-use crate::config::{AuthMode, Budget, Config, Durability, LogFormat, mebibytes_text};
+use crate::config::{Budget, Config, Durability, LogFormat, mebibytes_text};
 use crate::engine::Census;
 use crate::engine::shard::Settings;
 use crate::store::{self, CommitterHandle, Reader, ReplySink, TenantUsage, committer};
@@ -113,6 +113,7 @@ pub fn run(config: Config, source: Source) -> Result<(), ServerError> {
             listeners: Listeners::new(sockets),
             crowd: Arc::clone(&crowd),
             origins: config.listen.origins.clone(),
+            proxies: config.listen.proxies.clone(),
             inbox,
             mailboxes: Arc::clone(&mailboxes),
             mesh: Arc::clone(&mesh),
@@ -272,12 +273,6 @@ fn announce(config: &Config, cores: &[usize], addresses: &Addresses) {
         LogFormat::Json => tracing::info!(
             version, listening = %addresses, shards, ?cores, %store, durability, tokens, memory, "corelay is up"
         ),
-    }
-    if config.auth.mode == AuthMode::None {
-        tracing::warn!(
-            "THERE IS NO AUTHENTICATION: whoever reaches these addresses can read and change every document. \
-             Set auth.mode = \"jwt\" or \"webhook\" to ask for tokens"
-        );
     }
     // Whoever waits for this line finds all before it in the log.
     log::flush();

@@ -3,12 +3,13 @@
 //! The table is locked when a socket is accepted and when it is closed, and has an entry for each address that has a
 //! socket, so that the sockets bound it. It is kept without a limit, too, which a reload can bring.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustc_hash::FxHashMap;
+use rustix::net::getpeername;
 
 use crate::engine::Refusal;
 
@@ -19,10 +20,12 @@ pub struct Crowd {
     connections: Mutex<FxHashMap<IpAddr, usize>>,
 }
 
-/// A client's socket, and the place that it takes among those of its address until it is closed.
+/// A socket, and the place of its client among those of its address: until it is closed, or if it is a proxy's, until the
+/// request is answered.
 #[derive(Debug)]
 pub struct ClientSocket {
     descriptor: OwnedFd,
+    /// `None`: it is a proxy's that asks for nobody, or one of our own.
     place: Option<Place>,
 }
 
@@ -30,6 +33,9 @@ pub struct ClientSocket {
 pub struct Place {
     crowd: Arc<Crowd>,
     address: IpAddr,
+    is_counted: bool,
+    /// Of a client for whom a proxy asks: the socket itself is the proxy's.
+    is_of_request: bool,
 }
 
 impl Crowd {
@@ -54,12 +60,22 @@ impl Crowd {
     ///
     /// [`Refusal::TooManyConnections`].
     pub fn enter(self: &Arc<Self>, address: IpAddr) -> Result<Place, Refusal> {
-        let address = neighbourhood(address);
+        let address = address.to_canonical();
+        self.count(address)?;
+        Ok(Place {
+            crowd: Arc::clone(self),
+            address,
+            is_counted: true,
+            is_of_request: false,
+        })
+    }
+
+    fn count(&self, address: IpAddr) -> Result<(), Refusal> {
         let mut connections = self
             .connections
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let count = connections.entry(address).or_default();
+        let count = connections.entry(neighbourhood(address)).or_default();
         let connections_max = self.connections_max.load(Ordering::Relaxed);
         if *count >= connections_max {
             return Err(Refusal::TooManyConnections {
@@ -68,21 +84,22 @@ impl Crowd {
             });
         }
         *count += 1;
-        Ok(Place {
-            crowd: Arc::clone(self),
-            address,
-        })
+        Ok(())
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
+        if !self.is_counted {
+            return;
+        }
         let connections = &self.crowd.connections;
         let mut connections = connections.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = connections.get_mut(&self.address) {
+        let neighbourhood = neighbourhood(self.address);
+        if let Some(count) = connections.get_mut(&neighbourhood) {
             *count -= 1;
             if *count == 0 {
-                connections.remove(&self.address);
+                connections.remove(&neighbourhood);
             }
         }
     }
@@ -90,7 +107,7 @@ impl Drop for Place {
 
 /// What counts as one address: of IPv6, the /64, of which a single host can use every address.
 fn neighbourhood(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
+    match address {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) >> 64 << 64).into(),
     }
@@ -104,6 +121,47 @@ impl ClientSocket {
     /// The socket, and its place, which is to be kept for as long.
     pub fn into_parts(self) -> (OwnedFd, Option<Place>) {
         (self.descriptor, self.place)
+    }
+
+    /// The other end, if it is on the network.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        getpeername(self).ok()??.try_into().ok()
+    }
+
+    /// Whose it is: of whom a proxy asks for, or has asked for in vain, otherwise of the other end.
+    pub fn client(&self) -> Option<IpAddr> {
+        match &self.place {
+            Some(place) => Some(place.address),
+            None => self.peer().map(|peer| peer.ip().to_canonical()),
+        }
+    }
+
+    /// Whether it takes a place.
+    pub fn is_counted(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| place.is_counted)
+    }
+
+    /// A proxy asks for this client over it, and for nobody else until that is answered.
+    ///
+    /// # Errors
+    ///
+    /// As [`Crowd::enter`].
+    pub fn ask_for(&mut self, client: IpAddr, crowd: &Arc<Crowd>) -> Result<(), Refusal> {
+        let address = client.to_canonical();
+        self.place = None;
+        let counted = crowd.count(address);
+        self.place = Some(Place {
+            crowd: Arc::clone(crowd),
+            address,
+            is_counted: counted.is_ok(),
+            is_of_request: true,
+        });
+        counted
+    }
+
+    /// The request is answered.
+    pub fn end_request(&mut self) {
+        self.place.take_if(|place| place.is_of_request);
     }
 }
 

@@ -30,7 +30,7 @@ use super::poller::Poller;
 use super::streams::Streams;
 use super::web::Intake;
 use super::webhook::Question;
-use crate::config::{Config, Origins};
+use crate::config::{Config, Origins, Proxies};
 use crate::engine::shard::{MeshMessage, Settings};
 use crate::engine::{Instant, Shard};
 use crate::store::{self, StoreQueue, StoreReply};
@@ -56,6 +56,7 @@ pub struct Driver {
     pub(super) limits: crate::config::Connection,
     pub(super) crowd: Arc<Crowd>,
     pub(super) origins: Origins,
+    pub(super) proxies: Proxies,
     pub(super) inbox: Inbox,
     /// Those of all shards, by their number.
     pub(super) mailboxes: Arc<[Mailbox]>,
@@ -94,6 +95,7 @@ pub struct Parts {
     pub listeners: Listeners,
     pub crowd: Arc<Crowd>,
     pub origins: Origins,
+    pub proxies: Proxies,
     pub inbox: Inbox,
     pub mailboxes: Arc<[Mailbox]>,
     pub mesh: Arc<Mesh<MeshMessage>>,
@@ -128,6 +130,7 @@ impl Driver {
             streams: Streams::default(),
             crowd: parts.crowd,
             origins: parts.origins,
+            proxies: parts.proxies,
             inbox: parts.inbox,
             mailboxes: parts.mailboxes,
             mesh: parts.mesh,
@@ -321,6 +324,7 @@ impl Driver {
     fn set_limits(&mut self, config: &Config, now: Instant) {
         self.limits = config.connection.clone();
         self.origins = config.listen.origins.clone();
+        self.proxies = config.listen.proxies.clone();
         self.stall_after = config.shards.stall_after;
         self.engine.set_limits(config, now);
     }

@@ -9,7 +9,8 @@ use super::connections::{Key, Stage};
 use super::crowd::{ClientSocket, Place};
 use super::driver::Driver;
 use super::http::{
-    self, Answer, Caller, Exchange, Head, Opening, Rules, SessionName, Upgrade, read_head,
+    self, Answer, Caller, Exchange, Head, Opening, Rules, SessionName, Upgrade, forwarded_for,
+    read_head,
 };
 use super::lifecycle::Phase;
 use super::mailbox::{Errand, Handoff};
@@ -90,7 +91,9 @@ impl Driver {
         count
     }
 
+    /// A proxy takes none: its clients do.
     fn place_for(&self, address: Option<IpAddr>) -> Result<Option<Place>, Refusal> {
+        let address = address.filter(|address| !self.proxies.trust(*address));
         address.map(|address| self.crowd.enter(address)).transpose()
     }
 
@@ -237,7 +240,10 @@ impl Driver {
             origins: &self.origins,
         };
         match read_head(bytes, &rules) {
-            Ok(Some((head, length))) => self.follow(key, head, &mut bytes[length..], now),
+            Ok(Some((head, length))) => match self.find_client(key, &bytes[..length]) {
+                Ok(()) => self.follow(key, head, &mut bytes[length..], now),
+                Err(answer) => self.answer(key, &head.refused(answer), now),
+            },
             Ok(None) => {
                 if let Some(connection) = self.connections.get_mut(key)
                     && let Stage::Handshake { head } = &mut connection.stage
@@ -247,6 +253,25 @@ impl Driver {
             }
             Err(answer) => self.answer(key, &answer, now),
         }
+    }
+
+    /// Finds whose request it is, if it comes from a proxy, and whether one more of that client's may be open.
+    fn find_client(&mut self, key: Key, head: &[u8]) -> Result<(), Answer> {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return Ok(());
+        };
+        let socket = &mut connection.socket;
+        let Some(peer) = socket.peer().map(|peer| peer.ip()) else {
+            return Ok(());
+        };
+        let client = match self.proxies.trust(peer) {
+            true => forwarded_for(head, &self.proxies)?.unwrap_or(peer),
+            false if socket.is_counted() => return Ok(()),
+            // It was a proxy when it was accepted.
+            false => peer,
+        };
+        let entered = socket.ask_for(client, &self.crowd);
+        entered.map_err(|refusal| Answer::too_many(&refusal))
     }
 
     /// Sees to a request where it belongs, here or on another shard.

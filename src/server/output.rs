@@ -148,6 +148,9 @@ impl Driver {
     /// A request is answered: another may come if the client `keeps` the connection.
     pub(super) fn await_next(&mut self, key: Key, keeps: bool, now: Instant) {
         if keeps && self.phase == Phase::Serving {
+            if let Some(connection) = self.connections.get_mut(key) {
+                connection.socket.end_request();
+            }
             let deadline = now + self.limits.keep_alive_timeout;
             self.connections.wait(key, Stage::Kept, deadline);
             self.connections.queue(key);

@@ -11,6 +11,7 @@
 mod clock;
 mod cores;
 mod disk;
+mod exposure;
 mod host;
 mod interrupts;
 mod limits;
@@ -61,6 +62,7 @@ fn required(config: &Config, holder: places::Holder) -> Report {
     for (key, address) in listeners {
         checks.extend(address.map(|address| places::address(key, address, holder)));
     }
+    checks.extend(exposure::all(config));
     Report { checks }
 }
 

@@ -156,8 +156,8 @@ pub fn hottest(overview: &Overview, view: &View) -> Table {
 
 pub fn slowest(overview: &Overview, view: &View) -> Table {
     let row = |one: &ConnectionReport| {
-        let who = match (one.user.as_str(), one.address) {
-            ("", Some(address)) => address.to_string(),
+        let who = match (one.user.as_str(), &one.address) {
+            ("", Some(address)) => address.clone(),
             ("", None) => one.id.clone(),
             (user, _) => name(user),
         };

@@ -10,7 +10,7 @@ use corelay::codec::wire::{
     Connected, Event, Hello, Open, Opened, Operations, Request, event, request,
 };
 use prost::Message as _;
-use tungstenite::{Message, WebSocket, client::IntoClientRequest};
+use tungstenite::{HandshakeError, Message, WebSocket, client::IntoClientRequest};
 
 use super::{PATIENCE, Server};
 
@@ -37,6 +37,19 @@ pub fn stream(address: SocketAddr) -> TcpStream {
     stream
 }
 
+/// The same from another address of this machine: all of 127.0.0.0/8 are.
+pub fn stream_from(source: [u8; 4], address: SocketAddr) -> TcpStream {
+    use socket2::{Domain, Type};
+    let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let source = SocketAddr::from((source, 0));
+    socket.bind(&source.into()).expect("it is the loopback's");
+    socket.connect(&address.into()).expect("the relay listens");
+    socket
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a time that is not zero");
+    socket.into()
+}
+
 /// A socket with a kernel that takes little at a time.
 pub fn narrow(address: SocketAddr) -> TcpStream {
     use socket2::{Domain, Type};
@@ -58,13 +71,28 @@ impl Client {
 
     /// `path` as `/ws`.
     pub fn websocket(server: &Server, path: &str) -> Self {
-        let url = format!("ws://{}{path}", server.websocket);
-        let (socket, _) = tungstenite::client(
-            url.into_client_request().expect("a URL"),
-            stream(server.websocket),
-        )
-        .expect("the relay opens the WebSocket");
-        Self::over(Socket::WebSocket(Box::new(socket)))
+        let stream = stream(server.websocket);
+        Self::websocket_over(stream, path, "").expect("the relay opens the WebSocket")
+    }
+
+    /// As `forwarded_for` by a proxy, if it is not empty. The status if there is no WebSocket.
+    pub fn websocket_over(stream: TcpStream, path: &str, forwarded_for: &str) -> Result<Self, u16> {
+        let url = format!(
+            "ws://{}{path}",
+            stream.peer_addr().expect("it is connected")
+        );
+        let mut request = url.into_client_request().expect("a URL");
+        if !forwarded_for.is_empty() {
+            let value = forwarded_for.parse().expect("a header's value");
+            request.headers_mut().insert("X-Forwarded-For", value);
+        }
+        match tungstenite::client(request, stream) {
+            Ok((socket, _)) => Ok(Self::over(Socket::WebSocket(Box::new(socket)))),
+            Err(HandshakeError::Failure(tungstenite::Error::Http(response))) => {
+                Err(response.status().as_u16())
+            }
+            Err(error) => panic!("no answer: {error}"),
+        }
     }
 
     /// Over TCP, with a kernel that takes little at a time.

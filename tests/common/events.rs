@@ -160,7 +160,11 @@ impl Events {
 
 impl Http {
     pub fn connect(address: SocketAddr) -> Self {
-        Self(BufReader::new(stream(address)))
+        Self::over(stream(address))
+    }
+
+    pub fn over(socket: TcpStream) -> Self {
+        Self(BufReader::new(socket))
     }
 
     pub fn write(&mut self, bytes: &[u8]) {

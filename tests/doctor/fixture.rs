@@ -33,6 +33,7 @@ impl Machine {
         };
         machine
             .with("listen.websocket=127.0.0.1:0")
+            .with("listen.origins=https://app.example")
             .with("listen.tcp=off")
             .with("listen.admin=off")
             .with("shards.cores=1")

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use corelay::codec::json::{self, Body, Limits, Payload};
 use corelay::codec::websocket::{self, Reader};
 use corelay::codec::{frame, record, request};
-use corelay::config::Origins;
+use corelay::config::{Draft, Origins};
 use corelay::load::trace::History;
 use corelay::server::http::{self, Head, Rules};
 use corelay::text::{Operation, Side, Text, transform};
@@ -340,6 +340,9 @@ fn handshakes() {
         body_bytes_max: 1000,
         origins: &Origins::Any,
     };
+    let mut draft = Draft::default();
+    draft.set("listen.proxies=0.0.0.0/0");
+    let proxies = draft.finish().expect("it is in order").listen.proxies;
     fuzz(
         "handshake",
         inputs(1),
@@ -353,6 +356,9 @@ fn handshakes() {
             match head {
                 Ok(Some((head, length))) => {
                     assert!(length <= input.len().min(LENGTH_MAX));
+                    if let Ok(Some(client)) = http::forwarded_for(&input[..length], &proxies) {
+                        assert_eq!(client, client.to_canonical());
+                    }
                     let caller = match &head {
                         Head::Upgrade(upgrade) => Some(&upgrade.caller),
                         Head::Stream(opening) => {

@@ -6,7 +6,6 @@ use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use rustix::net::getpeername;
 use serde::{Deserialize, Serialize};
 
 use super::ask::{Silent, ask};
@@ -123,11 +122,22 @@ async fn page(
 }
 
 fn with_address(driver: &Driver, id: ConnectionId, report: ConnectionReport) -> ConnectionReport {
-    let socket = driver.connections.socket(id);
-    let address = socket.and_then(|socket| getpeername(socket).ok()?);
-    ConnectionReport {
-        address: address.and_then(|address| address.try_into().ok()),
-        ..report
+    let Some(socket) = driver.connections.socket(id) else {
+        return report;
+    };
+    let peer = socket.peer();
+    match socket.client() {
+        Some(client) if peer.is_some_and(|peer| peer.ip().to_canonical() != client) => {
+            ConnectionReport {
+                address: Some(client.to_string()),
+                proxy: peer,
+                ..report
+            }
+        }
+        Some(_) | None => ConnectionReport {
+            address: peer.map(|peer| peer.to_string()),
+            ..report
+        },
     }
 }
 

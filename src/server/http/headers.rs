@@ -4,7 +4,7 @@
 pub struct Headers<'a>(pub &'a [httparse::Header<'a>]);
 
 impl<'a> Headers<'a> {
-    pub fn values(self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+    pub fn values(self, name: &str) -> impl DoubleEndedIterator<Item = &'a [u8]> {
         self.0
             .iter()
             .filter(move |header| header.name.eq_ignore_ascii_case(name))
@@ -21,7 +21,7 @@ impl<'a> Headers<'a> {
     }
 
     /// What the header's comma-separated list has.
-    pub fn items(self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+    pub fn items(self, name: &str) -> impl DoubleEndedIterator<Item = &'a [u8]> {
         self.values(name)
             .flat_map(|value| value.split(|&byte| byte == b','))
             .map(<[u8]>::trim_ascii)

@@ -6,6 +6,7 @@
 mod answer;
 mod events;
 mod exchange;
+mod forwarded;
 mod headers;
 mod introduction;
 mod percent;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 pub use answer::Answer;
 pub use events::{Cors, Opening, PREFLIGHT_SECONDS, Post, SessionName, no_session};
 pub use exchange::{Exchange, is_interface};
+pub use forwarded::forwarded_for;
 pub use introduction::Introduction;
 pub use upgrade::Upgrade;
 

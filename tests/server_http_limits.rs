@@ -449,10 +449,17 @@ fn browsers_get_the_demo_and_others_a_few_words() {
     );
     assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
     assert_eq!(page.header("referrer-policy"), Some("no-referrer"));
-    assert_eq!(page.header("vary"), Some("Accept"));
+    assert_eq!(page.header("vary"), Some("Accept, Accept-Encoding"));
+    assert_eq!(page.header("content-encoding"), None);
     let tag = page.header("etag").expect("one").to_owned();
     let known = api.request("GET", "/", &format!("{BROWSER}If-None-Match: {tag}\n"), "");
     assert_eq!((known.status, known.body.as_str()), (304, ""));
+    // Compressed it is another form, with a tag of its own.
+    let packed_tag = format!("{}-gzip\"", tag.trim_end_matches('"'));
+    let conditions = format!("{BROWSER}Accept-Encoding: gzip\nIf-None-Match: {packed_tag}\n");
+    let packed = api.request("GET", "/", &conditions, "");
+    assert_eq!(packed.status, 304);
+    assert_eq!(packed.header("etag"), Some(packed_tag.as_str()));
     // Whatever the page asks for is there, and is what it says.
     let asked = page
         .body

@@ -1,4 +1,7 @@
-//! What a relay did between two overviews: rates and latencies.
+//! What a relay did between two overviews: rates and latencies. The page at the admin address does the same sums
+//! (`server/admin/dashboard/change.js`); `vectors` holds both against each other.
+
+use std::ops::Add;
 
 use serde::Serialize;
 
@@ -60,7 +63,8 @@ impl Change {
             .iter()
             .map(|(older, newer)| ShardChange::between(older, newer, seconds))
             .collect();
-        let of_all = |rate: fn(&ShardChange) -> f64| shards.iter().map(rate).sum::<f64>();
+        // `sum` makes -0 of nothing.
+        let of_all = |rate: fn(&ShardChange) -> f64| shards.iter().map(rate).fold(0.0, f64::add);
         let together = |of: fn(&Shard) -> &Distribution| {
             let mut all = Distribution::default();
             for (older, newer) in &pairs {

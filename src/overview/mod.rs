@@ -7,6 +7,8 @@ mod distribution;
 #[cfg(test)]
 pub mod example;
 mod fetch;
+#[cfg(test)]
+mod vectors;
 
 use std::borrow::Cow;
 

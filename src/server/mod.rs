@@ -11,6 +11,7 @@
 //! crosses threads is in a bounded queue, or is an answer to something bounded.
 
 mod admin;
+mod assets;
 mod authority;
 mod bodies;
 mod boot;

@@ -2,6 +2,7 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { test as base, expect, type Locator, type Page } from "@playwright/test";
 import { violations } from "./axe.ts";
@@ -50,6 +51,9 @@ class Dashboard {
   }
 }
 
+/** Of a shard. */
+const NOT_SHOWN = ["bytes_in_per_second", "bytes_out_per_second", "ack", "fanout"];
+
 const SHAPE = ["--documents", "8", "--clients", "6", "--writers", "2", "--operations-per-second", "900"];
 
 /** `corelay load`, until it ends or is ended. */
@@ -86,8 +90,9 @@ const test = base.extend<{ relay: Relay; dashboard: Dashboard }>({
 });
 
 test("figures move under load, and agree with /metrics", async ({ relay, dashboard }) => {
-  const policy = (await fetch(relay.admin)).headers.get("content-security-policy");
-  expect(policy).toMatch(/^default-src 'none'; script-src 'self'; style-src 'self';/);
+  const { headers } = await fetch(relay.admin);
+  expect(headers.get("content-encoding")).toBe("gzip");
+  expect(headers.get("content-security-policy")).toMatch(/^default-src 'none'; script-src 'self'; style-src 'self';/);
   await dashboard.open();
   await expect(dashboard.page.locator("#hottest-empty")).toBeVisible();
   const child = load(relay, ...SHAPE, "--duration", "4");
@@ -113,6 +118,27 @@ test("figures move under load, and agree with /metrics", async ({ relay, dashboa
   await expect(dashboard.tile("Documents in memory").locator(".value")).toHaveText(String(await metric(relay, "documents")));
   await expect(dashboard.tile("Connections").locator(".value")).toHaveText("0");
   await expect.poll(() => dashboard.rate("Operations/s")).toBe(0);
+});
+
+/** What Rust makes of two overviews: src/overview/vectors.rs writes it. */
+type Vector = { name: string; older: unknown; newer: unknown; change?: { shards: Record<string, unknown>[] } };
+
+test("its sums are those of corelay top", async ({ dashboard }) => {
+  const { page } = await dashboard.open();
+  const path = fileURLToPath(new URL("../data/overview_changes.json", import.meta.url));
+  // What there is not is null in JSON, and undefined on the page.
+  const vectors: Vector[] = JSON.parse(await readFile(path, "utf8"), (_, value) => value ?? undefined);
+  const found = await page.evaluate(async (vectors) => {
+    const { between } = await import("/change.js" as string);
+    return vectors.map(({ older, newer }) => between(older, newer));
+  }, vectors);
+  expect(vectors.length).toBeGreaterThan(20);
+  for (const [index, { name, change }] of vectors.entries()) {
+    for (const shard of change?.shards ?? []) {
+      for (const member of NOT_SHOWN) delete shard[member];
+    }
+    expect(found[index], name).toEqual(change);
+  }
 });
 
 test("axe finds nothing: idle, under load, on a narrow screen, and where the relay is away", async ({ relay, dashboard }) => {

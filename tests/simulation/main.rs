@@ -187,6 +187,10 @@ fn every_flaw_is_found() {
         (Flaw::SkippingEventId, &["S1"]),
         (Flaw::RevivedVector, &["S1", "S2"]),
         (Flaw::OverlookedQuota, &["S7"]),
+        (Flaw::LostNotice, &["notices"]),
+        (Flaw::LostChange, &["notices"]),
+        (Flaw::RepeatedSequence, &["notices"]),
+        (Flaw::EarlyNotice, &["notices"]),
     ];
     for (flaw, promises) in flaws {
         let found = (0..60).filter(|seed| match try_play(*seed, Some(flaw)) {

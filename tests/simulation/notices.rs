@@ -6,17 +6,28 @@ use std::sync::Arc;
 use corelay::store::{Backend, MemoryStore, News, Notice, NoticeWrite, Write};
 
 use super::judge::{Fate, broken};
+use super::scenario::Flaw;
 
 /// Takes one or asks for one in so many steps of a store where nothing waits to be synced.
 const PERIOD: u64 = 5;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Correspondent {
-    /// What it has taken comes to.
-    known: BTreeMap<Arc<str>, Known>,
+    taken: Taken,
     /// Documents that something was written to.
     pub documents: BTreeSet<Arc<str>>,
     steps: u64,
+    /// The flaw of the rig, if it has not shown itself.
+    flaw: Option<Flaw>,
+}
+
+/// What it was told.
+#[derive(Debug, Clone, Default)]
+struct Taken {
+    /// The newest notice's.
+    sequence: u64,
+    /// What they come to.
+    known: BTreeMap<Arc<str>, Known>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +37,21 @@ enum Known {
 }
 
 impl Correspondent {
-    /// Nothing of the store waits to be synced.
+    pub fn new(flaw: Option<Flaw>) -> Self {
+        Self {
+            taken: Taken::default(),
+            documents: BTreeSet::new(),
+            steps: 0,
+            flaw,
+        }
+    }
+
+    /// It may be told of what waits to be synced.
+    pub fn is_hasty(&self) -> bool {
+        self.flaw == Some(Flaw::EarlyNotice)
+    }
+
+    /// Nothing of the store waits to be synced, unless it is hasty.
     pub fn step(&mut self, store: &mut MemoryStore) {
         self.steps += 1;
         if !self.steps.is_multiple_of(PERIOD) {
@@ -35,7 +60,9 @@ impl Correspondent {
         let unsent = store.unsent();
         let write = match (unsent.notices.first(), unsent.standings.first()) {
             (Some(notice), _) => {
-                take(&mut self.known, notice);
+                if let Some(notice) = self.arriving(notice) {
+                    self.taken.take(&notice);
+                }
                 let sequence = notice.sequence;
                 NoticeWrite::Remove { sequence }
             }
@@ -46,24 +73,40 @@ impl Correspondent {
             },
             (None, None) => return,
         };
-        store
-            .commit(&[Write::Notice(write)])
-            .and_then(|_| store.sync())
-            .expect("a store in memory does not fail");
+        let committed = store.commit(&[Write::Notice(write)]);
+        committed.expect("a store in memory does not fail");
+        if !self.is_hasty() {
+            store.sync().expect("a store in memory does not fail");
+        }
+    }
+
+    /// What arrives in place of a notice, where the rig has a flaw.
+    fn arriving(&mut self, notice: &Notice) -> Option<Notice> {
+        match self.flaw {
+            Some(Flaw::LostChange) if notice.news == News::Changed => {
+                self.flaw = None;
+                None
+            }
+            Some(Flaw::RepeatedSequence) if self.taken.sequence > 0 => Some(Notice {
+                sequence: self.taken.sequence,
+                ..notice.clone()
+            }),
+            _sound => Some(notice.clone()),
+        }
     }
 
     /// Whoever takes all that is left knows what there is.
     pub fn check(&self, store: &MemoryStore, fate: impl Fn(&str) -> Fate) {
         let unsent = store.unsent();
-        let mut known = self.known.clone();
+        let mut taken = self.taken.clone();
         for notice in &unsent.notices {
-            take(&mut known, notice);
+            taken.take(notice);
         }
         for document in &self.documents {
             let mut standings = unsent.standings.iter();
             let mark = standings.find(|(name, _)| name == document);
             let mark = mark.and_then(|(_, standing)| standing.changed_after);
-            match (known.get(document).copied(), fate(document)) {
+            match (taken.known.get(document).copied(), fate(document)) {
                 (Some(Known::Live { revision: told }), Fate::Live { revision })
                     if mark.map_or(told == revision, |mark| told == mark && mark < revision) => {}
                 (Some(Known::Deleted), Fate::Deleted | Fate::Gone { .. }) if mark.is_none() => {}
@@ -77,22 +120,28 @@ impl Correspondent {
     }
 }
 
-fn take(known: &mut BTreeMap<Arc<str>, Known>, notice: &Notice) {
-    let document = Arc::clone(&notice.document);
-    let before = known.get(&document).copied();
-    let revision = notice.revision;
-    let after = match (notice.news, before) {
-        (News::Created, None | Some(Known::Deleted)) => Known::Live { revision },
-        (News::Changed, Some(Known::Live { revision: before }))
-            if before == notice.from_revision =>
-        {
-            Known::Live { revision }
+impl Taken {
+    fn take(&mut self, notice: &Notice) {
+        if notice.sequence <= self.sequence {
+            broken!("notices", "{notice:?} after number {}", self.sequence);
         }
-        (News::Deleted, Some(Known::Live { revision: before })) if before == revision => {
-            Known::Deleted
-        }
-        (News::Restored, Some(Known::Deleted)) => Known::Live { revision },
-        (_, before) => broken!("notices", "{notice:?} of what is {before:?}"),
-    };
-    known.insert(document, after);
+        self.sequence = notice.sequence;
+        let document = Arc::clone(&notice.document);
+        let before = self.known.get(&document).copied();
+        let revision = notice.revision;
+        let after = match (notice.news, before) {
+            (News::Created, None | Some(Known::Deleted)) => Known::Live { revision },
+            (News::Changed, Some(Known::Live { revision: before }))
+                if before == notice.from_revision =>
+            {
+                Known::Live { revision }
+            }
+            (News::Deleted, Some(Known::Live { revision: before })) if before == revision => {
+                Known::Deleted
+            }
+            (News::Restored, Some(Known::Deleted)) => Known::Live { revision },
+            (_, before) => broken!("notices", "{notice:?} of what is {before:?}"),
+        };
+        self.known.insert(document, after);
+    }
 }

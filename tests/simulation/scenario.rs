@@ -52,6 +52,14 @@ pub enum Flaw {
     RevivedVector,
     /// The relay does not know that tenants have quotas.
     OverlookedQuota,
+    /// A notice is gone when the commit that it is about is written.
+    LostNotice,
+    /// A notice of changes does not arrive.
+    LostChange,
+    /// Notices have the number of the one before.
+    RepeatedSequence,
+    /// Notices are told before they are synced.
+    EarlyNotice,
 }
 
 /// Whose documents do not meet those of others.

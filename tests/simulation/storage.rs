@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use corelay::config::Durability;
 use corelay::store::{
-    Backend, Committed, Loaded, LoadedDocument, MemoryStore, ReadError, Reader, StoreReply,
-    StoreRequest, StoredVersion, TenantUsage, Write,
+    Backend, Committed, Loaded, LoadedDocument, MemoryStore, NoticeChange, NoticeWrite, ReadError,
+    Reader, StoreReply, StoreRequest, StoredVersion, TenantUsage, Write,
 };
 
 use super::judge::{Fate, Judge};
@@ -42,7 +42,7 @@ impl Storage {
         store.keep_notices(usize::MAX);
         Self {
             store,
-            correspondent: Correspondent::default(),
+            correspondent: Correspondent::new(flaw),
             durability,
             requests: VecDeque::new(),
             unsynced: Vec::new(),
@@ -90,7 +90,8 @@ impl Storage {
             judge.synced();
         }
         // Otherwise it may be told what a crash takes back.
-        if self.durability == Durability::Always && !self.has_unsynced_commits {
+        let is_settled = !self.has_unsynced_commits || self.correspondent.is_hasty();
+        if self.durability == Durability::Always && is_settled {
             self.correspondent.step(&mut self.store);
         }
         let waits_for_sync =
@@ -388,9 +389,17 @@ impl Storage {
 
     fn write(&mut self, write: Write) -> Committed {
         self.has_unsynced_commits = true;
-        self.store
-            .commit(&[write])
-            .expect("the engine writes in order")
+        let committed = self.store.commit(&[write]);
+        let committed = committed.expect("the engine writes in order");
+        if self.flaw == Some(Flaw::LostNotice)
+            && let Some(NoticeChange::Added(notice)) = committed.notices.first()
+        {
+            self.flaw = None;
+            let sequence = notice.sequence;
+            let lost = Write::Notice(NoticeWrite::Remove { sequence });
+            self.store.commit(&[lost]).expect("there is such a notice");
+        }
+        committed
     }
 
     fn read<T, E: From<ReadError>>(

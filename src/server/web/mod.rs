@@ -23,7 +23,7 @@ mod presence;
 mod problem;
 mod reading;
 mod submission;
-mod tag;
+pub mod tag;
 mod time;
 mod turns;
 mod versions;

@@ -21,6 +21,15 @@ export class Backoff {
     return delay * (1 + reconnectJitter * (2 * this.random() - 1));
   }
 
+  /**
+   * The delay before the next attempt where the relay has asked for at least so long. Whom it asks for more than their own
+   * delays comes back behind it, and not all at once.
+   */
+  delayAfter(asked: number): number {
+    const delay = this.delay();
+    return delay < asked ? this.between(asked, asked * this.settings.reconnectJitter) : delay;
+  }
+
   /** An attempt has succeeded: the next delay is the first one again. */
   reset(): void {
     this.#next = this.settings.reconnectDelayMs;

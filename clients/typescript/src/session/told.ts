@@ -204,8 +204,11 @@ function refuseForEver(session: Session, refusal: Refusal): void {
 /** The relay does not want this connection now. Those that it tells so at once do not come back at once. */
 function comeBackLater(session: Session, refusal: Refusal, now: number): void {
   if (refusal.retryAfterMs > 0) {
-    const at = now + Math.max(session.backoff.delay(), refusal.retryAfterMs);
-    session.notBefore = Math.max(session.notBefore ?? at, at);
+    // By Goaway it has a time of its own, which is only moved if that is too early.
+    session.notBefore =
+      session.notBefore === undefined
+        ? now + session.backoff.delayAfter(refusal.retryAfterMs)
+        : Math.max(session.notBefore, now + refusal.retryAfterMs);
   }
   session.emitEvent({ type: "error", refusal });
   session.dropConnection(now);

@@ -68,6 +68,26 @@ describe("the connection", () => {
     expect(relay.session.pollTimeout()).toBe(1000);
   });
 
+  test("whoever is told to wait comes later, and not with the others", () => {
+    const waits = (retryAfterMs: number, goaway?: { reconnectAfterMs: number; jitterMs: number }): number[] =>
+      Array.from({ length: 100 }, (_, client) => {
+        const relay = new Scripted({}, () => client / 100);
+        relay.connect();
+        if (goaway !== undefined) relay.say({ case: "goaway", value: goaway });
+        const code = ErrorCode.SERVICE_UNAVAILABLE;
+        relay.say({ case: "close", value: { document: 0n, code, retryable: true, retryAfterMs } });
+        expect(relay.session.pollConnection(relay.now)).toBe("disconnect");
+        return Math.round(relay.session.pollTimeout()! - relay.now);
+      });
+    const spread = (from: number, to: number): number[] =>
+      Array.from({ length: 100 }, (_, client) => Math.round(from + ((to - from) * client) / 100));
+    expect(waits(5000)).toEqual(spread(5000, 6500));
+    // Their own delays are longer.
+    expect(waits(100)).toEqual(spread(700, 1300));
+    // Goaway has spread them already.
+    expect(waits(500, { reconnectAfterMs: 500, jitterMs: 5000 })).toEqual(spread(500, 5500));
+  });
+
   test("does not come back after a refusal for good, until it is told to", () => {
     const relay = new Scripted();
     relay.session.pollConnection(0);

@@ -1,5 +1,7 @@
 // What a relay tells of itself (`GET /overview`; src/overview/mod.rs has its shape), once a second.
 
+import { between } from "./change.js";
+
 const PERIOD_MS = 1000;
 const PATIENCE_MS = 5000;
 /** Figures are of so long. */
@@ -7,87 +9,6 @@ const WINDOW_MS = 5000;
 /** Charts are of so long. */
 const SPAN_MS = 180_000;
 const TOP = 10;
-
-// -------------------------------------------------------------------------------------------- what lies between two
-// The same as src/overview/change.rs and distribution.rs.
-
-/** What a histogram has counted since an older reading, added up over several of them. */
-function counted(pairs) {
-  const counts = [];
-  for (const [older, newer] of pairs) {
-    newer.counts.forEach((count, index) => {
-      counts[index] = (counts[index] ?? 0) + Math.max(0, count - (older.counts[index] ?? 0));
-    });
-  }
-  return { bounds: pairs[0]?.[1].bounds ?? [], counts };
-}
-
-/** What so large a part of the values was at most; undefined if there are none. */
-function quantile({ bounds, counts }, part) {
-  const count = counts.reduce((sum, one) => sum + one, 0);
-  if (count === 0) return undefined;
-  const wanted = part * count;
-  let below = 0;
-  let lower = 0;
-  for (const [index, upper] of bounds.entries()) {
-    const here = counts[index];
-    if (here > 0 && below + here >= wanted) return lower + ((upper - lower) * (wanted - below)) / here;
-    below += here;
-    lower = upper;
-  }
-  return lower;
-}
-
-function quantiles_ms(pairs) {
-  const distribution = counted(pairs);
-  const ms = (part) => {
-    const micros = quantile(distribution, part);
-    return micros === undefined ? undefined : micros / 1000;
-  };
-  return { p50: ms(0.5), p99: ms(0.99), p999: ms(0.999) };
-}
-
-/** Rates and latencies between two overviews of one run. */
-function between(older, newer) {
-  const seconds = (newer.time_ms - older.time_ms) / 1000;
-  const rate = (before, after) => Math.max(0, after - before) / seconds;
-  const pairs = newer.shards.flatMap((shard) => {
-    const before = older.shards.find((one) => one.shard === shard.shard);
-    return before ? [[before, shard]] : [];
-  });
-  const shards = new Map(
-    pairs.map(([before, after]) => [
-      after.shard,
-      {
-        busy: Math.min(1, rate(before.busy_micros, after.busy_micros) / 1e6),
-        operations: rate(before.operations, after.operations),
-        deliveries: rate(before.deliveries, after.deliveries),
-        bytesOut: rate(before.bytes_out, after.bytes_out),
-        stalls: Math.max(0, after.stalls - before.stalls),
-      },
-    ]),
-  );
-  const together = (member) => pairs.map(([before, after]) => [before[member], after[member]]);
-  const stored = (member) => quantiles_ms([[older.store[member], newer.store[member]]]);
-  const sum = (member) => [...shards.values()].reduce((all, shard) => all + shard[member], 0);
-  const commits = newer.store.commits - older.store.commits;
-  return {
-    shards,
-    cores: rate(older.process.cpu_seconds, newer.process.cpu_seconds),
-    operations: sum("operations"),
-    deliveries: sum("deliveries"),
-    bytesOut: sum("bytesOut"),
-    commits: rate(older.store.commits, newer.store.commits),
-    operationsPerCommit: commits > 0 ? (newer.store.operations - older.store.operations) / commits : undefined,
-    ack: quantiles_ms(together("ack_micros")),
-    queue: stored("queue_micros"),
-    gather: stored("gather_micros"),
-    commit: stored("commit_micros"),
-    sync: stored("sync_micros"),
-    reply: stored("reply_micros"),
-    fanout: quantiles_ms(together("fanout_micros")),
-  };
-}
 
 function total(overview, member) {
   return overview.shards.reduce((sum, shard) => sum + shard[member], 0);
@@ -227,12 +148,12 @@ class LatencyPlot {
   }
 
   draw(points, now_ms) {
-    const values = points.flatMap(({ ack }) => (ack ? [ack.p50, ack.p999] : [])).filter((value) => value > 0);
+    const values = points.flatMap(({ ack }) => (ack ? [ack.p50_ms, ack.p999_ms] : [])).filter((value) => value > 0);
     const decade = (value, round) => round(Math.log10(value));
     const bottom = values.length ? decade(Math.min(...values), Math.floor) : -1;
     const top = Math.max(bottom + 1, values.length ? decade(Math.max(...values), Math.ceil) : 1);
     const height = (value) => (Math.log10(Math.max(value, 1e-6)) - bottom) / (top - bottom);
-    this.chart.draw(points, [(point) => point.ack?.p50, (point) => point.ack?.p99, (point) => point.ack?.p999], height, now_ms);
+    this.chart.draw(points, [(point) => point.ack?.p50_ms, (point) => point.ack?.p99_ms, (point) => point.ack?.p999_ms], height, now_ms);
     const marks = keep(this.marks, top - bottom + 1, () => make("div", "mark", make("span", "")));
     marks.forEach((mark, index) => {
       mark.style.top = `calc(6px + (100% - 12px) * ${1 - index / (top - bottom)})`;
@@ -272,9 +193,9 @@ const tiles = {
 
 /** Of a shard: the name, what a point of its history has, and the words for it. The scale has at least so much. */
 const MEASURES = [
-  { name: "Busy", pick: (shard) => shard.busy, words: percent, least: 1 },
-  { name: "Operations/s", pick: (shard) => shard.operations, words: number, least: 10 },
-  { name: "Deliveries/s", pick: (shard) => shard.deliveries, words: number, least: 10 },
+  { name: "Busy", pick: (shard) => shard.busy_share, words: percent, least: 1 },
+  { name: "Operations/s", pick: (shard) => shard.operations_per_second, words: number, least: 10 },
+  { name: "Deliveries/s", pick: (shard) => shard.deliveries_per_second, words: number, least: 10 },
   { name: "Connections", pick: (shard) => shard.connections, words: number, least: 4 },
   { name: "Documents", pick: (shard) => shard.documents, words: number, least: 4 },
   { name: "Stalls", pick: (shard) => shard.stalls, words: number, least: 1 },
@@ -362,8 +283,8 @@ function showLatencies(change) {
     const [title, ...cells] = row.children;
     say(title, name);
     title.classList.toggle("of", Boolean(of));
-    const { p50, p99, p999 } = change?.[part] ?? {};
-    [p50, p99, p999].forEach((value, column) => {
+    const { p50_ms, p99_ms, p999_ms } = change?.[part] ?? {};
+    [p50_ms, p99_ms, p999_ms].forEach((value, column) => {
       say(cells[column], time(value));
     });
   });
@@ -449,24 +370,25 @@ function take(overview) {
   const last = recent.at(-1);
   // Another version of the relay may have another page.
   if (last && last.version !== overview.version) return location.reload();
-  if (last && (last.started_at_ms !== overview.started_at_ms || overview.time_ms <= last.time_ms)) {
-    recent = [];
-    points.push({ at_ms: now_ms });
-  }
-  const before = recent.at(-1);
-  if (before) points.push(point(between(before, overview), overview, now_ms));
+  const change = last && between(last, overview);
+  if (last && !change) recent = [];
+  if (last) points.push(change ? point(change, overview, now_ms) : { at_ms: now_ms });
   recent.push(overview);
   while (recent.length > 2 && overview.time_ms - recent[1].time_ms >= WINDOW_MS) recent.shift();
   points = points.filter((one) => now_ms - one.at_ms <= SPAN_MS);
   away = undefined;
   element("notice").hidden = true;
   delete element("main").dataset.stale;
-  show(overview, recent.length > 1 ? between(recent[0], overview) : undefined, now_ms);
+  show(overview, between(recent[0], overview), now_ms);
+}
+
+function byNumber(shards) {
+  return new Map(shards.map((shard) => [shard.shard, shard]));
 }
 
 /** What a chart knows of one moment. */
 function point(change, overview, now_ms) {
-  const shards = new Map(change.shards);
+  const shards = byNumber(change.shards);
   for (const { shard, connections, documents } of overview.shards) {
     shards.set(shard, { ...shards.get(shard), connections, documents });
   }
@@ -485,11 +407,12 @@ function show(overview, change, now_ms) {
 
   const tile = (name, value, beside, pick) => tiles[name].show(value, beside, points, pick, now_ms);
   const inAll = (member) => `${WHOLE.format(total(overview, member))} in all`;
-  tile("operations", number(change?.operations), inAll("operations"), (one) => one.operations);
-  tile("deliveries", number(change?.deliveries), inAll("deliveries"), (one) => one.deliveries);
+  tile("operations", number(change?.operations_per_second), inAll("operations"), (one) => one.operations_per_second);
+  tile("deliveries", number(change?.deliveries_per_second), inAll("deliveries"), (one) => one.deliveries_per_second);
   tile("connections", WHOLE.format(total(overview, "connections")), `of ${WHOLE.format(total(overview, "connections_limit"))}`, (one) => one.connections);
-  tile("ack", time(change?.ack.p50), `p99 ${time(change?.ack.p99)}`, (one) => one.ack?.p50);
-  tile("commits", number(change?.commits), change?.operationsPerCommit ? `${number(change.operationsPerCommit)} operations each` : "", (one) => one.commits);
+  tile("ack", time(change?.ack.p50_ms), `p99 ${time(change?.ack.p99_ms)}`, (one) => one.ack?.p50_ms);
+  const each = change?.operations_per_commit ? `${number(change.operations_per_commit)} operations each` : "";
+  tile("commits", number(change?.commits_per_second), each, (one) => one.commits_per_second);
   tile("documents", WHOLE.format(total(overview, "documents")), `${count(total(overview, "subscribers"), "subscription", "subscriptions")}`, (one) => one.documents);
 
   showShards(overview, change, now_ms);
@@ -502,6 +425,7 @@ function show(overview, change, now_ms) {
 function showShards(overview, change, now_ms) {
   const readings = new Map(overview.shards.map((reading) => [reading.shard, reading]));
   const numbers = [...new Set([...readings.keys(), ...overview.silent_shards])].sort((a, b) => a - b);
+  const changes = byNumber(change?.shards ?? []);
   const tops = MEASURES.map(({ pick, least }) =>
     largest(
       points.flatMap((one) => [...(one.shards?.values() ?? [])].map(pick)),
@@ -521,7 +445,7 @@ function showShards(overview, change, now_ms) {
       cards.set(shard, card);
       place.insertBefore(card.card, place.children[index] ?? null);
     }
-    card.show(readings.get(shard), change?.shards.get(shard), points, tops, now_ms);
+    card.show(readings.get(shard), changes.get(shard), points, tops, now_ms);
   });
 }
 

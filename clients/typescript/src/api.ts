@@ -211,9 +211,15 @@ export interface Document<Events extends DocumentEvents = DocumentEvents> {
   /** Whether what the user did is safe. */
   readonly saved: SavedState;
 
-  /** Everybody else who is present, by client id. */
+  /**
+   * Everybody else who is present, by client id. In a text their places are in the text as it is now, whoever edits it: look
+   * again on `peers` and on `change`.
+   */
   readonly peers: ReadonlyMap<number, Peer>;
-  /** Sets this client's presence. Sent at most 10 times a second, the newest wins, and kept alive until {@link leave}. */
+  /**
+   * Sets this client's presence. Sent at most 10 times a second, the newest wins, and kept alive until {@link leave}. Its
+   * places are in the text as it is now, and move with it: announce it again where the user's cursor moves otherwise.
+   */
   announce(presence: Presence): void;
   leave(): void;
 

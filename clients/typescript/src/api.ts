@@ -25,9 +25,9 @@ import type { Operation } from "./text/operation.js";
 export interface ClientOptions {
   /**
    * Where the relay is: `ws(s)://HOST[:PORT][/PREFIX]`, or the same with `http(s)`. In a browser it is the page's own
-   * origin where it is left out.
+   * origin where it is left out. A URL will do, and anything else that has its `href`.
    */
-  url?: string | URL;
+  url?: string | { readonly href: string };
   /**
    * Names a document in the URL, so that the relay serves the connection on that document's core. Worth it for a client
    * with one document; others can be opened all the same.
@@ -485,8 +485,8 @@ export type Moment = { readonly revision: number } | { readonly time: number };
 export interface TextAtOptions {
   /** An earlier text of the same document, to go on from. One that is later is of no use, and is left alone. */
   from?: PastText;
-  /** Ends it between two pages. */
-  signal?: AbortSignal;
+  /** Ends it between two pages: an AbortSignal. */
+  signal?: { throwIfAborted(): void };
 }
 
 export interface PastText {
@@ -513,6 +513,13 @@ export interface Storage {
   read(key: string): Promise<string | undefined> | string | undefined;
   write(key: string, value: string): Promise<void> | void;
   remove(key: string): Promise<void> | void;
+}
+
+/** What is used of a browser's `localStorage` or `sessionStorage`. */
+export interface WebStorage {
+  getItem(key: string): string | null;
+  setItem(key: string, value: string): void;
+  removeItem(key: string): void;
 }
 
 /** Limits and patience. The defaults are those of the protocol's documentation. */

@@ -39,7 +39,10 @@ export interface ClientOptions {
    * reported in the status and tried again; where it gives `null` nobody is signed in, and the client stops.
    */
   token?: string | ((reason: TokenReason) => string | null | Promise<string | null>);
-  /** Who is at the keyboard, at most 128 bytes each. Where a token names the user, the token wins. */
+  /**
+   * Who is at the keyboard, at most 128 bytes each. Where a token names the user, the token wins. History keeps the id as
+   * the author of each edit; the name is for those who are here at the same time.
+   */
   userId?: string;
   userName?: string;
   /**
@@ -100,9 +103,13 @@ export interface Client {
   /** Ends the client for good: what waits is sent if there is a connection, then the connection is closed. */
   close(): Promise<void>;
 
-  /** A text. The same object for the same id until it is closed. */
+  /**
+   * A text. The same object for the same id until it is closed. Throws TypeError where this client has the document open as
+   * a log, and RangeError for what is no id (1 to 256 bytes, no control characters): mistakes of the program. All that the
+   * relay says of it is a state of the document.
+   */
   text(documentId: string, options?: DocumentOptions): TextDocument;
-  /** A log whose operations are bytes. */
+  /** A log whose operations are bytes. Throws like {@link text}. */
   log(documentId: string, options?: DocumentOptions): LogDocument<Uint8Array>;
   /** A log whose operations are what the codec makes of the bytes: {@link json}, say. */
   log<T>(documentId: string, options: DocumentOptions & { codec: Codec<T> }): LogDocument<T>;
@@ -469,7 +476,7 @@ export interface HistoryEntry<T> {
   readonly count: number;
   /** The client id of who made them. */
   readonly origin: number;
-  /** The user id of who made them; `""` where nobody was named. */
+  /** The user id of who made them; `""` of a client that had none, whatever its `userName`. */
   readonly author: string;
   /** Never earlier than that of the entry before. 0: from before the relay kept times. */
   readonly time: number;

@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import { changesOf, operationOf, selectionAfter } from "../../src/codemirror/binding.js";
 import { OwnPresence } from "../../src/document/own-presence.js";
 import { Operation, type Presence } from "../../src/index.js";
+import { encodeOperation } from "../../src/text/encoding.js";
 import { OutOfStep, TextClient } from "../../src/text/client.js";
 import { movedBy, type Place, Places } from "../../src/text/places.js";
 import { randomSplice, randomText } from "../support/edits.js";
@@ -54,6 +55,40 @@ test("history that is long past is not kept", () => {
   places.step(7, Operation.splice(0, 0, "long"), 2 ** 30);
   places.tell(3, { place: { cursor: 5 }, revision: 2000 });
   expect(places.of(3)).toEqual({ cursor: 5 });
+});
+
+test("a place is said once the others have the edits that it stands behind, and only where they would look elsewhere", () => {
+  const client = new TextClient(5);
+  const own = new OwnPresence();
+  client.caughtUp(0);
+  own.announce({ cursor: 0 });
+  expect(own.next(client)).toEqual({ cursor: 0 });
+  const type = (text: string): void => {
+    const edit = Operation.splice(client.text.length, 0, text);
+    client.edit(edit, 50, 1000);
+    own.moved(edit, true);
+    client.takeBatch(50, 1000);
+  };
+  type("xy");
+  own.announce({ cursor: 2, isTyping: true });
+  expect(own.next(client)).toEqual({ cursor: 0, isTyping: true });
+  client.acknowledged(1, 1);
+  // What its own user has typed has moved it for everybody.
+  expect(own.next(client)).toBeUndefined();
+  type("z");
+  own.announce({ cursor: 1, isTyping: true });
+  expect(own.next(client)).toBeUndefined();
+  client.acknowledged(2, 1);
+  expect(own.next(client)).toEqual({ cursor: 1, isTyping: true });
+  const theirs = encodeOperation(Operation.splice(0, 0, "abc"));
+  client.remote(3, 7, 0, [theirs], (view) => own.moved(view, false));
+  expect(own.next(client)).toBeUndefined();
+  // Who comes now has not seen that.
+  expect(own.isStale(client)).toBe(true);
+  expect(own.next(client, true)).toEqual({ cursor: 4, isTyping: true });
+  expect(own.isStale(client)).toBe(false);
+  own.leave(client);
+  expect([own.next(client, true), client.places.of(5)]).toEqual([undefined, undefined]);
 });
 
 /** An editor with its connection: what it shows, and where it has its cursor. */

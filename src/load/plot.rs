@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 280.0;
 const LEFT: f64 = 64.0;
-const RIGHT: f64 = 12.0;
+/// Half of the longest label below, `99.9999 %`, which stands in the middle under its place.
+const RIGHT: f64 = 36.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 34.0;
 
@@ -193,6 +194,27 @@ mod tests {
         }
         let axis = Axis::times(1.7, 1.9);
         assert_eq!((axis.min, axis.max), (1.0, 2.0));
+    }
+
+    #[test]
+    fn labels_stay_inside_the_plot() {
+        let x = Axis {
+            min: 0.0,
+            max: 6.0,
+            ticks: vec![(0.0, "0 %".to_owned()), (6.0, "99.9999 %".to_owned())],
+        };
+        let svg = svg(&x, &Axis::times(0.0, 7.0), &[]);
+        let labels: Vec<_> = svg.split("class=\"below\" x=\"").skip(1).collect();
+        assert_eq!(labels.len(), 2);
+        for label in labels {
+            let (middle, rest) = label.split_once('"').expect("an attribute ends");
+            let text = rest.split(['>', '<']).nth(1).expect("a label has a text");
+            let middle: f64 = middle.parse().expect("a coordinate");
+            // Figures of 11 px are no wider than 7 px.
+            let half = text.chars().count() as f64 * 7.0 / 2.0;
+            assert!((0.0..=WIDTH).contains(&(middle - half)), "{label}");
+            assert!((0.0..=WIDTH).contains(&(middle + half)), "{label}");
+        }
     }
 
     #[test]

@@ -205,6 +205,24 @@ test("names are shown, whatever is in them, and do nothing", async ({ relay, das
   await end(real);
 });
 
+test("a document is as hot as the relay is busy since the page was opened, whatever was before", async ({ dashboard }) => {
+  const { page } = dashboard;
+  let revision = 5000;
+  const of = (id: string, revision: number) => ({ id, tenant: "", shard: 0, kind: "text", state: "open", operations_per_second: 804, revision, subscribers: 1, memory_bytes: 100 });
+  await page.route("**/overview?*", async (route) => {
+    const response = await route.fetch();
+    const overview = await response.json();
+    overview.hottest = [of("cooling", 5000), of("hot", (revision += 10))];
+    await route.fulfill({ response, json: overview });
+  });
+  await dashboard.open();
+  const rates = () => page.locator("#hottest tr").evaluateAll((rows) => rows.map((row) => [row.querySelector("th span")?.textContent, Number(row.querySelectorAll("td")[1]?.textContent)]));
+  await expect.poll(rates).toEqual([
+    ["hot", expect.closeTo(10, -1)],
+    ["cooling", 0],
+  ]);
+});
+
 test("a page that nobody sees asks nothing", async ({ dashboard }) => {
   const { page } = dashboard;
   await page.clock.install();

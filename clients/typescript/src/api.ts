@@ -25,9 +25,9 @@ import type { Operation } from "./text/operation.js";
 export interface ClientOptions {
   /**
    * Where the relay is: `ws(s)://HOST[:PORT][/PREFIX]`, or the same with `http(s)`. In a browser it is the page's own
-   * origin where it is left out.
+   * origin where it is left out. A URL will do, and anything else that has its `href`.
    */
-  url?: string | URL;
+  url?: string | { readonly href: string };
   /**
    * Names a document in the URL, so that the relay serves the connection on that document's core. Worth it for a client
    * with one document; others can be opened all the same.
@@ -39,7 +39,10 @@ export interface ClientOptions {
    * reported in the status and tried again; where it gives `null` nobody is signed in, and the client stops.
    */
   token?: string | ((reason: TokenReason) => string | null | Promise<string | null>);
-  /** Who is at the keyboard, at most 128 bytes each. Where a token names the user, the token wins. */
+  /**
+   * Who is at the keyboard, at most 128 bytes each. Where a token names the user, the token wins. History keeps the id as
+   * the author of each edit; the name is for those who are here at the same time.
+   */
   userId?: string;
   userName?: string;
   /**
@@ -100,9 +103,13 @@ export interface Client {
   /** Ends the client for good: what waits is sent if there is a connection, then the connection is closed. */
   close(): Promise<void>;
 
-  /** A text. The same object for the same id until it is closed. */
+  /**
+   * A text. The same object for the same id until it is closed. Throws TypeError where this client has the document open as
+   * a log, and RangeError for what is no id (1 to 256 bytes, no control characters): mistakes of the program. All that the
+   * relay says of it is a state of the document.
+   */
   text(documentId: string, options?: DocumentOptions): TextDocument;
-  /** A log whose operations are bytes. */
+  /** A log whose operations are bytes. Throws like {@link text}. */
   log(documentId: string, options?: DocumentOptions): LogDocument<Uint8Array>;
   /** A log whose operations are what the codec makes of the bytes: {@link json}, say. */
   log<T>(documentId: string, options: DocumentOptions & { codec: Codec<T> }): LogDocument<T>;
@@ -211,9 +218,15 @@ export interface Document<Events extends DocumentEvents = DocumentEvents> {
   /** Whether what the user did is safe. */
   readonly saved: SavedState;
 
-  /** Everybody else who is present, by client id. */
+  /**
+   * Everybody else who is present, by client id. In a text their places are in the text as it is now, whoever edits it: look
+   * again on `peers` and on `change`.
+   */
   readonly peers: ReadonlyMap<number, Peer>;
-  /** Sets this client's presence. Sent at most 10 times a second, the newest wins, and kept alive until {@link leave}. */
+  /**
+   * Sets this client's presence. Sent at most 10 times a second, the newest wins, and kept alive until {@link leave}. Its
+   * places are in the text as it is now, and move with it: announce it again where the user's cursor moves otherwise.
+   */
   announce(presence: Presence): void;
   leave(): void;
 
@@ -463,7 +476,7 @@ export interface HistoryEntry<T> {
   readonly count: number;
   /** The client id of who made them. */
   readonly origin: number;
-  /** The user id of who made them; `""` where nobody was named. */
+  /** The user id of who made them; `""` of a client that had none, whatever its `userName`. */
   readonly author: string;
   /** Never earlier than that of the entry before. 0: from before the relay kept times. */
   readonly time: number;
@@ -479,8 +492,8 @@ export type Moment = { readonly revision: number } | { readonly time: number };
 export interface TextAtOptions {
   /** An earlier text of the same document, to go on from. One that is later is of no use, and is left alone. */
   from?: PastText;
-  /** Ends it between two pages. */
-  signal?: AbortSignal;
+  /** Ends it between two pages: an AbortSignal. */
+  signal?: { throwIfAborted(): void };
 }
 
 export interface PastText {
@@ -507,6 +520,13 @@ export interface Storage {
   read(key: string): Promise<string | undefined> | string | undefined;
   write(key: string, value: string): Promise<void> | void;
   remove(key: string): Promise<void> | void;
+}
+
+/** What is used of a browser's `localStorage` or `sessionStorage`. */
+export interface WebStorage {
+  getItem(key: string): string | null;
+  setItem(key: string, value: string): void;
+  removeItem(key: string): void;
 }
 
 /** Limits and patience. The defaults are those of the protocol's documentation. */

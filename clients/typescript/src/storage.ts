@@ -1,9 +1,9 @@
 /** Places that outlive the page. */
 
-import type { Storage } from "./api.js";
+import type { Storage, WebStorage } from "./api.js";
 
 /** The browser's `localStorage`: a few MiB, written at once also when the page is left. */
-export function localStorageOf(storage: Pick<globalThis.Storage, "getItem" | "setItem" | "removeItem">): Storage {
+export function localStorageOf(storage: WebStorage): Storage {
   return {
     read: (key) => storage.getItem(key) ?? undefined,
     write: (key, value) => storage.setItem(key, value),

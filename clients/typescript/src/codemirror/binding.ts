@@ -1,6 +1,13 @@
 /** Edits from the editor to the document and back. */
 
-import { Annotation, type ChangeSet, type ChangeSpec, type Extension, Transaction } from "@codemirror/state";
+import {
+  Annotation,
+  type ChangeSet,
+  type ChangeSpec,
+  EditorSelection,
+  type Extension,
+  Transaction,
+} from "@codemirror/state";
 import { type EditorView, ViewPlugin, type ViewUpdate } from "@codemirror/view";
 
 import type { TextChange, TextDocument } from "../api.js";
@@ -56,15 +63,28 @@ class Binding {
 
   #dispatch(operation: Operation): void {
     const annotations = [fromDocument.of(true), Transaction.remote.of(true), Transaction.addToHistory.of(false)];
-    const changes = changesOf(operation);
     try {
-      this.view.dispatch({ changes, annotations, filter: false });
+      const { state } = this.view;
+      const changes = state.changes(changesOf(operation));
+      const selection = selectionAfter(state.selection, changes);
+      this.view.dispatch({ changes, ...(selection && { selection }), annotations, filter: false });
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       // The editor has another text than the document had: it was not filled yet.
       queueMicrotask(() => this.#reconcile());
     }
   }
+}
+
+/**
+ * What a selection has to be after an edit, where the editor would not find it: it turns a range inside out that is in the
+ * middle of what is replaced, and the next key fails. That range becomes a cursor.
+ */
+export function selectionAfter(selection: EditorSelection, changes: ChangeSet): EditorSelection | undefined {
+  const { ranges, mainIndex } = selection.map(changes);
+  if (ranges.every(({ from, to }) => from <= to)) return undefined;
+  const inOrder = ranges.map((range) => (range.from > range.to ? EditorSelection.cursor(range.from) : range));
+  return EditorSelection.create(inOrder, mainIndex);
 }
 
 export function operationOf(changes: ChangeSet): Operation {

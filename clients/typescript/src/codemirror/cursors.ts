@@ -1,6 +1,13 @@
 /** The others' cursors and selections, with their names; and this editor's, told to the others. */
 
-import { type ChangeDesc, type EditorState, type Extension, StateEffect, StateField } from "@codemirror/state";
+import {
+  type ChangeDesc,
+  type EditorState,
+  type Extension,
+  StateEffect,
+  type StateEffectType,
+  StateField,
+} from "@codemirror/state";
 import { Decoration, type DecorationSet, EditorView, ViewPlugin, type ViewUpdate, WidgetType } from "@codemirror/view";
 
 import { StyleModule } from "style-mod";
@@ -15,9 +22,6 @@ interface PeerCursor {
   readonly clientId: number;
   readonly name: string;
   readonly color: string;
-  /** Where it was said to be. */
-  readonly told: { readonly anchor: number; readonly head: number };
-  /** Where it is, after the edits since then. */
   readonly anchor: number;
   readonly head: number;
 }
@@ -29,7 +33,8 @@ export function cursors(document: TextDocument, options: CorelayOptions): Extens
     create: () => [],
     update: (value, transaction) => {
       const told = transaction.effects.find((effect) => effect.is(changed))?.value;
-      if (told !== undefined) return told.map((cursor) => kept(cursor, value));
+      if (told !== undefined) return told;
+      // Until the document says where they are in the new text.
       return transaction.docChanged ? value.map((cursor) => mapped(cursor, transaction.changes)) : value;
     },
     provide: (it) => [
@@ -37,21 +42,23 @@ export function cursors(document: TextDocument, options: CorelayOptions): Extens
       EditorView.styleModule.computeN([it], (state) => state.field(it).map(({ color }) => moduleOf(color))),
     ],
   });
-  const plugin = ViewPlugin.define((view) => new Presence(view, document, options, unnamed, changed));
+  const plugin = ViewPlugin.define((view) => new Presence(view, document, options, unnamed, { field, changed }));
   return [field, plugin, theme];
 }
 
-/** A cursor of which nothing new is told stays where edits have moved it. */
-function kept(cursor: PeerCursor, before: readonly PeerCursor[]): PeerCursor {
-  const known = before.find(({ clientId }) => clientId === cursor.clientId);
-  const isNews = known?.told.anchor !== cursor.told.anchor || known.told.head !== cursor.told.head;
-  return isNews ? cursor : { ...cursor, anchor: known.anchor, head: known.head };
+function mapped(cursor: PeerCursor, changes: ChangeDesc): PeerCursor {
+  const at = (position: number): number => changes.mapPos(Math.min(position, changes.length), -1);
+  return { ...cursor, anchor: at(cursor.anchor), head: at(cursor.head) };
 }
 
-function mapped(cursor: PeerCursor, changes: ChangeDesc): PeerCursor {
-  const { length } = changes;
-  const at = (position: number): number => changes.mapPos(Math.min(position, length), 1);
-  return { ...cursor, anchor: at(cursor.anchor), head: at(cursor.head) };
+function areSame(some: readonly PeerCursor[], others: readonly PeerCursor[]): boolean {
+  return some.length === others.length && some.every((cursor, index) => isSame(cursor, others[index]!));
+}
+
+function isSame(a: PeerCursor, b: PeerCursor): boolean {
+  return (
+    a.clientId === b.clientId && a.name === b.name && a.color === b.color && a.anchor === b.anchor && a.head === b.head
+  );
 }
 
 function decorations(state: EditorState, peers: readonly PeerCursor[]): DecorationSet {
@@ -87,13 +94,9 @@ function moduleOf(color: string): StyleModule {
 
 /** This editor's presence on the document. */
 class Presence {
-  readonly #unlisten: (() => void)[];
+  readonly #unlisten: () => void;
   #here: ReadonlySet<string> | undefined;
   #typing: ReturnType<typeof setTimeout> | undefined;
-  /** Where the others were told that this one is. */
-  #told: { anchor: number; head: number } | undefined;
-  /** It is elsewhere by now. */
-  #isHeld = false;
   #isDestroyed = false;
 
   constructor(
@@ -101,14 +104,9 @@ class Presence {
     readonly document: TextDocument,
     readonly options: CorelayOptions,
     readonly unnamed: string,
-    readonly changed: { of(peers: readonly PeerCursor[]): StateEffect<readonly PeerCursor[]> },
+    readonly shown: { field: StateField<readonly PeerCursor[]>; changed: StateEffectType<readonly PeerCursor[]> },
   ) {
-    this.#unlisten = [
-      document.on("peers", () => this.#show()),
-      document.on("saved", ({ pending }) => {
-        if (this.#isHeld && pending === 0) this.#tell();
-      }),
-    ];
+    this.#unlisten = document.on("peers", () => this.#show());
     this.#show();
     void document.loaded.then(
       () => this.#tell(),
@@ -125,31 +123,25 @@ class Presence {
         this.#tell();
       }, TYPING_MS);
     }
-    if (isTyped || update.selectionSet || update.focusChanged) this.#tell();
+    // What others type moves this one's cursor, too, in a way of the editor's own.
+    if (update.docChanged || update.selectionSet || update.focusChanged) this.#tell();
+    if (update.docChanged) this.#show();
   }
 
   destroy(): void {
     this.#isDestroyed = true;
     clearTimeout(this.#typing);
-    for (const end of this.#unlisten) end();
+    this.#unlisten();
     this.document.leave();
   }
 
-  /**
-   * The others do not have the edits that wait, which presence would overtake: until they have, they are told the place
-   * from before, which moves with the edits there.
-   */
   #tell(): void {
     if (this.#isDestroyed) return;
-    const { hasFocus } = this.view;
-    this.#isHeld = hasFocus && this.document.saved.pending > 0;
     const { anchor, head } = this.view.state.selection.main;
-    // Somebody who looks elsewhere is here all the same.
-    if (!this.#isHeld) this.#told = hasFocus ? { anchor, head } : undefined;
-    const told = this.#told;
     const fields = this.options.fields?.();
     this.document.announce({
-      ...(told && { cursor: told.head, selection: { anchor: told.anchor, focus: told.head } }),
+      // Somebody who looks elsewhere is here all the same.
+      ...(this.view.hasFocus && { cursor: head, selection: { anchor, focus: head } }),
       isTyping: this.#typing !== undefined,
       ...(fields && { fields }),
     });
@@ -160,10 +152,13 @@ class Presence {
     queueMicrotask(() => {
       if (this.#isDestroyed) return;
       const peers = [...this.document.peers.values()];
-      const effects: StateEffect<unknown>[] = [this.changed.of(peers.flatMap((peer) => this.#cursorOf(peer)))];
+      const effects: StateEffect<unknown>[] = [];
+      const cursors = peers.flatMap((peer) => this.#cursorOf(peer));
+      const { field, changed } = this.shown;
+      if (!areSame(cursors, this.view.state.field(field))) effects.push(changed.of(cursors));
       const words = this.#news(peers);
       if (words !== "") effects.push(EditorView.announce.of(words));
-      this.view.dispatch({ effects });
+      if (effects.length > 0) this.view.dispatch({ effects });
     });
   }
 
@@ -171,8 +166,8 @@ class Presence {
     const head = peer.selection?.focus.offset ?? peer.cursor?.offset;
     if (head === undefined) return [];
     const color = /^#[0-9a-f]{6}$/i.test(peer.color) ? peer.color : "#666666";
-    const told = { anchor: peer.selection?.anchor.offset ?? head, head };
-    return [{ clientId: peer.clientId, name: this.#nameOf(peer), color, told, ...told }];
+    const anchor = peer.selection?.anchor.offset ?? head;
+    return [{ clientId: peer.clientId, name: this.#nameOf(peer), color, anchor, head }];
   }
 
   #nameOf(peer: Peer): string {

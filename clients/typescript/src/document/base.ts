@@ -16,8 +16,9 @@ import type { Document as Place } from "../session/document.js";
 import type { DocumentEvent } from "../session/event.js";
 import { ErrorCode, NotEditableError, ownRefusal, RefusedError } from "../session/refusal.js";
 import type { Full } from "../session/pending.js";
+import type { UserPresence } from "../wire/corelay_pb.js";
 import type { Guest, Host } from "./host.js";
-import { announcedOf, Peers } from "./peers.js";
+import { announcedOf, Peers, type Seen } from "./peers.js";
 
 const DURABILITIES: readonly Durability[] = ["never", "interval", "always"];
 
@@ -71,9 +72,18 @@ export abstract class BaseDocument<Events extends DocumentEvents> implements Fac
     return this.#peers.all;
   }
 
+  /** The others as they were told of. */
+  protected get seen(): ReadonlyMap<number, Seen> {
+    return this.#peers.all;
+  }
+
   announce(presence: Presence): void {
-    this.#announced = announcedOf(presence);
-    this.place?.announce(this.#announced);
+    this.say(announcedOf(presence));
+  }
+
+  protected say(announced: Announced): void {
+    this.#announced = announced;
+    this.place?.announce(announced);
     this.host.wake(this);
   }
 
@@ -137,7 +147,7 @@ export abstract class BaseDocument<Events extends DocumentEvents> implements Fac
         this.color = event.color;
         break;
       case "presence":
-        if (this.#peers.update(event.presences, event.full)) this.tell("peers", this.peers);
+        this.#updatePeers(event.presences, event.full);
         break;
       case "warning":
         this.tell("slow", { pendingOperations: event.pendingOperations, pendingBytes: event.pendingBytes });
@@ -179,8 +189,18 @@ export abstract class BaseDocument<Events extends DocumentEvents> implements Fac
   }
 
   #clearPeers(): void {
-    if (this.#peers.update([], true)) this.tell("peers", this.peers);
+    this.#updatePeers([], true);
   }
+
+  #updatePeers(presences: readonly UserPresence[], full: boolean): void {
+    const before = this.#peers.all;
+    if (!this.#peers.update(presences, full)) return;
+    this.peersChanged(before, this.#peers.all);
+    this.tell("peers", this.peers);
+  }
+
+  /** Others have come, gone or moved; the application is told next. */
+  protected abstract peersChanged(before: ReadonlyMap<number, Seen>, now: ReadonlyMap<number, Seen>): void;
 
   // ---- for its kinds
 

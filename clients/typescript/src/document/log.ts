@@ -191,6 +191,8 @@ export class Log<T> extends BaseDocument<LogEvents<T>> implements LogDocument<T>
     this.#offer = undefined;
   }
 
+  protected peersChanged(): void {}
+
   poll(): void {}
 
   pollTimeout(): number | undefined {

@@ -1,6 +1,7 @@
 /** A text on a session: the application edits it and is told what others did to it. */
 
-import type { Moment, Refusal, TextDocument, TextEvents } from "../api.js";
+import type { Cursor, Moment, Peer, Presence, Refusal, TextDocument, TextEvents } from "../api.js";
+import { earliest } from "../session/document.js";
 import type { DocumentEvent } from "../session/event.js";
 import { Pace } from "../session/pending.js";
 import { ownRefusal, QueueFullError } from "../session/refusal.js";
@@ -9,6 +10,8 @@ import { OutOfStep, sizeOf, TextClient } from "../text/client.js";
 import { Operation } from "../text/operation.js";
 import { pieces, repaired } from "../text/pieces.js";
 import { BaseDocument } from "./base.js";
+import { OwnPresence } from "./own-presence.js";
+import { announcedOf, type Seen } from "./peers.js";
 import { readText, writeText } from "./stored.js";
 
 export class Text extends BaseDocument<TextEvents> implements TextDocument {
@@ -17,6 +20,9 @@ export class Text extends BaseDocument<TextEvents> implements TextDocument {
   #client: TextClient | undefined;
   #epoch = 0;
   #pace = new Pace();
+  readonly #own = new OwnPresence();
+  /** When this client has said last where it is. */
+  #saidAt = 0;
   /** A batch that was refused or lost is to be sent again at once. */
   #resends = false;
   /** What arrives does not continue the text, until the pages that were asked for come. */
@@ -66,6 +72,7 @@ export class Text extends BaseDocument<TextEvents> implements TextDocument {
     const bytesMax = this.#pieceBytesMax;
     for (const piece of pieces(whole, bytesMax)) client.edit(piece, settings.waitingOperationsMax, bytesMax);
     this.#pace.touch(this.host.now());
+    this.#own.moved(whole, true);
     this.emitter.emit("change", { operation: whole, origin: "local", source });
     this.refresh();
     this.host.wake(this);
@@ -86,6 +93,69 @@ export class Text extends BaseDocument<TextEvents> implements TextDocument {
   flush(): void {
     this.#pace.dueAtOnce();
     this.host.wake(this);
+  }
+
+  // ---- who is where
+
+  /** In the text as it is now. */
+  override get peers(): ReadonlyMap<number, Peer> {
+    return new Map([...this.seen].map(([clientId, seen]) => [clientId, this.#placed(seen)]));
+  }
+
+  override announce(presence: Presence): void {
+    this.#own.announce(presence);
+    this.#say();
+  }
+
+  override leave(): void {
+    this.#own.leave(this.#client);
+    super.leave();
+  }
+
+  protected peersChanged(before: ReadonlyMap<number, Seen>, now: ReadonlyMap<number, Seen>): void {
+    this.#client?.places.keep(new Set([...now.keys(), this.#client.clientId]));
+    for (const seen of now.values()) this.#note(seen);
+    if ([...now.keys()].some((clientId) => !before.has(clientId))) this.#sayAgain();
+  }
+
+  #note({ clientId, cursor, selection, at }: Seen): void {
+    const place = {
+      ...(cursor && { cursor: cursor.offset }),
+      ...(selection && { selection: { anchor: selection.anchor.offset, focus: selection.focus.offset } }),
+    };
+    // Revisions of different epochs are not comparable.
+    const revision = at?.epoch === this.#epoch ? at.revision : undefined;
+    this.#client?.places.tell(clientId, { place, revision });
+  }
+
+  #placed(seen: Seen): Peer {
+    const { cursor, selection } = this.#client?.placeOf(seen.clientId) ?? {};
+    const { length } = this.text;
+    const on = (offset: number): Cursor => ({ block: "", offset: Math.min(offset, length) });
+    return {
+      ...seen,
+      cursor: cursor === undefined ? undefined : on(cursor),
+      selection: selection && { anchor: on(selection.anchor), focus: on(selection.focus) },
+    };
+  }
+
+  /** Says where this client is, if the others would look elsewhere. */
+  #say(isAgain = false): void {
+    const said = this.#own.next(this.#client, isAgain);
+    if (said === undefined) return;
+    this.#saidAt = this.host.now();
+    const at = this.#client && { epoch: this.#epoch, revision: this.#client.revision };
+    this.say(announcedOf(said, at));
+  }
+
+  /** Says it for those who have not seen the text change since. */
+  #sayAgain(): void {
+    if (this.#client !== undefined && this.#own.isStale(this.#client)) this.#say(true);
+  }
+
+  get #saysAgainAt(): number | undefined {
+    const isStale = this.#client !== undefined && this.#own.isStale(this.#client);
+    return isStale ? this.#saidAt + this.host.session.settings.heartbeatPeriodMs : undefined;
   }
 
   // ---- the session
@@ -117,6 +187,7 @@ export class Text extends BaseDocument<TextEvents> implements TextDocument {
     if (client === undefined) return;
     try {
       this.#take(client, event);
+      this.#say();
     } catch (error) {
       if (error instanceof OutOfStep) {
         this.#isOutOfStep = true;
@@ -211,7 +282,10 @@ export class Text extends BaseDocument<TextEvents> implements TextDocument {
   #abandon(refusal: Refusal): void {
     const { view, operations } = this.#client!.abandon();
     this.#checkFull();
-    if (!view.isIdentity) this.emitter.emit("change", { operation: view, origin: "refused" });
+    if (!view.isIdentity) {
+      this.#own.moved(view, false);
+      this.emitter.emit("change", { operation: view, origin: "refused" });
+    }
     if (operations.length === 0) return;
     this.noteRefusal(refusal);
     const inserted = operations.map((operation) => operation.inserted).join("");
@@ -219,7 +293,9 @@ export class Text extends BaseDocument<TextEvents> implements TextDocument {
   }
 
   #changed(operation: Operation): void {
-    if (!operation.isIdentity) this.emitter.emit("change", { operation, origin: "remote" });
+    if (operation.isIdentity) return;
+    this.#own.moved(operation, false);
+    this.emitter.emit("change", { operation, origin: "remote" });
   }
 
   #checkFull(): void {
@@ -228,6 +304,7 @@ export class Text extends BaseDocument<TextEvents> implements TextDocument {
   }
 
   poll(now: number): void {
+    if ((this.#saysAgainAt ?? Infinity) <= now) this.#sayAgain();
     const client = this.#client;
     const { session } = this.host;
     const { place } = this;
@@ -241,6 +318,10 @@ export class Text extends BaseDocument<TextEvents> implements TextDocument {
   }
 
   pollTimeout(): number | undefined {
+    return earliest([this.#batchAt, this.#saysAgainAt]);
+  }
+
+  get #batchAt(): number | undefined {
     const { session } = this.host;
     if (this.place === undefined || this.#isOutOfStep || !session.isReady(this.place)) return undefined;
     return this.pendingCount === 0 ? undefined : this.#pace.due(session.settings);

@@ -4,14 +4,15 @@ export class Endpoint {
   readonly #base: URL;
 
   constructor(
-    url: string | URL | undefined,
+    url: string | { readonly href: string } | undefined,
     readonly documentId: string | undefined,
   ) {
     const page = (globalThis as { location?: { href: string } }).location?.href;
     if (url === undefined && page === undefined) throw new TypeError("where there is no page, a relay needs a url");
-    const base = new URL(url ?? "/", page);
+    const given = typeof url === "object" ? url.href : url;
+    const base = new URL(given ?? "/", page);
     const scheme = { "ws:": "http:", "wss:": "https:", "http:": "http:", "https:": "https:" }[base.protocol];
-    if (scheme === undefined) throw new TypeError(`${String(url)} is neither ws(s):// nor http(s)://`);
+    if (scheme === undefined) throw new TypeError(`${String(given)} is neither ws(s):// nor http(s)://`);
     // The scheme of a URL cannot be set from ws to http. A path that ends with /ws means the place above it.
     this.#base = new URL(`${scheme}//${base.host}${base.pathname.replace(/\/+$/, "").replace(/\/ws$/, "")}`);
   }

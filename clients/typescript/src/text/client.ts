@@ -16,6 +16,7 @@
 import { compose, difference } from "./compose.js";
 import { decodeOperation, encodeOperation } from "./encoding.js";
 import { Operation } from "./operation.js";
+import { movedBy, type Place, Places } from "./places.js";
 import { cross, type Side, sideOf } from "./transform.js";
 
 /** What `Operations` says about a batch. */
@@ -46,6 +47,8 @@ export interface StoredText {
 }
 
 export class TextClient {
+  /** Where everybody is in `synced`. */
+  readonly places = new Places();
   #clientId: number;
   #revision = 0;
   /** The document at `revision`. */
@@ -82,6 +85,7 @@ export class TextClient {
     }
     client.#batch = client.#pending.length;
     client.#uncertain = stored.isUncertain;
+    client.places.jump(stored.revision);
     return client;
   }
 
@@ -111,6 +115,12 @@ export class TextClient {
 
   get pending(): readonly Operation[] {
     return this.#pending;
+  }
+
+  /** Where somebody else is in `text`. */
+  placeOf(clientId: number): Place | undefined {
+    const place = this.places.of(clientId);
+    return place && this.#pending.reduce((at, operation) => movedBy(at, operation, false), place);
   }
 
   /** What the pending operations take, about. */
@@ -180,8 +190,9 @@ export class TextClient {
       throw new OutOfStep(this.#revision, firstRevision);
     }
     for (let index = 0; index < count; index += 1) {
-      this.#synced = this.#shift().apply(this.#synced);
-      this.#advance();
+      const own = this.#shift();
+      this.#synced = own.apply(this.#synced);
+      this.#advance(own);
     }
     this.#batchDone();
   }
@@ -230,7 +241,7 @@ export class TextClient {
     }
     const view = this.#rebaseOver(difference(this.#synced, document));
     this.#synced = document;
-    this.#revision = revision;
+    this.#jump(revision);
     this.#clock = nextClock;
     this.#uncertain = this.#batch > 0;
     return view;
@@ -238,13 +249,13 @@ export class TextClient {
 
   /** What was seen of the history counts for nothing: it begins again. Returns what that does to the view. */
   reset(nextClock: number): Operation {
-    this.#revision = 0;
+    this.#jump(0);
     return this.snapshot(0, nextClock, "");
   }
 
   /** Another epoch's snapshot follows. */
   epochChanged(): void {
-    this.#revision = 0;
+    this.#jump(0);
   }
 
   /** The last page of `Opened` or `Resync` has been taken; `nextClock` is what that said. */
@@ -259,6 +270,7 @@ export class TextClient {
     if (origin === this.#clientId && clock === this.#clock && this.#isFirst(operation)) return this.#ownStep(operation);
     this.#synced = operation.apply(this.#synced);
     this.#revision += 1;
+    this.places.step(origin, operation, sizeOf(operation));
     if (origin === this.#clientId && !this.#inFlight) this.#clock = Math.max(this.#clock, clock + 1);
     return this.#crossed(operation, sideOf(this.#clientId, origin));
   }
@@ -283,7 +295,7 @@ export class TextClient {
       view = this.#rebaseOver(difference(this.#synced, synced));
     }
     this.#synced = synced;
-    this.#advance();
+    this.#advance(operation);
     this.#shrinkBatch();
     return view;
   }
@@ -311,9 +323,18 @@ export class TextClient {
     return own;
   }
 
-  #advance(): void {
+  /** The next revision is an own operation. */
+  #advance(operation: Operation): void {
     this.#revision += 1;
     this.#clock += 1;
+    this.places.step(this.#clientId, operation, sizeOf(operation));
+  }
+
+  #jump(revision: number): void {
+    this.#revision = revision;
+    this.places.jump(revision);
+    // Where the others have moved this client to is not known.
+    this.places.forget(this.#clientId);
   }
 
   #shrinkBatch(): void {

@@ -155,6 +155,16 @@ test("no edit cuts a character in two", async () => {
   expect(view.state.doc.toString()).toBe(paper.text);
 });
 
+test("a selection in the middle of what somebody replaces is a cursor, where one can type", async () => {
+  const paper = new Paper("one two three");
+  const view = await editorOf(paper);
+  view.dispatch({ selection: { anchor: 5, head: 6 } });
+  paper.receive(Operation.splice(4, 3, "2 and a half"));
+  expect(view.state.selection.main).toMatchObject({ from: 16, to: 16 });
+  view.dispatch(view.state.replaceSelection("!"));
+  expect(paper.text).toBe("one 2 and a half! three");
+});
+
 test("a text with other ends of lines stays as it is", async () => {
   const paper = new Paper("one\r\ntwo\rthree\n");
   const view = await editorOf(paper);
@@ -221,14 +231,12 @@ test("others' cursors and selections have names, and move with the text", async 
   expect(selection?.getAttribute("title")).toBe("Somebody");
   expect(selection?.hasAttribute("style"), "a content security policy would not have it").toBe(false);
   expect(selection?.classList.contains("cm-corelay-3366cc")).toBe(true);
+  paper.peers = new Map([
+    [1, peer(1, "Ada Lovelace", 9)],
+    [2, peer(2, "", 15, 10)],
+  ]);
   paper.receive(Operation.splice(0, 0, "oh, "));
   expect(view.dom.querySelector(".cm-corelay-selection")?.textContent).toBe("world");
-  // News of one is none of the other, who has not moved.
-  paper.peers = new Map([
-    [1, peer(1, "Ada Lovelace", 2)],
-    [2, peer(2, "", 11, 6)],
-  ]);
-  paper.emitter.emit("peers", paper.peers);
   await settled();
   expect(view.dom.querySelector(".cm-corelay-selection")?.textContent).toBe("world");
   view.dispatch({ changes: { from: 0, to: view.state.doc.length } });
@@ -255,25 +263,6 @@ test("this editor's selection is told, and its going", async () => {
   expect(paper.presence?.isTyping).toBe(true);
   view.destroy();
   expect(paper.hasLeft).toBe(true);
-});
-
-test("a cursor is not told before the edits that it stands behind", async () => {
-  const paper = new Paper("hello");
-  const view = await editorOf(paper);
-  Object.defineProperty(view, "hasFocus", { value: true });
-  const save = (pending: number): void => {
-    paper.saved = { state: pending > 0 ? "saving" : "saved", pending, isFull: false };
-    paper.emitter.emit("saved", paper.saved);
-  };
-  view.dispatch({ selection: { anchor: 2 } });
-  save(1);
-  view.dispatch({ changes: { from: 2, insert: "xy" }, selection: { anchor: 4 }, userEvent: "input.type" });
-  // The others have it where it was, and move it when they have what was typed.
-  expect(paper.presence).toMatchObject({ cursor: 2, selection: { anchor: 2, focus: 2 }, isTyping: true });
-  save(2);
-  expect(paper.presence).toMatchObject({ cursor: 2 });
-  save(0);
-  expect(paper.presence).toMatchObject({ cursor: 4, selection: { anchor: 4, focus: 4 }, isTyping: true });
 });
 
 test("names are readable on every colour", () => {

@@ -312,8 +312,18 @@ function showRows(id, rows) {
   });
 }
 
-function showHottest(overview) {
-  const rows = overview.hottest.map((one) => [
+/** A document's operations in a second since an older overview, as all the other rates. Of one that is not in it the relay's. */
+function heat(one, older, seconds) {
+  const before = older.hottest.find(({ id, tenant }) => id === one.id && tenant === one.tenant);
+  if (!before) return one.operations_per_second;
+  return seconds > 0 ? Math.max(0, one.revision - before.revision) / seconds : undefined;
+}
+
+function showHottest(overview, older) {
+  const seconds = (overview.time_ms - older.time_ms) / 1000;
+  const documents = overview.hottest.map((one) => ({ ...one, operations_per_second: heat(one, older, seconds) }));
+  documents.sort((a, b) => (b.operations_per_second ?? 0) - (a.operations_per_second ?? 0));
+  const rows = documents.map((one) => [
     safe(one.id),
     [safe(one.tenant), one.kind, one.state === "open" ? "" : one.state].filter(Boolean).join(" · "),
     String(one.shard),
@@ -418,7 +428,7 @@ function show(overview, change, now_ms) {
   showShards(overview, change, now_ms);
   plot.draw(points, now_ms);
   showLatencies(change);
-  showHottest(overview);
+  showHottest(overview, recent[0]);
   showSlowest(overview);
 }
 

@@ -1,0 +1,62 @@
+/** What this client says of itself on a text: only where the others think otherwise. */
+
+import type { Cursor, Presence } from "../api.js";
+import type { TextClient } from "../text/client.js";
+import type { Operation } from "../text/operation.js";
+import { areSame, movedBy, type Place } from "../text/places.js";
+
+export class OwnPresence {
+  #presence: Presence | undefined;
+  /** In the text as the user sees it now. */
+  #place: Place = {};
+  /** All but the place, as it was last said. */
+  #words: string | undefined;
+
+  /** The places in it are in the text as it is now. */
+  announce(presence: Presence): void {
+    this.#presence = presence;
+    this.#place = placeOf(presence);
+  }
+
+  leave(client: TextClient | undefined): void {
+    this.#presence = undefined;
+    this.#words = undefined;
+    client?.places.forget(client.clientId);
+  }
+
+  /** The text has changed. */
+  moved(operation: Operation, isOwn: boolean): void {
+    this.#place = movedBy(this.#place, operation, isOwn);
+  }
+
+  /** Who has not seen the text change since this client said where it is would look for it in a wrong place. */
+  isStale(client: TextClient): boolean {
+    return this.#presence !== undefined && client.places.hasMoved(client.clientId);
+  }
+
+  /** What there is to say at the client's revision, and be it once more. */
+  next(client: TextClient | undefined, isAgain = false): Presence | undefined {
+    const presence = this.#presence;
+    if (presence === undefined) return undefined;
+    const words = JSON.stringify([presence.isTyping, presence.fields]);
+    const known = client?.places.of(client.clientId);
+    // The others do not have the edits that wait, which a place would overtake: they go on from where it was before.
+    const place = client?.pending.length === 0 ? this.#place : (known ?? {});
+    if (!isAgain && words === this.#words && areSame(place, known)) return undefined;
+    this.#words = words;
+    client?.places.tell(client.clientId, { place, revision: client.revision });
+    const { isTyping, fields } = presence;
+    return { ...place, ...(isTyping !== undefined && { isTyping }), ...(fields && { fields }) };
+  }
+}
+
+function placeOf({ cursor, selection }: Presence): Place {
+  return {
+    ...(cursor !== undefined && { cursor: offsetOf(cursor) }),
+    ...(selection && { selection: { anchor: offsetOf(selection.anchor), focus: offsetOf(selection.focus) } }),
+  };
+}
+
+function offsetOf(cursor: Cursor | number): number {
+  return typeof cursor === "number" ? cursor : cursor.offset;
+}

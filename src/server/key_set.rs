@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use super::ServerError;
 use super::clock::Clock;
 use super::keys;
-use super::outbound::{Outbound, warn_of_plain_http};
+use super::outbound::{Outbound, shown, warn_of_plain_http};
 use crate::auth::{KeyMaterial, Rules, Verifier};
 use crate::config::{Auth, KeySource};
 
@@ -73,7 +73,7 @@ impl KeySet {
         for _ in 1..FIRST_TRIES {
             tracing::warn!(
                 "the keys of tokens cannot be had from {}: {reason}",
-                self.url
+                shown(&self.url)
             );
             tokio::time::sleep(FIRST_PAUSE).await;
             reason = match self.fetch().await {
@@ -105,7 +105,7 @@ impl KeySet {
                 Ok(verifier) => return verifier,
                 Err(reason) => tracing::warn!(
                     "the keys of tokens cannot be had from {}: {reason}. Those of before are used",
-                    self.url
+                    shown(&self.url)
                 ),
             }
         }
@@ -127,7 +127,8 @@ impl KeySet {
         let verifier =
             Verifier::new(&material, self.rules.clone()).map_err(|error| error.to_string())?;
         if !self.last.is_empty() && self.last != set {
-            tracing::info!("the keys of tokens have changed at {}", self.url);
+            let url = shown(&self.url);
+            tracing::info!("the keys of tokens have changed at {url}");
         }
         self.last = set;
         let refetch_after_ms =

@@ -21,7 +21,7 @@ use tokio::time::timeout_at;
 
 use super::ServerError;
 use super::clock::Clock;
-use super::outbound::{Outbound, warn_of_plain_http};
+use super::outbound::{Outbound, shown, warn_of_plain_http};
 use crate::config::Notify;
 use crate::store::{CommitterHandle, FjallReader, FjallStore, Notice, NoticeChange, NoticeQueue};
 use desk::{Action, Answer, Desk};
@@ -215,7 +215,7 @@ impl Notifier {
             tracing::error!(
                 "{lost} notices for {} are lost: there was no room for them, or they were too old. What documents there are \
                  it has to ask for",
-                self.url
+                shown(&self.url)
             );
             self.lost = counts.lost;
         }
@@ -254,7 +254,7 @@ impl Notifier {
             Ok(status) => (answer_of(status), format!("the answer is {status}")),
             Err(reason) => (Answer::Away, reason),
         };
-        let (url, document) = (&self.url, &notice.document);
+        let (url, document) = (shown(&self.url), &notice.document);
         match answer {
             Answer::Taken => {}
             Answer::Gone => tracing::error!(
@@ -270,7 +270,7 @@ impl Notifier {
             let waiting = self.desk.counts().queued;
             tracing::warn!(
                 "{} (key notify.url) does not take what it is told: {reason}. {waiting} notices wait",
-                self.url
+                shown(&self.url)
             );
         }
         let now_ms = self.clock.unix_ms();

@@ -2,7 +2,7 @@
 
 mod cli;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -52,8 +52,7 @@ fn refuse(error: SourceError) -> ExitCode {
 
 fn run(serve: Serve, config: Config) -> ExitCode {
     if serve.explain {
-        print!("{}", config.to_commented_toml());
-        return ExitCode::SUCCESS;
+        return print(&config.to_commented_toml());
     }
     if serve.check {
         if let Err(error) = server::check(&config) {
@@ -61,12 +60,8 @@ fn run(serve: Serve, config: Config) -> ExitCode {
             return ExitCode::from(USAGE_ERROR);
         }
         let budget = Budget::new(&config, preflight::shard_count(&config.shards.cores));
-        print!("{}", config.to_toml());
-        budget
-            .to_string()
-            .lines()
-            .for_each(|line| println!("# {line}"));
-        return ExitCode::SUCCESS;
+        let budget = budget.to_string().replace('\n', "\n# ");
+        return print(&format!("{}# {}\n", config.to_toml(), budget.trim_end()));
     }
     let _last_lines = log::start(&config.log);
     let report = preflight::requirements(&config);
@@ -96,12 +91,22 @@ fn doctor(arguments: &Doctor, config: &Config) -> ExitCode {
         true => report.to_json() + "\n",
         false => report.to_string(),
     };
-    // Whoever has read enough of it may have closed it.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    let printed = print(&text);
     if report.is_wrong() {
         ExitCode::FAILURE
     } else {
-        ExitCode::SUCCESS
+        printed
+    }
+}
+
+/// Whoever has read enough of it may have closed it; otherwise it has to be there.
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            eprintln!("standard output cannot be written: {error}");
+            ExitCode::FAILURE
+        }
+        Ok(()) | Err(_) => ExitCode::SUCCESS,
     }
 }
 
@@ -112,10 +117,7 @@ fn health(config: &Config) -> ExitCode {
         return ExitCode::from(USAGE_ERROR);
     };
     match server::ask_health(address) {
-        Ok(word) => {
-            println!("{word}");
-            ExitCode::SUCCESS
-        }
+        Ok(word) => print(&format!("{word}\n")),
         Err(reason) => {
             eprintln!("http://{address}: {reason}");
             ExitCode::FAILURE

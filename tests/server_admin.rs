@@ -339,6 +339,7 @@ fn documents_and_connections_are_told_as_clients_made_them() {
         ["notes", "plan"].into()
     );
     assert_eq!(get(&server, "/documents?tenant=")["total"], 0);
+    assert_eq!(server.control("/documents?tenant=a::b").0, 400);
 
     let document = get(&server, "/documents/plan?tenant=acme");
     let expected = json!({

@@ -5,7 +5,8 @@ mod common;
 use common::Server;
 use common::client::{Client, stream};
 use corelay::codec::wire::{Ping, event, request};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
 
 /// Waits until the relay has let go of all connections, and returns its descriptors.
 fn settled(server: &Server, descriptors_max: usize) -> usize {
@@ -153,6 +154,64 @@ fn without_free_descriptors_clients_wait_and_nothing_spins() {
         let mut client = Client::over(common::client::Socket::Tcp(stream));
         client.hello(number);
     }
+}
+
+/// Whether the relay has closed it, in a while.
+fn is_closed(mut stream: &TcpStream) -> bool {
+    let end = stream.read(&mut [0; 16]);
+    matches!(end, Ok(0)) || end.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset)
+}
+
+#[test]
+fn clients_have_no_descriptor_that_the_store_may_need() {
+    // 64 for this and that, 16 of the shard, 256 for tables of the store and of a backup, 64 of the admin address, and as
+    // many as HTTP requests.
+    let reserved = 64 + 16 + 256 + 64 + 10;
+    let room = 50;
+    let server = Server::spawn_with_descriptors(reserved + room, &["http.requests_max=10"]);
+    server.wait_for_log("room for 50 connections");
+    let mut first = Client::tcp(&server);
+    first.hello(1);
+    let others: Vec<_> = (1..room).map(|_| stream(server.tcp)).collect();
+    server.wait_for("that they are taken", || {
+        (server.metric("accepted_total") >= room).then_some(())
+    });
+    for address in [server.tcp, server.websocket] {
+        for _ in 0..200 {
+            assert!(is_closed(&stream(address)));
+        }
+    }
+    assert!(server.metric("refused_total") >= 400);
+    assert!(!server.log().contains("cannot accept"));
+    let document = first.open("document").document;
+    first.send(document, 1, 0, &["there is room on the disk"]);
+    first.ack(1);
+    drop(others);
+    server.wait_for("a place to be free", || {
+        let (status, _) = common::http(
+            server.websocket,
+            "GET /v1/documents/document HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n",
+        );
+        (status == 200).then_some(())
+    });
+}
+
+#[test]
+fn who_says_nothing_at_the_admin_address_costs_a_few_descriptors() {
+    let server = Server::spawn(&[]);
+    let before = server.descriptors();
+    let silent: Vec<_> = (0..500).map(|_| stream(server.admin)).collect();
+    server.wait_for("those that are taken", || {
+        (server.descriptors() >= before + 60).then_some(())
+    });
+    for _ in 0..3 {
+        let mut client = Client::tcp(&server);
+        client.hello(1);
+    }
+    let now = server.descriptors();
+    assert!(now < before + 90, "{before} before, {now} now");
+    drop(silent);
+    assert_eq!(server.control("/healthz").0, 200);
 }
 
 #[test]

@@ -282,6 +282,39 @@ fn what_an_interrupted_backup_has_left_is_known_and_in_nobody_s_way() {
 }
 
 #[test]
+fn a_backup_goes_where_it_was_meant_to_and_never_into_the_store() {
+    let directory = TempDir::new().unwrap();
+    let mut server = Server::spawn_in(directory.path(), &[]);
+    // As a shell completes it, with the directory there or not.
+    let there = directory.path().join("there/");
+    std::fs::create_dir(&there).unwrap();
+    for to in [there, directory.path().join("new/")] {
+        back_up(&server, &to).good();
+        assert!(verify(&to).0);
+    }
+    let inside = [
+        server.data().join("copy"),
+        server.data().join("database/copy"),
+    ];
+    for to in &inside {
+        let refused = back_up(&server, to);
+        assert!(refused.error.contains("inside the store"), "{refused:?}");
+    }
+    server.kill();
+    for to in &inside {
+        let to = to.to_str().unwrap();
+        let refused = tool("backup", &server.data(), &["--to", to]);
+        assert!(refused.error.contains("inside the store"), "{refused:?}");
+    }
+    let mut names: Vec<_> = std::fs::read_dir(directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["data", "log", "new", "there"]);
+}
+
+#[test]
 fn a_backup_leaves_room_and_tells_who_has_none() {
     let server = Server::spawn(&["store.backup_free_bytes_min=1000 GiB"]);
     let directory = TempDir::new().unwrap();
@@ -306,6 +339,7 @@ fn a_backup_leaves_room_and_tells_who_has_none() {
     assert_eq!(ask("", "{\"to\": \"/tmp/x\"}").0, 415);
     assert_eq!(ask(json, "{\"to\": \"x\"}").0, 400);
     assert_eq!(ask(json, "{\"from\": \"/x\"}").0, 400);
+    assert_eq!(ask(json, "{\"to\": \"/tmp/a\\nforged line\"}").0, 400);
     // It is none the worse for all that.
     let mut client = Client::tcp(&server);
     client.hello(1);

@@ -115,7 +115,7 @@ fn export(path: &Path) -> String {
     tool("export", path, &[]).good()
 }
 
-fn import(path: &Path, text: &str, arguments: &[&str]) -> store_tool_support::Ended {
+fn import(path: &Path, text: impl AsRef<[u8]>, arguments: &[&str]) -> store_tool_support::Ended {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), text).unwrap();
     let mut all = vec![file.path().to_str().unwrap()];
@@ -302,6 +302,91 @@ fn an_export_is_readable_and_an_import_judges_it() {
 }
 
 #[test]
+fn an_import_takes_nothing_that_no_relay_can_have_made() {
+    let operations = r#"{"operations":{"revision":1,"origin":7,"firstClock":0,"operations":[1]}}"#;
+    let document = r#"{"document":{"name":"n","kind":"log","firstRevision":1}}"#;
+    let (begun, end) = (
+        r#"{"document":{"name":"n","kind":"text","firstRevision":1,"historyFromRevision":6,"snapshotRevision":5}}"#,
+        r#"{"end":{"revision":5}}"#,
+    );
+    let snapshot = |clients: &str| {
+        format!(r#"{{"snapshot":{{"operationBytesTotal":9,"text":"hi","clients":[{clients}]}}}}"#)
+    };
+    let client = |runs: &str| format!(r#"{{"id":7,"nextClock":5,"runs":[{runs}]}}"#);
+    let author = "x".repeat(129);
+    let table: [(&str, &[&str]); 9] = [
+        (
+            "larger than anything",
+            &[r#"{"gone":{"name":"n","revision":18446744073709551614}}"#],
+        ),
+        (
+            "larger than anything",
+            &[&document.replace(":1}", ":9007199254740992}")],
+        ),
+        (
+            "larger than anything",
+            &[
+                document,
+                &operations.replace(":0,", ":18446744073709551614,"),
+            ],
+        ),
+        (
+            "an author",
+            &[
+                document,
+                &operations.replace("7,", &format!("7,\"author\":{author:?},")),
+            ],
+        ),
+        (
+            "its version",
+            &[
+                document,
+                operations,
+                r#"{"version":{"name":"a\u001b","revision":1,"timeMs":1}}"#,
+            ],
+        ),
+        ("client 7", &[begun, &snapshot(&client("[0,1,6]")), end]),
+        ("client 7", &[begun, &snapshot(&client("[0,2,5]")), end]),
+        (
+            "client 7",
+            &[begun, &snapshot(&client("[5,18446744073709551615,1]")), end],
+        ),
+        (
+            "client 7",
+            &[
+                begun,
+                &snapshot(&[client("[0,1,5]"), client("")].join(",")),
+                end,
+            ],
+        ),
+    ];
+    for (expected, lines) in table {
+        let fresh = tempfile::tempdir().unwrap();
+        let text = [&[r#"{"corelayExport":{"version":1}}"#], lines].concat();
+        let refused = import(fresh.path(), text.join("\n"), &[]);
+        assert_eq!(refused.code, Some(1), "{expected}: {refused:?}");
+        assert!(refused.error.contains("line "), "{refused:?}");
+        assert!(refused.error.contains(expected), "{expected}: {refused:?}");
+    }
+    let fresh = tempfile::tempdir().unwrap();
+    let refused = import(fresh.path(), b"{\"\xff", &[]);
+    assert!(
+        refused.error.contains("line 1: this is no text"),
+        "{refused:?}"
+    );
+    // What is right of it is taken.
+    let fresh = tempfile::tempdir().unwrap();
+    let text = [
+        r#"{"corelayExport":{"version":1}}"#,
+        begun,
+        &snapshot(&client("[0,1,5]")),
+        end,
+        r#"{"exported":{"documents":1}}"#,
+    ];
+    import(fresh.path(), text.join("\n"), &[]).good();
+}
+
+#[test]
 fn an_import_begins_an_epoch_of_its_own() {
     let directory = tempfile::tempdir().unwrap();
     let (first, second) = (
@@ -309,7 +394,7 @@ fn an_import_begins_an_epoch_of_its_own() {
         directory.path().join("second"),
     );
     sample(&first);
-    import(&second, &export(&first), &[]).good();
+    import(&second, export(&first), &[]).good();
     let epoch = open_as(&second, Durability::Always).epoch;
     assert!(epoch > 1_700_000_000, "{epoch}");
     assert_eq!(open_as(&second, Durability::Always).epoch, epoch);

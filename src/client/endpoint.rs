@@ -33,8 +33,10 @@ pub enum Transport {
 /// The URL is of no relay.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
+    /// It is no URL of a form that is known here.
     #[error("{0:?} is neither ws://HOST:PORT[/PATH] nor tcp://HOST:PORT")]
     NoRelay(String),
+    /// It asks for TLS.
     #[error(
         "TLS is not spoken here; take the relay's own address behind the proxy, ws://HOST:PORT, and not {0:?}"
     )]

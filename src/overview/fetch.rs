@@ -5,12 +5,12 @@ use std::net::ToSocketAddrs;
 use std::time::Duration;
 
 use super::Overview;
-use super::ask::{Patience, ask};
+use super::ask::{Patience, ask, shown};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 const PATIENCE: Patience = Patience {
     connect_timeout: TIMEOUT,
-    read_timeout: Some(TIMEOUT),
+    answer_timeout: Some(TIMEOUT),
     answer_bytes_max: 64 * 1024 * 1024,
 };
 
@@ -26,7 +26,7 @@ pub fn fetch(address: &str, path: &str) -> io::Result<String> {
     let answer = ask(resolved, path, None, &PATIENCE)?;
     match &*answer.status {
         "200" => Ok(answer.body),
-        "503" => Err(io::Error::other(answer.body.trim().to_owned())),
+        "503" => Err(io::Error::other(shown(&answer.body))),
         _other => Err(io::Error::other(format!("it does not know {path}"))),
     }
 }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::shard::{ConnectionReport, DocumentReport};
 
-pub use ask::{Answer, Patience, ask};
+pub use ask::{Answer, Patience, ask, shown};
 pub use change::{Change, ShardChange};
 pub use distribution::{Distribution, Quantiles};
 pub use fetch::{fetch, overview};

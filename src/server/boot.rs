@@ -1,5 +1,6 @@
 //! From a configuration to a running relay: every thread and what it is made from.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use super::mailbox::{Mailbox, mailbox};
 use super::mesh::Mesh;
 use super::metrics::{Gauge, Level};
 use super::notify::{self, Notifier};
-use super::preflight::{allowed_cores, token_source};
+use super::preflight::{self, allowed_cores, token_source};
 use super::reload::{Reloader, Source};
 use super::{ServerError, log, service_manager, signal, supervisor, web};
 use crate::config::{Budget, Config, Durability, LogFormat, mebibytes_text};
@@ -46,6 +47,7 @@ const PREEMPT_TIMER: Duration = Duration::from_secs(60);
 /// Why it has not started, or ended other than by a planned stop.
 pub fn run(config: Config, source: Source) -> Result<(), ServerError> {
     end_on_panic();
+    let signals = signal::hold_reloads()?;
     let cores = config.shards.cores.choose(&allowed_cores())?;
     let clock = Clock::start();
     let control = Control::new()?;
@@ -81,18 +83,21 @@ pub fn run(config: Config, source: Source) -> Result<(), ServerError> {
     };
     let gauges: Vec<_> = cores.iter().map(|_| Arc::new(Gauge::default())).collect();
     let mesh = Arc::new(Mesh::new(doorbells.clone()));
-    let crowd = Arc::new(Crowd::new(config.connection.per_address_max));
+    let sockets_max = preflight::client_sockets_max(&config, cores.len());
+    let crowd = Crowd::new(sockets_max, config.connection.per_address_max);
+    let crowd = Arc::new(crowd);
     let census = Census::new(&config.connection, &config.quota, &store.usage);
     let census = Arc::new(census);
     let (reports, incoming) = unbounded();
     let reload_wanted = Arc::new(Notify::new());
-    signal::watch(reports.clone(), Arc::clone(&reload_wanted))?;
+    signal::watch(signals, reports.clone(), Arc::clone(&reload_wanted))?;
 
     let (intake, desk, limiter) = web::open(
         &config,
         Arc::clone(&mailboxes),
         Arc::clone(&lifecycle),
         store.epoch,
+        Arc::clone(&crowd),
     );
 
     let mut shards = Vec::with_capacity(cores.len());
@@ -276,7 +281,10 @@ fn announce(config: &Config, cores: &[usize], addresses: &Addresses) {
     }
     // Whoever waits for this line finds all before it in the log.
     log::flush();
-    println!("listening {addresses}");
+    let line = format!("listening {addresses}\n");
+    // Whoever reads it may take nothing, or be gone, and neither is a reason not to serve.
+    let say = move || std::io::stdout().write_all(line.as_bytes());
+    let _ = std::thread::Builder::new().spawn(say);
 }
 
 /// The store with its committer, which answers into the shards' mailboxes.

@@ -376,13 +376,16 @@ impl Connections {
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixStream;
+    use std::sync::Arc;
 
+    use super::super::crowd::Crowd;
     use super::super::http::{Rules, read_head};
     use super::*;
     use crate::config::Origins;
 
     fn socket() -> ClientSocket {
-        ClientSocket::new(UnixStream::pair().unwrap().0.into(), None)
+        let seat = Arc::new(Crowd::new(1, None)).enter().expect("it is empty");
+        ClientSocket::new(UnixStream::pair().unwrap().0.into(), seat)
     }
 
     fn at(millis: u64) -> Instant {

@@ -1,7 +1,8 @@
 //! The control thread: HTTP for those who watch the relay (`admin`), on an address of its own, and whatever else is
 //! neither hot nor about documents.
 
-use std::net::{SocketAddr, TcpListener};
+use std::convert::Infallible;
+use std::net::TcpListener;
 use std::sync::Arc;
 
 use tokio::runtime::{Handle, Runtime};
@@ -44,13 +45,11 @@ impl Control {
             };
             listener.set_nonblocking(true)?;
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            let routes = admin::routes(admin).into_make_service_with_connect_info::<SocketAddr>();
-            axum::serve(listener, routes).await
+            Ok(admin::serve(listener, admin::routes(admin)).await)
         };
         let run = move || {
-            if let Err(error) = self.runtime.block_on(serve) {
-                tracing::error!(%error, "the control thread has ended");
-            }
+            let Err(error): std::io::Result<Infallible> = self.runtime.block_on(serve);
+            tracing::error!(%error, "the control thread has ended");
         };
         std::thread::Builder::new()
             .name("control".to_owned())

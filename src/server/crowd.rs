@@ -1,4 +1,6 @@
-//! How many connections each address has, over all shards.
+//! How many sockets clients have, and how many connections each address has, over all shards.
+//!
+//! Clients have only those descriptors that nobody else needs: a store that finds none left ends the relay.
 //!
 //! The table is locked when a socket is accepted and when it is closed, and has an entry for each address that has a
 //! socket, so that the sockets bound it. It is kept without a limit, too, which a reload can bring.
@@ -6,7 +8,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustc_hash::FxHashMap;
 use rustix::net::getpeername;
@@ -15,22 +17,37 @@ use crate::engine::Refusal;
 
 #[derive(Debug)]
 pub struct Crowd {
-    /// `usize::MAX`: there is no limit.
+    sockets_max: AtomicUsize,
+    sockets: AtomicUsize,
+    /// Of one address. `usize::MAX`: there is no limit.
     connections_max: AtomicUsize,
     connections: Mutex<FxHashMap<IpAddr, usize>>,
 }
 
-/// A socket, and the place of its client among those of its address: until it is closed, or if it is a proxy's, until the
-/// request is answered.
+/// A client's socket, with what it takes until it is closed.
 #[derive(Debug)]
 pub struct ClientSocket {
     descriptor: OwnedFd,
-    /// `None`: it is a proxy's that asks for nobody, or one of our own.
+    places: Places,
+}
+
+/// What a socket takes.
+#[derive(Debug)]
+pub struct Places {
+    _seat: Seat,
+    /// Among those of its client's address. `None`: it is a proxy's that asks for nobody, or one of our own.
     place: Option<Place>,
 }
 
+/// One among all sockets.
 #[derive(Debug)]
-pub struct Place {
+pub struct Seat {
+    crowd: Arc<Crowd>,
+}
+
+/// One among those of an address.
+#[derive(Debug)]
+struct Place {
     crowd: Arc<Crowd>,
     address: IpAddr,
     is_counted: bool,
@@ -39,42 +56,39 @@ pub struct Place {
 }
 
 impl Crowd {
-    /// `None`: addresses are not limited.
-    pub fn new(connections_max: Option<usize>) -> Self {
+    /// So many sockets in all, and so many of one address; `None`: addresses are not limited.
+    pub fn new(sockets_max: usize, connections_max: Option<usize>) -> Self {
         Self {
+            sockets_max: sockets_max.into(),
+            sockets: AtomicUsize::default(),
             connections_max: connections_max.unwrap_or(usize::MAX).into(),
             connections: Mutex::default(),
         }
     }
 
-    /// From here on one more socket finds this limit.
-    pub fn set_max(&self, connections_max: Option<usize>) {
+    /// From here on one more socket finds these limits.
+    pub fn set_max(&self, sockets_max: usize, connections_max: Option<usize>) {
         let connections_max = connections_max.unwrap_or(usize::MAX);
+        self.sockets_max.store(sockets_max, Ordering::Relaxed);
         self.connections_max
             .store(connections_max, Ordering::Relaxed);
     }
 
-    /// A place for one more socket of the address.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::TooManyConnections`].
-    pub fn enter(self: &Arc<Self>, address: IpAddr) -> Result<Place, Refusal> {
-        let address = address.to_canonical();
-        self.count(address)?;
-        Ok(Place {
+    /// A seat for one more socket, if there is any.
+    pub fn enter(self: &Arc<Self>) -> Option<Seat> {
+        let sockets_max = self.sockets_max.load(Ordering::Relaxed);
+        let one_more = |sockets: usize| (sockets < sockets_max).then_some(sockets + 1);
+        let entered = self
+            .sockets
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        entered.ok().map(|_| Seat {
             crowd: Arc::clone(self),
-            address,
-            is_counted: true,
-            is_of_request: false,
         })
     }
 
+    /// One more of this address, if it may have one.
     fn count(&self, address: IpAddr) -> Result<(), Refusal> {
-        let mut connections = self
-            .connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut connections = self.connections();
         let count = connections.entry(neighbourhood(address)).or_default();
         let connections_max = self.connections_max.load(Ordering::Relaxed);
         if *count >= connections_max {
@@ -86,6 +100,18 @@ impl Crowd {
         *count += 1;
         Ok(())
     }
+
+    fn connections(&self) -> MutexGuard<'_, FxHashMap<IpAddr, usize>> {
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.crowd.sockets.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Place {
@@ -93,8 +119,7 @@ impl Drop for Place {
         if !self.is_counted {
             return;
         }
-        let connections = &self.crowd.connections;
-        let mut connections = connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connections = self.crowd.connections();
         let neighbourhood = neighbourhood(self.address);
         if let Some(count) = connections.get_mut(&neighbourhood) {
             *count -= 1;
@@ -114,13 +139,22 @@ fn neighbourhood(address: IpAddr) -> IpAddr {
 }
 
 impl ClientSocket {
-    pub fn new(descriptor: OwnedFd, place: Option<Place>) -> Self {
-        Self { descriptor, place }
+    pub fn new(descriptor: OwnedFd, seat: Seat) -> Self {
+        let places = Places {
+            _seat: seat,
+            place: None,
+        };
+        Self { descriptor, places }
     }
 
-    /// The socket, and its place, which is to be kept for as long.
-    pub fn into_parts(self) -> (OwnedFd, Option<Place>) {
-        (self.descriptor, self.place)
+    /// With places that were another's.
+    pub fn with_places(descriptor: OwnedFd, places: Places) -> Self {
+        Self { descriptor, places }
+    }
+
+    /// The socket, and its places, which are to be kept for as long.
+    pub fn into_parts(self) -> (OwnedFd, Places) {
+        (self.descriptor, self.places)
     }
 
     /// The other end, if it is on the network.
@@ -130,38 +164,58 @@ impl ClientSocket {
 
     /// Whose it is: of whom a proxy asks for, or has asked for in vain, otherwise of the other end.
     pub fn client(&self) -> Option<IpAddr> {
-        match &self.place {
+        match &self.places.place {
             Some(place) => Some(place.address),
             None => self.peer().map(|peer| peer.ip().to_canonical()),
         }
     }
 
-    /// Whether it takes a place.
+    /// Whether it counts among those of its client's address.
     pub fn is_counted(&self) -> bool {
-        self.place.as_ref().is_some_and(|place| place.is_counted)
+        let place = self.places.place.as_ref();
+        place.is_some_and(|place| place.is_counted)
+    }
+
+    /// From here on it counts among those of this address.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::TooManyConnections`].
+    pub fn settle(&mut self, address: IpAddr, crowd: &Arc<Crowd>) -> Result<(), Refusal> {
+        self.take_place(address, crowd, false)
     }
 
     /// A proxy asks for this client over it, and for nobody else until that is answered.
     ///
     /// # Errors
     ///
-    /// As [`Crowd::enter`].
+    /// As [`settle`](Self::settle).
     pub fn ask_for(&mut self, client: IpAddr, crowd: &Arc<Crowd>) -> Result<(), Refusal> {
-        let address = client.to_canonical();
-        self.place = None;
+        self.take_place(client, crowd, true)
+    }
+
+    fn take_place(
+        &mut self,
+        address: IpAddr,
+        crowd: &Arc<Crowd>,
+        is_of_request: bool,
+    ) -> Result<(), Refusal> {
+        let address = address.to_canonical();
+        self.places.place = None;
         let counted = crowd.count(address);
-        self.place = Some(Place {
+        self.places.place = Some(Place {
             crowd: Arc::clone(crowd),
             address,
             is_counted: counted.is_ok(),
-            is_of_request: true,
+            is_of_request,
         });
         counted
     }
 
     /// The request is answered.
     pub fn end_request(&mut self) {
-        self.place.take_if(|place| place.is_of_request);
+        let place = &mut self.places.place;
+        place.take_if(|place| place.is_of_request);
     }
 }
 
@@ -173,12 +227,23 @@ impl AsFd for ClientSocket {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixStream;
+
     use super::*;
+
+    fn socket(seat: Seat) -> ClientSocket {
+        let (ours, _theirs) = UnixStream::pair().expect("the system has sockets");
+        ClientSocket::new(ours.into(), seat)
+    }
 
     #[test]
     fn an_address_has_so_many_places_and_gets_them_back() {
-        let crowd = Arc::new(Crowd::new(Some(2)));
-        let enter = |address: &str| crowd.enter(address.parse().unwrap());
+        let crowd = Arc::new(Crowd::new(usize::MAX, Some(2)));
+        let enter = |address: &str| {
+            let mut socket = socket(crowd.enter().expect("there is room"));
+            let settled = socket.settle(address.parse().unwrap(), &crowd);
+            settled.map(|()| socket)
+        };
         let table = [
             ["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.1", "192.0.2.2"],
             [
@@ -202,11 +267,32 @@ mod tests {
             drop(place);
             let last = enter(third).expect("there is room again");
             let second = enter(third);
-            crowd.set_max(None);
+            crowd.set_max(usize::MAX, None);
             let third = [enter(third).expect("there is no limit"), last];
-            crowd.set_max(Some(2));
+            crowd.set_max(usize::MAX, Some(2));
             drop((second, third));
         }
         assert!(crowd.connections.lock().unwrap().is_empty());
+        assert_eq!(crowd.sockets.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn all_sockets_count_whether_their_address_takes_them_or_not() {
+        let crowd = Arc::new(Crowd::new(2, Some(1)));
+        let address = "192.0.2.1".parse().unwrap();
+        let mut sockets = [(); 2].map(|()| socket(crowd.enter().expect("there is room")));
+        let settled = sockets[0].settle(address, &crowd);
+        settled.expect("it is the first");
+        let settled = sockets[1].settle(address, &crowd);
+        settled.expect_err("it is the second");
+        assert!(crowd.enter().is_none());
+        crowd.set_max(3, None);
+        let third = crowd.enter().expect("there is room again");
+        crowd.set_max(2, None);
+        let [first, _second] = sockets;
+        drop(first);
+        assert!(crowd.enter().is_none());
+        drop(third);
+        assert!(crowd.enter().is_some());
     }
 }

@@ -3,16 +3,17 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::overview::{self, Patience};
+use super::admin::READY;
+use crate::overview::{self, Patience, shown};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 const PATIENCE: Patience = Patience {
     connect_timeout: TIMEOUT,
-    read_timeout: Some(TIMEOUT),
+    answer_timeout: Some(TIMEOUT),
     answer_bytes_max: 4096,
 };
 
-/// Whether the relay takes clients, by `/readyz` of its admin address: its own word, or why it is taken as not ready.
+/// Whether the relay takes clients, by `/readyz` of its admin address: `ready`, or why it is taken as not ready.
 ///
 /// # Errors
 ///
@@ -20,10 +21,10 @@ const PATIENCE: Patience = Patience {
 pub fn ask(address: SocketAddr) -> Result<String, String> {
     let answer = overview::ask(reachable(address), "/readyz", None, &PATIENCE);
     let answer = answer.map_err(|error| error.to_string())?;
-    let word = answer.body.trim();
-    match &*answer.status {
-        "200" => Ok(word.to_owned()),
-        status => Err(format!("it answers {status} {word}")),
+    let (status, word) = (shown(&answer.status), shown(&answer.body));
+    match (&*status, &*word) {
+        ("200", READY) => Ok(word),
+        _other => Err(format!("it answers {status} {word}")),
     }
 }
 

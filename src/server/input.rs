@@ -1,12 +1,10 @@
 //! The driver's input: sockets are accepted, their requests read, their bytes given to the engine.
 
-use std::net::IpAddr;
-
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
 use super::connections::{Key, Stage};
-use super::crowd::{ClientSocket, Place};
+use super::crowd::ClientSocket;
 use super::driver::Driver;
 use super::http::{
     self, Answer, Caller, Exchange, Head, Opening, Rules, SessionName, Upgrade, forwarded_for,
@@ -66,22 +64,25 @@ impl Driver {
 
     pub(super) fn accept(&mut self, now: Instant) -> usize {
         let mut accepted = Vec::new();
+        let (crowd, counters) = (&self.crowd, &mut self.counters);
         let count = self.listeners.accept(now, |transport, socket, address| {
-            accepted.push((transport, socket, address));
+            counters.accepted += 1;
+            match crowd.enter() {
+                Some(seat) => accepted.push((transport, ClientSocket::new(socket, seat), address)),
+                // To say anything would take a descriptor for longer, of which there are none to spare.
+                None => counters.refused += 1,
+            }
         });
-        for (transport, socket, address) in accepted {
-            self.counters.accepted += 1;
-            let place = match self.place_for(address) {
-                Ok(place) => place,
-                Err(refusal) => {
-                    let socket = ClientSocket::new(socket, None);
-                    self.refuse_socket(transport, socket, &refusal, now);
-                    continue;
-                }
-            };
+        for (transport, mut socket, address) in accepted {
+            // A proxy counts among nobody's: its clients do.
+            let address = address.filter(|address| !self.proxies.trust(*address));
+            let settled = address.map_or(Ok(()), |address| socket.settle(address, &self.crowd));
+            if let Err(refusal) = settled {
+                self.refuse_socket(transport, socket, &refusal, now);
+                continue;
+            }
             // Frames are gathered here; waiting for more in the kernel would only make them late.
             let _ = rustix::net::sockopt::set_tcp_nodelay(&socket, true);
-            let socket = ClientSocket::new(socket, place);
             match transport {
                 Transport::WebSocket => self.begin_handshake(socket, now),
                 Transport::Tcp => self.open_tcp(socket, now),
@@ -89,12 +90,6 @@ impl Driver {
             }
         }
         count
-    }
-
-    /// A proxy takes none: its clients do.
-    fn place_for(&self, address: Option<IpAddr>) -> Result<Option<Place>, Refusal> {
-        let address = address.filter(|address| !self.proxies.trust(*address));
-        address.map(|address| self.crowd.enter(address)).transpose()
     }
 
     /// Says why a socket is refused of which nothing has been read.

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use super::ServerError;
 use super::clock::Clock;
 use super::keys;
-use super::outbound::{Outbound, warn_of_plain_http};
+use super::outbound::{Outbound, shown, warn_of_plain_http};
 use crate::auth::{KeyMaterial, Rules, Verifier};
 use crate::config::{Auth, KeySource};
 
@@ -117,7 +117,7 @@ impl KeySet {
         for _ in 1..FIRST_TRIES {
             tracing::warn!(
                 "the keys of tokens cannot be had from {}: {reason}",
-                self.last.url
+                shown(&self.last.url)
             );
             tokio::time::sleep(FIRST_PAUSE).await;
             reason = match self.fetch().await {
@@ -149,7 +149,7 @@ impl KeySet {
                 Ok(verifier) => return verifier,
                 Err(reason) => tracing::warn!(
                     "the keys of tokens cannot be had from {}: {reason}. Those of before are used",
-                    self.last.url
+                    shown(&self.last.url)
                 ),
             }
         }
@@ -170,7 +170,8 @@ impl KeySet {
         let before = self.last.get();
         let verifier = self.adopt(set.clone())?;
         if !before.is_empty() && before != set {
-            tracing::info!("the keys of tokens have changed at {}", self.last.url);
+            let url = shown(&self.last.url);
+            tracing::info!("the keys of tokens have changed at {url}");
         }
         Ok(verifier)
     }

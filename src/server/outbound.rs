@@ -126,9 +126,18 @@ impl Outbound {
 pub fn warn_of_plain_http(key: &str, url: &Uri, what: &str) {
     if !is_encrypted(url) && !is_loopback(url) {
         tracing::warn!(
-            "{key} = \"{url}\" IS NOT ENCRYPTED: whoever is on the way there {what}. Use https://"
+            "{key} = \"{}\" IS NOT ENCRYPTED: whoever is on the way there {what}. Use https://",
+            shown(url)
         );
     }
+}
+
+/// A URL as the log shows it: others have their secrets in what comes after the path.
+pub fn shown(url: &Uri) -> String {
+    let scheme = url.scheme_str().unwrap_or_default();
+    let authority = url.authority().map_or("", |authority| authority.as_str());
+    let rest = if url.query().is_some() { "?…" } else { "" };
+    format!("{scheme}://{authority}{}{rest}", url.path())
 }
 
 fn is_encrypted(url: &Uri) -> bool {
@@ -155,6 +164,20 @@ fn in_full(error: &dyn Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_query_is_not_shown() {
+        let table = [
+            ("https://a.example/hook", "https://a.example/hook"),
+            (
+                "http://a.example:81/?token=secret",
+                "http://a.example:81/?…",
+            ),
+        ];
+        for (url, expected) in table {
+            assert_eq!(shown(&url.parse().unwrap()), expected);
+        }
+    }
 
     #[test]
     fn what_stays_on_the_machine() {

@@ -27,7 +27,7 @@ use crate::store;
 
 pub use report::{Check, Finding, Outcome, Report};
 
-pub(super) use limits::open_files;
+pub(super) use limits::{client_sockets_max, open_files};
 pub(super) use tokens::source as token_source;
 
 /// The cores that this process may run on, in rising order.
@@ -48,7 +48,7 @@ fn required(config: &Config, holder: places::Holder) -> Report {
         machine::cores(&config.shards.cores),
         machine::memory(budget.bytes()),
         limits::locked_memory(shards),
-        limits::open_files(shards, config.connection.count_max),
+        limits::open_files(config, shards),
         places::directory(&config.store.path),
         disk::room(&config.store.path),
     ];
@@ -81,7 +81,7 @@ pub fn examine(config: &Config) -> Report {
     let host = host::Host::here();
     let allowed = allowed_cores();
     let shards = config.shards.cores.choose(&allowed).unwrap_or(allowed);
-    let files = limits::files_wanted(shards.len(), config.connection.count_max);
+    let files = limits::files_wanted(config, shards.len());
     checks.extend(sysctls::all(&host, files));
     checks.extend(cores::all(&host, &shards));
     checks.extend(interrupts::all(&host, &shards));

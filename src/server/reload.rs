@@ -107,9 +107,12 @@ impl Reloader {
             kept,
         } = reload;
         log::set(&config.log);
-        preflight::open_files(self.mailboxes.len(), config.connection.count_max).log();
+        let shards = self.mailboxes.len();
+        preflight::open_files(&config, shards).log();
+        let sockets_max = preflight::client_sockets_max(&config, shards);
         self.census.set_limits(&config.connection, &config.quota);
-        self.crowd.set_max(config.connection.per_address_max);
+        self.crowd
+            .set_max(sockets_max, config.connection.per_address_max);
         self.web.set(&config);
         let _ = self.reports.send(Report::Shutdown(config.shutdown.clone()));
         if let Some(keeper) = &self.keeper {

@@ -14,18 +14,25 @@ use super::{ServerError, log};
 /// What shells give as the exit code of a process that was interrupted.
 const INTERRUPTED: i32 = 130;
 
+/// From here on a reload that is asked for waits until there is something to reload.
+pub fn hold_reloads() -> Result<Signals, ServerError> {
+    Signals::new([SIGHUP]).map_err(system)
+}
+
 /// From here on those that end the process are reports, and whoever reloads is told when that is wanted.
-pub fn watch(reports: Sender<Report>, reload: Arc<Notify>) -> Result<(), ServerError> {
-    let system = |source| ServerError::System {
-        what: "a thread for the signals",
-        source,
-    };
+pub fn watch(
+    mut signals: Signals,
+    reports: Sender<Report>,
+    reload: Arc<Notify>,
+) -> Result<(), ServerError> {
     // SAFETY: ignoring a signal runs no code of ours when it comes.
     let ignored = unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     if ignored == libc::SIG_ERR {
         return Err(system(std::io::Error::last_os_error()));
     }
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(system)?;
+    for signal in [SIGTERM, SIGINT] {
+        signals.add_signal(signal).map_err(system)?;
+    }
     let watch = move || {
         let mut is_second = false;
         for signal in signals.forever() {
@@ -47,4 +54,11 @@ pub fn watch(reports: Sender<Report>, reload: Arc<Notify>) -> Result<(), ServerE
         .spawn(watch)
         .map(drop)
         .map_err(system)
+}
+
+fn system(source: std::io::Error) -> ServerError {
+    ServerError::System {
+        what: "a thread for the signals",
+        source,
+    }
 }

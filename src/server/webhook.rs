@@ -14,7 +14,7 @@ use super::ServerError;
 use super::clock::Clock;
 use super::keys;
 use super::mailbox::Mailbox;
-use super::outbound::{Outbound, warn_of_plain_http};
+use super::outbound::{Outbound, shown, warn_of_plain_http};
 use super::verdict_cache::{CacheKey, VerdictCache};
 use crate::auth::{Grant, TokenError};
 use crate::config::Auth;
@@ -42,7 +42,7 @@ impl Webhook {
     pub fn new(config: &Auth, url: &Uri, clock: Clock) -> Result<Self, ServerError> {
         warn_of_plain_http("auth.webhook_url", url, "decides who is let in");
         let refuse = |reason: String| ServerError::Webhook {
-            url: url.to_string(),
+            url: shown(url),
             reason,
         };
         let outbound = Outbound::new(url, config.webhook_timeout, ANSWER_BYTES_MAX)
@@ -70,7 +70,8 @@ impl Webhook {
             return Ok(grant);
         }
         let silent = |reason: &str| {
-            tracing::warn!("no word about a token from {}: {reason}", self.url);
+            let url = shown(&self.url);
+            tracing::warn!("no word about a token from {url}: {reason}");
             TokenError::Unjudged
         };
         let answer = self.outbound.ask(self.request(inquiry)).await;
@@ -135,7 +136,7 @@ pub fn authorization(config: &Auth) -> Result<Option<HeaderValue>, ServerError> 
         return Ok(None);
     };
     let unusable = |reason: String| ServerError::Webhook {
-        url: url.to_string(),
+        url: shown(url),
         reason: format!(
             "auth.webhook_secret_file = {:?}: {reason}",
             path.display().to_string()

@@ -20,7 +20,7 @@ use crate::config;
 
 use super::arrival::{Arrival, Arriving};
 use super::backend::Backend;
-use super::directory::{self, LOCK};
+use super::directory::{self, DATABASE, FORMAT, LOCK};
 use super::fjall::FjallStore;
 use super::layout::{DocumentRow, Life};
 use super::reader::FjallReader;
@@ -77,6 +77,8 @@ pub enum BackupError {
         free_mebibytes: u64,
         mebibytes_min: u64,
     },
+    #[error("{path} would be inside the store in {store}: name a directory elsewhere")]
+    Inside { path: PathBuf, store: PathBuf },
     #[error("the backup cannot be written to {path}: {reason}")]
     NotWritten { path: PathBuf, reason: String },
     #[error(transparent)]
@@ -94,7 +96,9 @@ impl BackupPlan {
     }
 
     fn unfinished(&self) -> PathBuf {
-        let mut path = self.to.as_os_str().to_owned();
+        // A slash at the end is no part of the name.
+        let path: PathBuf = self.to.components().collect();
+        let mut path = path.into_os_string();
         path.push(UNFINISHED);
         path.into()
     }
@@ -193,6 +197,10 @@ fn make_room(to: &Path, unfinished: &Path) -> io::Result<Result<(), BackupError>
         let path = to.to_owned();
         return Ok(Err(BackupError::Exists { path }));
     }
+    if let Some(store) = store_around(unfinished)? {
+        let path = to.to_owned();
+        return Ok(Err(BackupError::Inside { path, store }));
+    }
     if unfinished.try_exists()? {
         if !is_interrupted(unfinished)? {
             let path = unfinished.to_owned();
@@ -213,6 +221,14 @@ fn is_free(path: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// The store that a directory is in, if it is in one.
+fn store_around(path: &Path) -> io::Result<Option<PathBuf>> {
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    let parent = parent.unwrap_or(Path::new(".")).canonicalize()?;
+    let is_store = |folder: &&Path| folder.join(FORMAT).is_file() && folder.join(DATABASE).is_dir();
+    Ok(parent.ancestors().find(is_store).map(Path::to_owned))
 }
 
 /// Whether a backup was begun here that nobody works at any more.

@@ -146,6 +146,9 @@ pub fn is_in_use(path: &Path) -> bool {
     lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
+/// How many tables are kept open. One more is opened again when it is read.
+pub const TABLE_FILES_MAX: usize = 128;
+
 /// What the database may take.
 pub(super) struct Resources {
     pub cache_bytes: usize,
@@ -329,6 +332,7 @@ impl Directory {
         let database = fjall::Database::builder(self.database())
             .cache_size(resources.cache_bytes as u64)
             .worker_threads_unchecked(resources.worker_threads)
+            .max_cached_files(Some(TABLE_FILES_MAX))
             // No value is long enough to be compressed, and `journal` checks what is written as it stands.
             .journal_compression(CompressionType::None)
             .open()?;

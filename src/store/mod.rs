@@ -48,7 +48,7 @@ pub use backup::{Backup, BackupError, BackupPlan};
 pub use check::{Counts, Finding, Inspector, check};
 pub use committer::{CommitterHandle, NoticeQueue, NoticeSink, ReplySink, StoreQueue};
 pub use counters::{Counters, CountersSnapshot};
-pub use directory::{is_in_use, open};
+pub use directory::{TABLE_FILES_MAX, is_in_use, open};
 pub use disk::Disk;
 pub use error::StoreError;
 pub use fjall::FjallStore;

@@ -26,11 +26,16 @@ impl Shadow {
     /// Of the data directory `of`, which nobody may change meanwhile.
     pub fn new(of: &Path) -> io::Result<Self> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("corelay-store-{}-{count}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        // It is an error if there is one: whoever made it could read what is put there.
-        DirBuilder::new().mode(0o700).create(&path)?;
+        let path = loop {
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("corelay-store-{}-{count}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            match DirBuilder::new().mode(0o700).create(&path) {
+                // Whoever made it could read what is put there. An earlier process may have left it.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => break made.map(|()| path)?,
+            }
+        };
         let shadow = Self { path };
         let of = of.canonicalize()?;
         for file in [FORMAT, mark::FILE_NAME] {

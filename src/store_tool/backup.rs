@@ -9,13 +9,13 @@ use serde_json::json;
 
 use super::ToolError;
 use crate::config::Config;
-use crate::overview::{self, Patience};
+use crate::overview::{self, Patience, shown};
 use crate::store::{self, Backup, BackupPlan, StoreError};
 
 const PATIENCE: Patience = Patience {
     connect_timeout: Duration::from_secs(5),
-    read_timeout: None,
-    answer_bytes_max: u64::MAX,
+    answer_timeout: None,
+    answer_bytes_max: 64 * 1024,
 };
 
 /// Makes a backup in the absolute path `to`.
@@ -56,7 +56,7 @@ fn ask(address: SocketAddr, to: &Path) -> Result<Backup, ToolError> {
     let body = answer.body.trim();
     match &*answer.status {
         "200" => serde_json::from_str(body).map_err(|error| refused(error.to_string())),
-        _ if !body.is_empty() => Err(refused(body.to_owned())),
+        _ if !body.is_empty() => Err(refused(shown(body))),
         _ => Err(refused("it has ended without an answer".to_owned())),
     }
 }

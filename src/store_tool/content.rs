@@ -1,19 +1,19 @@
 //! What a document's records and snapshot say, and whether they agree with each other: told as a
 //! [`Visitor`](crate::store::Visitor) is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::codec::record::{self, OperationsRecord, SnapshotRecord};
+use crate::auth::USER_BYTES_MAX;
+use crate::codec::record::{self, OperationsRecord, RunRecord, SnapshotRecord};
+use crate::engine::is_version_name;
 use crate::store::{DocumentRow, Inspector, Life, ReadError, StoredVersion, Visitor};
 use crate::text::{Operation, Text};
 
 /// Of one document so many complaints are kept.
 const COMPLAINTS_MAX: usize = 20;
-/// The longest name of a version, and the longest author, in bytes.
-const NAME_BYTES_MAX: usize = 128;
 
 /// The content of one document at a time.
 #[derive(Default)]
@@ -84,9 +84,35 @@ impl Content {
             }
         }
         self.revision = self.history_from_revision - 1;
+        self.check_clients();
         self.check_state();
         if !self.is_whole() {
             self.go_on_from_snapshot();
+        }
+    }
+
+    /// Where the operations of clients stand, as the snapshot has it.
+    fn check_clients(&mut self) {
+        let Some(snapshot) = &self.snapshot else {
+            return;
+        };
+        let revision = snapshot.revision;
+        let mut seen = BTreeSet::new();
+        let stands = |run: &RunRecord, next_clock| {
+            let clocks_end = run.first_clock.checked_add(run.count);
+            let revisions_end = run.first_revision.checked_add(run.count);
+            clocks_end.is_some_and(|end| end <= next_clock)
+                && revisions_end.is_some_and(|end| end <= revision.saturating_add(1))
+        };
+        let wrong = snapshot.clients.iter().find(|client| {
+            let mut runs = client.runs.iter();
+            !seen.insert(client.client_id) || !runs.all(|run| stands(run, client.next_clock))
+        });
+        if let Some(client) = wrong {
+            let id = client.client_id;
+            self.complain(format!(
+                "its snapshot of revision {revision} has operations of client {id} where none can be"
+            ));
         }
     }
 
@@ -178,6 +204,11 @@ impl Content {
         if record.time_ms < self.time_ms {
             self.complain(format!(
                 "revision {revision} is earlier than the one before"
+            ));
+        }
+        if record.author.len() > USER_BYTES_MAX {
+            self.complain(format!(
+                "revision {revision} has an author that none can have"
             ));
         }
         self.time_ms = record.time_ms;
@@ -283,8 +314,7 @@ impl Visitor for Content {
 
     fn version(&mut self, version: StoredVersion) -> Result<(), ReadError> {
         self.begin_records();
-        let is_name = (1..=NAME_BYTES_MAX).contains(&version.name.len());
-        if !is_name || version.author.len() > NAME_BYTES_MAX {
+        if !is_version_name(&version.name) || version.author.len() > USER_BYTES_MAX {
             self.complain(format!(
                 "its version {:?} has a name, or an author, that none can have",
                 version.name

@@ -1,6 +1,6 @@
 //! `corelay store import`: documents from lines of JSON, each checked as `verify` would before it is there.
 
-use std::io::{BufRead, Read};
+use std::io::{BufRead, ErrorKind, Read};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -49,8 +49,14 @@ pub fn import(
         line.clear();
         number += 1;
         let wrong = |what: String| ToolError::Line { number, what };
-        if (&mut *input).take(LINE_BYTES_MAX).read_line(&mut line)? == 0 {
-            break;
+        let length = (&mut *input).take(LINE_BYTES_MAX).read_line(&mut line);
+        match length {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                return Err(wrong("this is no text in UTF-8".to_owned()));
+            }
+            Err(error) => return Err(error.into()),
         }
         if is_ended {
             return Err(wrong("the export has ended before this line".to_owned()));

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::codec::json::{Payload, read_base64, write_base64};
@@ -14,6 +15,8 @@ use crate::store::StoredVersion;
 
 /// Of what is written. A file of a later one is not read.
 pub const VERSION: u32 = 1;
+/// The largest that every reader of JSON knows exactly.
+const NUMBER_MAX: u64 = (1 << 53) - 1;
 
 /// One line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -50,14 +53,27 @@ pub struct Document {
     pub name: String,
     pub kind: String,
     /// Of this life: earlier ones have ended one before.
+    #[serde(deserialize_with = "number")]
     pub first_revision: u64,
     /// That is kept.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "some_number"
+    )]
     pub history_from_revision: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "some_number"
+    )]
     pub snapshot_revision: Option<u64>,
     /// It is deleted, and can be restored.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "some_number"
+    )]
     pub deleted_at_ms: Option<u64>,
 }
 
@@ -65,8 +81,9 @@ pub struct Document {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Snapshot {
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero", deserialize_with = "number")]
     pub time_ms: u64,
+    #[serde(deserialize_with = "number")]
     pub operation_bytes_total: u64,
     pub clients: Vec<Client>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,6 +100,7 @@ pub struct Snapshot {
 pub struct Client {
     pub id: u64,
     /// How many operations.
+    #[serde(deserialize_with = "number")]
     pub next_clock: u64,
     /// Where the newest of them stand: (first clock, first revision, how many).
     pub runs: Vec<(u64, u64, u64)>,
@@ -92,6 +110,7 @@ pub struct Client {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Offer {
+    #[serde(deserialize_with = "number")]
     pub revision: u64,
     /// As an operation of a log.
     pub data: Box<RawValue>,
@@ -103,12 +122,14 @@ pub struct Offer {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Operations {
     /// Of the first; the others follow by one.
+    #[serde(deserialize_with = "number")]
     pub revision: u64,
     /// The client's id.
     pub origin: u64,
     /// Of the first; the others follow by one.
+    #[serde(deserialize_with = "number")]
     pub first_clock: u64,
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero", deserialize_with = "number")]
     pub time_ms: u64,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub author: String,
@@ -120,7 +141,9 @@ pub struct Operations {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Version {
     pub name: String,
+    #[serde(deserialize_with = "number")]
     pub revision: u64,
+    #[serde(deserialize_with = "number")]
     pub time_ms: u64,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub author: String,
@@ -130,6 +153,7 @@ pub struct Version {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct End {
     /// The newest.
+    #[serde(deserialize_with = "number")]
     pub revision: u64,
     /// What a text is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -143,6 +167,7 @@ pub struct Gone {
     pub tenant: String,
     pub name: String,
     /// Its newest. A document that is made under its name begins one later.
+    #[serde(deserialize_with = "number")]
     pub revision: u64,
 }
 
@@ -151,6 +176,21 @@ pub struct Gone {
 pub struct Exported {
     /// How many there are above.
     pub documents: u64,
+}
+
+/// A revision, a clock, a time or a sum of bytes: after one that is larger another could not be counted.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = u64::deserialize(deserializer)?;
+    match number <= NUMBER_MAX {
+        true => Ok(number),
+        false => Err(D::Error::custom(format!(
+            "{number} is larger than anything that is counted"
+        ))),
+    }
+}
+
+fn some_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    number(deserializer).map(Some)
 }
 
 fn is_zero(number: &u64) -> bool {

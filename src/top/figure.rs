@@ -1,5 +1,7 @@
 //! How numbers are written, and names that others have given.
 
+use crate::overview::shown;
+
 const NOTHING: &str = "–";
 
 pub fn number(value: f64) -> String {
@@ -60,20 +62,10 @@ pub fn span(ms: u64) -> String {
     }
 }
 
-/// A name that a client has given, without what a terminal obeys, cannot show, or would write from the right.
+/// A name that a client has given.
 pub fn name(given: &str) -> String {
     const LENGTH_MAX: usize = 256;
-    let is_invisible = |letter: char| {
-        letter.is_control()
-            || matches!(letter, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
-    let letters = given.chars().take(LENGTH_MAX);
-    letters
-        .map(|letter| match is_invisible(letter) {
-            true => char::REPLACEMENT_CHARACTER,
-            false => letter,
-        })
-        .collect()
+    shown(given).chars().take(LENGTH_MAX).collect()
 }
 
 #[cfg(test)]

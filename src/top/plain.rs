@@ -1,5 +1,6 @@
 //! One reading as plain text.
 
+use super::figure::name;
 use super::tables::{self, Table};
 use super::view::View;
 use crate::overview::{Change, Overview};
@@ -10,9 +11,10 @@ const LINES_MAX: usize = 10;
 /// `change`: what the relay did until then, unless it was restarted meanwhile.
 pub fn text(overview: &Overview, change: Option<&Change>) -> String {
     let view = View::default();
-    let mut text = format!("corelay {}: {}\n\n", overview.version, overview.state);
-    for (name, value) in tables::summary(overview, change) {
-        text += &format!("{name:18} {value}\n");
+    let (version, state) = (name(&overview.version), name(&overview.state));
+    let mut text = format!("corelay {version}: {state}\n\n");
+    for (what, value) in tables::summary(overview, change) {
+        text += &format!("{what:18} {value}\n");
     }
     let rows = view.rows(overview, change);
     let tables = [

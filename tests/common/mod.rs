@@ -91,20 +91,32 @@ impl Server {
     /// A relay whose log goes there.
     pub fn spawn_logging_to(log: impl Into<Stdio>, settings: &[&str]) -> Self {
         let directory = TempDir::new().expect("there is room for a directory");
-        let started = Self::start_logging_to(log.into(), Directory::Own(directory), settings);
+        let program = Command::new(env!("CARGO_BIN_EXE_corelay"));
+        let directory = Directory::Own(directory);
+        let started = Self::start_program(program, log.into(), directory, settings);
+        started.expect("the relay starts")
+    }
+
+    /// A relay that may have no more than so many descriptors.
+    pub fn spawn_with_descriptors(count: u64, settings: &[&str]) -> Self {
+        let directory = TempDir::new().expect("there is room for a directory");
+        let mut program = Command::new("sh");
+        program.args(["-c", "ulimit -n \"$1\"; shift; exec \"$@\"", "sh"]);
+        program.args([&count.to_string(), env!("CARGO_BIN_EXE_corelay")]);
+        let log = log_in(directory.path());
+        let directory = Directory::Own(directory);
+        let started = Self::start_program(program, log, directory, settings);
         started.expect("the relay starts")
     }
 
     fn start(directory: Directory, settings: &[&str]) -> Result<Self, NotStarted> {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(directory.path().join("log"))
-            .expect("the log can be written");
-        Self::start_logging_to(log.into(), directory, settings)
+        let program = Command::new(env!("CARGO_BIN_EXE_corelay"));
+        let log = log_in(directory.path());
+        Self::start_program(program, log, directory, settings)
     }
 
-    fn start_logging_to(
+    fn start_program(
+        mut command: Command,
         log: Stdio,
         directory: Directory,
         settings: &[&str],
@@ -117,7 +129,6 @@ impl Server {
             "shards.cores=1",
             data.as_str(),
         ];
-        let mut command = Command::new(env!("CARGO_BIN_EXE_corelay"));
         command.arg("serve");
         let file = directory.path().join("corelay.toml");
         if file.exists() {
@@ -313,6 +324,14 @@ impl Server {
         });
         values.sum()
     }
+}
+
+fn log_in(directory: &Path) -> Stdio {
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(directory.join("log"));
+    log.expect("the log can be written").into()
 }
 
 impl Drop for Server {

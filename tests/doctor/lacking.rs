@@ -111,22 +111,22 @@ fn a_profile_that_forbids_io_uring() {
 
 #[test]
 fn descriptors_for_nobody() {
-    let machine = Machine::new().after(|| limit(libc::RLIMIT_NOFILE, 256));
+    let machine = Machine::new().after(|| limit(libc::RLIMIT_NOFILE, 600));
     let words = [
-        "256 may be open, and 356 are wanted",
+        "600 may be open, and 1780 are wanted",
         "room for 0 connections",
-        "LimitNOFILE=356",
+        "LimitNOFILE=1780",
     ];
     assert_refused(&machine, "open files", &words);
 }
 
 #[test]
 fn descriptors_for_some_are_advice() {
-    let machine = Machine::new().after(|| limit(libc::RLIMIT_NOFILE, 300));
+    let machine = Machine::new().after(|| limit(libc::RLIMIT_NOFILE, 700));
     let (text, status) = machine.doctor();
     assert_eq!(status, Some(0), "{text}");
     assert!(
-        text.contains("advice   open files: 300 may be open, and 356 are wanted"),
+        text.contains("advice   open files: 700 may be open, and 1780 are wanted"),
         "{text}"
     );
     assert!(text.contains("room for 44 connections"), "{text}");
@@ -146,7 +146,7 @@ fn a_soft_limit_below_the_hard_one_is_raised() {
         }
     });
     let (text, _) = machine.doctor();
-    assert!(text.contains("ok       open files: 356\n"), "{text}");
+    assert!(text.contains("ok       open files: 1780\n"), "{text}");
 }
 
 /// A small disk of its own.

@@ -1,7 +1,8 @@
 //! What is told to a service manager, and to whoever watches a container.
 
 use std::fs::Permissions;
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Stdio};
@@ -18,10 +19,14 @@ fn next(socket: &UnixDatagram) -> String {
     String::from_utf8_lossy(&text[..length]).into_owned()
 }
 
-fn terminate(child: &Child) {
+fn signal(child: &Child, signal: i32) {
     let pid = i32::try_from(child.id()).expect("process ids are small");
     // SAFETY: it sends a signal to our own child, which has not been waited for.
-    unsafe { libc::kill(pid, libc::SIGTERM) };
+    unsafe { libc::kill(pid, signal) };
+}
+
+fn terminate(child: &Child) {
+    signal(child, libc::SIGTERM);
 }
 
 #[test]
@@ -141,4 +146,77 @@ fn without_an_admin_address_there_is_no_health() {
         "{}",
         stderr(&output)
     );
+}
+
+/// Nobody reads what it says on standard output, which is a pipe without another end or a full disk.
+#[test]
+fn a_relay_serves_whoever_reads_its_first_line() {
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let full = full.expect("Linux has it");
+    let (reader, closed) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    for nobody in [Stdio::from(full), Stdio::from(closed)] {
+        let machine = Machine::new();
+        let path = machine.directory.path().join("notify");
+        let socket = UnixDatagram::bind(&path).expect("the directory is writable");
+        socket
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a time that is not zero");
+        let mut relay = machine
+            .command(&["serve"])
+            .env("NOTIFY_SOCKET", &path)
+            .stdout(nobody)
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary starts");
+        assert_eq!(next(&socket), "READY=1");
+        terminate(&relay);
+        assert_eq!(next(&socket), "STOPPING=1");
+        let status = relay.wait().expect("it is our child");
+        assert!(status.success(), "{status}");
+    }
+}
+
+#[test]
+fn a_reload_that_is_asked_for_before_the_relay_serves_does_not_end_it() {
+    let keys = TcpListener::bind("127.0.0.1:0").expect("the system finds a free port");
+    let url = keys.local_addr().expect("it is bound");
+    let machine = Machine::new()
+        .with("auth.mode=jwt")
+        .with(&format!("auth.jwks_url=http://{url}/"));
+    let mut relay = machine
+        .command(&["serve"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary starts");
+    // It waits for the keys.
+    let (mut asker, _) = keys.accept().expect("the relay asks");
+    signal(&relay, libc::SIGHUP);
+    answer_with_key(&mut asker);
+    let serving = std::thread::spawn(move || {
+        // The reload asks again.
+        let (mut asker, _) = keys.accept().expect("the relay asks");
+        answer_with_key(&mut asker);
+    });
+    let stdout = relay.stdout.take().expect("it is piped");
+    let line = BufReader::new(stdout).lines().next();
+    let line = line.expect("it serves").expect("it is text");
+    assert!(line.starts_with("listening "), "{line}");
+    serving.join().expect("it was asked again");
+    terminate(&relay);
+    let status = relay.wait().expect("it is our child");
+    assert!(status.success(), "{status}");
+}
+
+/// Answers a request with a key set, and ends the connection.
+fn answer_with_key(asker: &mut TcpStream) {
+    let key = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","alg":"EdDSA","use":"sig","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    let mut request = [0; 4096];
+    let length = asker.read(&mut request).expect("it sends its request");
+    assert!(length > 0, "it sends its request");
+    let length = key.len();
+    let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+    let answered = asker.write_all((head + key).as_bytes());
+    answered.expect("the relay takes it");
 }

@@ -4,7 +4,7 @@
 //! and is answered when all of it is on disk. Who does not wait for the answer gives the backup up.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -58,8 +58,11 @@ pub async fn backup(
         return refusal(StatusCode::FORBIDDEN, problem);
     }
     let to = match read_json(&headers, &body) {
-        Ok(Asked { to }) if to.is_absolute() => to,
-        Ok(_) => return refusal(StatusCode::BAD_REQUEST, "name an absolute path"),
+        Ok(Asked { to }) if is_place(&to) => to,
+        Ok(_) => {
+            let problem = "name an absolute path without control characters";
+            return refusal(StatusCode::BAD_REQUEST, problem);
+        }
         Err(answer) => return *answer,
     };
     let backups = Arc::clone(&admin.relay().backups);
@@ -89,7 +92,9 @@ pub async fn backup(
         Err(error) => {
             tracing::error!("no backup in {shown}: {error}");
             let status = match &error {
-                BackupError::Exists { .. } | BackupError::NotOurs { .. } => StatusCode::CONFLICT,
+                BackupError::Exists { .. }
+                | BackupError::NotOurs { .. }
+                | BackupError::Inside { .. } => StatusCode::CONFLICT,
                 BackupError::Full { .. } => StatusCode::INSUFFICIENT_STORAGE,
                 BackupError::NotWritten { .. } | BackupError::NotRead(_) | BackupError::GivenUp => {
                     StatusCode::INTERNAL_SERVER_ERROR
@@ -98,6 +103,11 @@ pub async fn backup(
             refusal(status, &error.to_string())
         }
     }
+}
+
+/// The log shows it as it is.
+fn is_place(path: &Path) -> bool {
+    path.is_absolute() && !path.display().to_string().contains(char::is_control)
 }
 
 /// Somebody waits for a backup, until this is dropped.

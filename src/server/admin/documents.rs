@@ -43,6 +43,9 @@ struct List {
 /// 1000. `{"documents": [DocumentReport…], "total": 3, "silent_shards": []}`
 pub async fn list(State(admin): State<Arc<Admin>>, Query(query): Query<ListQuery>) -> Response {
     let limit = query.limit.unwrap_or(LIST_DEFAULT).min(LIST_MAX);
+    if !query.tenant.as_deref().is_none_or(is_tenant) {
+        return refusal(StatusCode::BAD_REQUEST, "there can be no such tenant");
+    }
     let (documents, total, silent_shards) = hottest(&admin, query.tenant, limit).await;
     json(&List {
         documents,

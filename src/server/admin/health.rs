@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use super::{Admin, refusal};
 use crate::server::lifecycle::Phase;
 
+pub const READY: &str = "ready";
 pub const RECOVERING: &str = "recovering";
 
 pub async fn healthz() -> &'static str {
@@ -18,7 +19,7 @@ pub async fn healthz() -> &'static str {
 /// 200 and `ready`, or 503 and why not: `recovering` the store, `draining` before the end, or `disk failed`.
 pub async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
     match unready(&admin) {
-        None => (StatusCode::OK, "ready\n").into_response(),
+        None => (StatusCode::OK, format!("{READY}\n")).into_response(),
         Some(why) => refusal(StatusCode::SERVICE_UNAVAILABLE, why),
     }
 }

@@ -27,6 +27,7 @@ mod backup;
 mod connections;
 mod dashboard;
 mod documents;
+mod door;
 mod exposition;
 mod health;
 mod log;
@@ -39,7 +40,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -52,9 +53,9 @@ use super::metrics::{Gauge, Level};
 use super::{notify, web};
 
 pub use backup::Backups;
+pub use door::{CONNECTIONS_MAX, serve};
+pub use health::READY;
 pub use revoke::SharedKeeper;
-
-const REQUEST_BYTES_MAX: usize = 16 * 1024;
 
 /// What the admin address shows: at first only that the process lives.
 pub struct Admin {
@@ -130,7 +131,6 @@ pub fn routes(admin: Arc<Admin>) -> Router {
                 .route_layer(from_fn(by_own_name)),
         )
         .with_state(admin)
-        .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
 }
 
 /// Why something is not done, in a line.

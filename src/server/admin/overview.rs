@@ -47,7 +47,7 @@ pub async fn overview(
     silent_shards.dedup();
     json(&Overview {
         version: env!("CARGO_PKG_VERSION").into(),
-        state: health::unready(&admin).unwrap_or("ready").into(),
+        state: health::unready(&admin).unwrap_or(health::READY).into(),
         started_at_ms: admin.clock.origin_unix_ms(),
         time_ms: admin.clock.unix_ms(),
         uptime_ms: admin.clock.now().as_millis(),

@@ -20,6 +20,7 @@ use tokio::time::timeout_at;
 
 use super::ServerError;
 use super::clock::Clock;
+use super::outbound::shown;
 use crate::config::Notify;
 use crate::store::{CommitterHandle, FjallReader, FjallStore, Notice, NoticeChange, NoticeQueue};
 use desk::{Action, Answer, Desk};
@@ -259,7 +260,7 @@ impl Notifier {
             tracing::error!(
                 "{lost} notices for {} are lost: there was no room for them, or they were too old. What documents there are \
                  it has to ask for",
-                self.receiver.url
+                shown(&self.receiver.url)
             );
             self.lost = counts.lost;
         }
@@ -305,7 +306,7 @@ impl Notifier {
         if !Arc::ptr_eq(receiver, &self.receiver) && answer != Answer::Taken {
             answer = Answer::Refused;
         }
-        let (url, document) = (&receiver.url, &notice.document);
+        let (url, document) = (shown(&receiver.url), &notice.document);
         match answer {
             Answer::Taken => {}
             Answer::Gone => tracing::error!(

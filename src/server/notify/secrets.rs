@@ -13,6 +13,7 @@ use sha2::Sha256;
 /// So many bytes are a secret that the specification allows.
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 const PREFIX: &str = "whsec_";
+const FILE_BYTES_MAX: u64 = 16 * 1024;
 
 pub struct Secrets {
     path: PathBuf,
@@ -30,6 +31,11 @@ impl Secrets {
     /// What is wrong with the file, in words.
     pub fn read(path: &Path) -> Result<Self, String> {
         let written_at = written_at(path);
+        let about = std::fs::metadata(path).map_err(|error| error.to_string())?;
+        // Anything else could make whoever reads it wait.
+        if !about.is_file() || about.len() > FILE_BYTES_MAX {
+            return Err("it is no file of at most 16 KiB".to_owned());
+        }
         let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
         Ok(Self {
             path: path.to_owned(),
@@ -115,6 +121,12 @@ mod tests {
             br#"{"test": 2432232314}"#,
         );
         assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_read() {
+        let error = Secrets::read(Path::new("/dev/zero")).err().unwrap();
+        assert_eq!(error, "it is no file of at most 16 KiB");
     }
 
     #[test]

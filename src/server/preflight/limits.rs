@@ -3,7 +3,9 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{Check, Finding};
-use crate::config::bytes_text;
+use crate::config::{AuthMode, Config, REQUESTS_MAX, bytes_text};
+use crate::server::admin;
+use crate::store::TABLE_FILES_MAX;
 
 /// Below this much locked memory an executor does not start.
 const LOCKED_BYTES_MIN: u64 = 512 * 1024;
@@ -12,8 +14,11 @@ const LOCKED_BYTES_MIN: u64 = 512 * 1024;
 /// without, is no reason to want more (`server::log`).
 const LOCKED_BYTES_PER_SHARD: u64 = 512 * 1024;
 
-/// Descriptors that are no connections: the store's files, rings, listeners, the log.
-const FILES_RESERVED: u64 = 256;
+/// A shard's rings, its set of descriptors, its doorbell and its listeners.
+const FILES_PER_SHARD: usize = 16;
+
+/// The store's journals and what it writes, the log, the threads' own.
+const FILES_FIXED: usize = 64;
 
 const LOCKED_MEMORY: &str = "locked memory";
 const OPEN_FILES: &str = "open files";
@@ -23,15 +28,43 @@ pub fn locked_memory(shards: usize) -> Check {
     judge_locked_memory(raise(Resource::Memlock, wanted), wanted)
 }
 
-pub fn open_files(shards: usize, connections_per_shard: usize) -> Check {
-    let wanted = files_wanted(shards, connections_per_shard);
-    judge_open_files(raise(Resource::Nofile, wanted), wanted)
+pub fn open_files(config: &Config, shards: usize) -> Check {
+    let wanted = files_wanted(config, shards);
+    let limit = raise(Resource::Nofile, wanted);
+    judge_open_files(limit, wanted, files_reserved(config, shards))
 }
 
-/// The descriptors that this many connections on each shard need, with all else.
-pub fn files_wanted(shards: usize, connections_per_shard: usize) -> u64 {
-    let connections = (shards as u64).saturating_mul(connections_per_shard as u64);
-    connections.saturating_add(FILES_RESERVED)
+/// The descriptors that as many connections need as each shard may have, with all else.
+pub fn files_wanted(config: &Config, shards: usize) -> u64 {
+    let per_shard = config.connection.count_max.saturating_add(REQUESTS_MAX);
+    let sockets = (shards as u64).saturating_mul(per_shard as u64);
+    sockets.saturating_add(files_reserved(config, shards))
+}
+
+/// How many sockets clients may have, so that everybody else finds the descriptors that they need.
+pub fn client_sockets_max(config: &Config, shards: usize) -> usize {
+    let room = |limit: u64| limit.saturating_sub(files_reserved(config, shards));
+    let limit = getrlimit(Resource::Nofile).current;
+    limit.map_or(usize::MAX, |limit| {
+        usize::try_from(room(limit)).unwrap_or(usize::MAX)
+    })
+}
+
+/// Descriptors that are no client's sockets.
+fn files_reserved(config: &Config, shards: usize) -> u64 {
+    let mut files = FILES_FIXED + shards * FILES_PER_SHARD;
+    // The store, and the backup that is made of it.
+    files += 2 * TABLE_FILES_MAX;
+    files += admin::CONNECTIONS_MAX;
+    // The other ends are among the sockets of clients.
+    files += config.http.requests_max;
+    if config.auth.mode == AuthMode::Webhook {
+        files += shards.saturating_mul(config.auth.webhook_inquiries_max);
+    }
+    if config.notify.url.is_some() {
+        files += config.notify.requests_max;
+    }
+    files as u64
 }
 
 /// Raises the soft limit towards what is wanted, at most to the hard limit. What it is then; `None`: unlimited.
@@ -90,7 +123,7 @@ fn judge_locked_memory(limit: Option<u64>, wanted: u64) -> Check {
     }
 }
 
-fn judge_open_files(limit: Option<u64>, wanted: u64) -> Check {
+fn judge_open_files(limit: Option<u64>, wanted: u64, reserved: u64) -> Check {
     let Some(limit) = limit.filter(|limit| *limit < wanted) else {
         let seen = limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
         return Check::good(OPEN_FILES, seen);
@@ -98,16 +131,16 @@ fn judge_open_files(limit: Option<u64>, wanted: u64) -> Check {
     let finding = Finding {
         what: format!("{limit} may be open, and {wanted} are wanted"),
         why: format!(
-            "connection.count_max on every shard and {FILES_RESERVED} for all else; here there is room for \
-             {} connections",
-            limit.saturating_sub(FILES_RESERVED)
+            "connection.count_max and {REQUESTS_MAX} requests on every shard, and {reserved} for all else; here there \
+             is room for {} connections",
+            limit.saturating_sub(reserved)
         ),
         remedy: format!(
             "Raise the hard limit: ulimit -n {wanted} as root, LimitNOFILE={wanted} in the systemd unit, \
              docker run --ulimit nofile={wanted}; or lower connection.count_max."
         ),
     };
-    if limit <= FILES_RESERVED {
+    if limit <= reserved {
         Check::wrong(OPEN_FILES, finding)
     } else {
         Check::advice(OPEN_FILES, finding)
@@ -154,12 +187,12 @@ mod tests {
 
     #[test]
     fn too_few_files_say_how_many_connections_there_is_room_for() {
-        let wanted = 20_000 + FILES_RESERVED;
+        let (wanted, reserved) = (20_000, 256);
         for limit in [None, Some(wanted)] {
-            let check = judge_open_files(limit, wanted);
+            let check = judge_open_files(limit, wanted, reserved);
             assert!(matches!(check.outcome, Outcome::Good { .. }), "{check:?}");
         }
-        let check = judge_open_files(Some(1024), wanted);
+        let check = judge_open_files(Some(1024), wanted, reserved);
         let Outcome::Advice(finding) = check.outcome else {
             panic!("{check:?}");
         };
@@ -167,8 +200,8 @@ mod tests {
             finding.why.contains("room for 768 connections"),
             "{finding:?}"
         );
-        assert!(finding.remedy.contains("LimitNOFILE=20256"), "{finding:?}");
-        let check = judge_open_files(Some(FILES_RESERVED), wanted);
+        assert!(finding.remedy.contains("LimitNOFILE=20000"), "{finding:?}");
+        let check = judge_open_files(Some(reserved), wanted, reserved);
         assert!(matches!(check.outcome, Outcome::Wrong(_)), "{check:?}");
     }
 }

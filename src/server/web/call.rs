@@ -225,11 +225,14 @@ impl Web {
     fn pair(&self, caller: Caller, shard: usize) -> Result<UnixStream, Problem> {
         let system =
             |error: std::io::Error| Problem::unavailable(format!("no connection: {error}"));
+        let seat = self.crowd.enter();
+        let seat = seat
+            .ok_or_else(|| Problem::unavailable("there are as many connections as there may be"))?;
         let (ours, theirs) = StdStream::pair().map_err(system)?;
         ours.set_nonblocking(true).map_err(system)?;
         theirs.set_nonblocking(true).map_err(system)?;
         let handoff = Handoff {
-            socket: ClientSocket::new(theirs.into(), None),
+            socket: ClientSocket::new(theirs.into(), seat),
             errand: Errand::Call(Box::new(caller)),
             unread: Vec::new(),
         };

@@ -70,7 +70,7 @@ pub async fn answer(web: Arc<Web>, routes: Router, asked: Asked) {
         shard,
         admission: Admission { mut pass, mut held },
     } = asked;
-    let (socket, place) = socket.into_parts();
+    let (socket, places) = socket.into_parts();
     // Where the system cannot watch it there is nothing to be said.
     let Ok(stream) = TcpStream::from_std(socket.into()) else {
         return;
@@ -97,7 +97,7 @@ pub async fn answer(web: Arc<Web>, routes: Router, asked: Asked) {
         return;
     };
     let handoff = Handoff {
-        socket: ClientSocket::new(socket.into(), place),
+        socket: ClientSocket::with_places(socket.into(), places),
         errand: Errand::Answered { keeps },
         unread: Vec::new(),
     };

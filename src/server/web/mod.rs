@@ -37,6 +37,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
 use crate::config::{Config, Connection, Durability};
+use crate::server::crowd::Crowd;
 use crate::server::http::Exchange;
 use crate::server::lifecycle::Lifecycle;
 use crate::server::mailbox::Mailbox;
@@ -52,6 +53,7 @@ use turns::Turns;
 pub struct Web {
     mailboxes: Arc<[Mailbox]>,
     lifecycle: Arc<Lifecycle>,
+    crowd: Arc<Crowd>,
     /// That of the store.
     epoch: u64,
     durability: Durability,
@@ -107,6 +109,7 @@ pub fn open(
     mailboxes: Arc<[Mailbox]>,
     lifecycle: Arc<Lifecycle>,
     epoch: u64,
+    crowd: Arc<Crowd>,
 ) -> (Intake, Desk, Limiter) {
     // Whoever asks is admitted, so that those bound what is in it.
     let (asked, asked_out) = unbounded_channel();
@@ -119,6 +122,7 @@ pub fn open(
     let web = Web {
         mailboxes,
         lifecycle,
+        crowd,
         epoch,
         durability: config.store.durability,
         limits: config.connection.clone(),

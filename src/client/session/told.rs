@@ -361,12 +361,11 @@ impl Session {
     /// The relay does not want this connection now. Those that it tells so at once do not come back at once.
     fn come_back_later(&mut self, refusal: Refusal, now: Instant) {
         if refusal.retry_after > Duration::ZERO {
-            let at = match self.not_before {
-                // By Goaway it has a time of its own, which is only moved if that is too early.
-                Some(at) => at.max(now + refusal.retry_after),
-                None => now + self.backoff.delay_after(refusal.retry_after),
-            };
-            self.not_before = Some(at);
+            // By Goaway it may have a time of its own, which holds unless it is too early.
+            let earliest = now + refusal.retry_after;
+            let by_goaway = self.not_before.filter(|at| *at >= earliest);
+            let own = || now + self.backoff.delay_after(refusal.retry_after);
+            self.not_before = Some(by_goaway.unwrap_or_else(own));
         }
         self.events.push_back(Event::Error {
             document: None,

@@ -204,11 +204,9 @@ function refuseForEver(session: Session, refusal: Refusal): void {
 /** The relay does not want this connection now. Those that it tells so at once do not come back at once. */
 function comeBackLater(session: Session, refusal: Refusal, now: number): void {
   if (refusal.retryAfterMs > 0) {
-    // By Goaway it has a time of its own, which is only moved if that is too early.
-    session.notBefore =
-      session.notBefore === undefined
-        ? now + session.backoff.delayAfter(refusal.retryAfterMs)
-        : Math.max(session.notBefore, now + refusal.retryAfterMs);
+    // By Goaway it may have a time of its own, which holds unless it is too early.
+    const isTooEarly = session.notBefore === undefined || session.notBefore < now + refusal.retryAfterMs;
+    if (isTooEarly) session.notBefore = now + session.backoff.delayAfter(refusal.retryAfterMs);
   }
   session.emitEvent({ type: "error", refusal });
   session.dropConnection(now);

@@ -84,8 +84,10 @@ describe("the connection", () => {
     expect(waits(5000)).toEqual(spread(5000, 6500));
     // Their own delays are longer.
     expect(waits(100)).toEqual(spread(700, 1300));
-    // Goaway has spread them already.
-    expect(waits(500, { reconnectAfterMs: 500, jitterMs: 5000 })).toEqual(spread(500, 5500));
+    // Goaway has spread them already, but not those whose time is too early.
+    const goaway = { reconnectAfterMs: 500, jitterMs: 5000 };
+    expect(waits(500, goaway)).toEqual(spread(500, 5500));
+    expect(waits(3000, goaway)).toEqual([...spread(3000, 3900).slice(0, 50), ...spread(500, 5500).slice(50)]);
   });
 
   test("does not come back after a refusal for good, until it is told to", () => {

@@ -15,7 +15,7 @@ pub struct Proxies(Vec<IpNet>);
 
 impl Proxies {
     /// Whether there is any.
-    pub fn are_some(&self) -> bool {
+    pub fn is_some(&self) -> bool {
         !self.0.is_empty()
     }
 

@@ -19,7 +19,7 @@ fn strangers(config: &Config) -> Option<Check> {
     let listen = &config.listen;
     let addresses = [listen.websocket, listen.tcp].into_iter().flatten();
     let mut elsewhere = addresses.filter(|address| !address.ip().to_canonical().is_loopback());
-    let is_reached = elsewhere.next().is_some() || listen.proxies.are_some();
+    let is_reached = elsewhere.next().is_some() || listen.proxies.is_some();
     is_reached.then(|| {
         let finding = Finding {
             what: "THERE IS NO AUTHENTICATION".to_owned(),

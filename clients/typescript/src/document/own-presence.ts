@@ -50,7 +50,7 @@ export class OwnPresence {
   }
 }
 
-function placeOf({ cursor, selection }: Presence): Place {
+export function placeOf({ cursor, selection }: Pick<Presence, "cursor" | "selection">): Place {
   return {
     ...(cursor !== undefined && { cursor: offsetOf(cursor) }),
     ...(selection && { selection: { anchor: offsetOf(selection.anchor), focus: offsetOf(selection.focus) } }),

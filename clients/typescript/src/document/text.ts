@@ -8,9 +8,10 @@ import { ownRefusal, QueueFullError } from "../session/refusal.js";
 import { difference } from "../text/compose.js";
 import { OutOfStep, sizeOf, TextClient } from "../text/client.js";
 import { Operation } from "../text/operation.js";
+import { areSame } from "../text/places.js";
 import { pieces, repaired } from "../text/pieces.js";
 import { BaseDocument } from "./base.js";
-import { OwnPresence } from "./own-presence.js";
+import { OwnPresence, placeOf } from "./own-presence.js";
 import { announcedOf, type Seen } from "./peers.js";
 import { readText, writeText } from "./stored.js";
 
@@ -21,6 +22,8 @@ export class Text extends BaseDocument<TextEvents> implements TextDocument {
   #epoch = 0;
   #pace = new Pace();
   readonly #own = new OwnPresence();
+  /** The others in the text as it is now, as far as somebody has asked for that. */
+  #peers: ReadonlyMap<number, Peer> | undefined;
   /** When this client has said last where it is. */
   #saidAt = 0;
   /** A batch that was refused or lost is to be sent again at once. */
@@ -72,7 +75,7 @@ export class Text extends BaseDocument<TextEvents> implements TextDocument {
     const bytesMax = this.#pieceBytesMax;
     for (const piece of pieces(whole, bytesMax)) client.edit(piece, settings.waitingOperationsMax, bytesMax);
     this.#pace.touch(this.host.now());
-    this.#own.moved(whole, true);
+    this.#moved(whole, true);
     this.emitter.emit("change", { operation: whole, origin: "local", source });
     this.refresh();
     this.host.wake(this);
@@ -99,7 +102,8 @@ export class Text extends BaseDocument<TextEvents> implements TextDocument {
 
   /** In the text as it is now. */
   override get peers(): ReadonlyMap<number, Peer> {
-    return new Map([...this.seen].map(([clientId, seen]) => [clientId, this.#placed(seen)]));
+    this.#peers ??= new Map([...this.seen].map(([clientId, seen]) => [clientId, this.#placed(seen)]));
+    return this.#peers;
   }
 
   override announce(presence: Presence): void {
@@ -115,17 +119,14 @@ export class Text extends BaseDocument<TextEvents> implements TextDocument {
   protected peersChanged(before: ReadonlyMap<number, Seen>, now: ReadonlyMap<number, Seen>): void {
     this.#client?.places.keep(new Set([...now.keys(), this.#client.clientId]));
     for (const seen of now.values()) this.#note(seen);
+    this.#peers = undefined;
     if ([...now.keys()].some((clientId) => !before.has(clientId))) this.#sayAgain();
   }
 
-  #note({ clientId, cursor, selection, at }: Seen): void {
-    const place = {
-      ...(cursor && { cursor: cursor.offset }),
-      ...(selection && { selection: { anchor: selection.anchor.offset, focus: selection.focus.offset } }),
-    };
+  #note(seen: Seen): void {
     // Revisions of different epochs are not comparable.
-    const revision = at?.epoch === this.#epoch ? at.revision : undefined;
-    this.#client?.places.tell(clientId, { place, revision });
+    const revision = seen.at?.epoch === this.#epoch ? seen.at.revision : undefined;
+    this.#client?.places.tell(seen.clientId, { place: placeOf(seen), revision });
   }
 
   #placed(seen: Seen): Peer {
@@ -137,6 +138,14 @@ export class Text extends BaseDocument<TextEvents> implements TextDocument {
       cursor: cursor === undefined ? undefined : on(cursor),
       selection: selection && { anchor: on(selection.anchor), focus: on(selection.focus) },
     };
+  }
+
+  /** The text is what it was, but places may have moved in it. */
+  #tellMoved(): void {
+    const shown = this.#peers;
+    this.#peers = undefined;
+    const isSame = (peer: Peer): boolean => areSame(placeOf(peer), placeOf(this.peers.get(peer.clientId)!));
+    if (shown !== undefined && ![...shown.values()].every(isSame)) this.tell("peers", this.peers);
   }
 
   /** Says where this client is, if the others would look elsewhere. */
@@ -186,7 +195,9 @@ export class Text extends BaseDocument<TextEvents> implements TextDocument {
     const client = this.#client;
     if (client === undefined) return;
     try {
+      const shown = this.#peers;
       this.#take(client, event);
+      if (this.#peers === shown) this.#tellMoved();
       this.#say();
     } catch (error) {
       if (error instanceof OutOfStep) {
@@ -283,7 +294,7 @@ export class Text extends BaseDocument<TextEvents> implements TextDocument {
     const { view, operations } = this.#client!.abandon();
     this.#checkFull();
     if (!view.isIdentity) {
-      this.#own.moved(view, false);
+      this.#moved(view, false);
       this.emitter.emit("change", { operation: view, origin: "refused" });
     }
     if (operations.length === 0) return;
@@ -294,8 +305,13 @@ export class Text extends BaseDocument<TextEvents> implements TextDocument {
 
   #changed(operation: Operation): void {
     if (operation.isIdentity) return;
-    this.#own.moved(operation, false);
+    this.#moved(operation, false);
     this.emitter.emit("change", { operation, origin: "remote" });
+  }
+
+  #moved(operation: Operation, isOwn: boolean): void {
+    this.#own.moved(operation, isOwn);
+    this.#peers = undefined;
   }
 
   #checkFull(): void {

@@ -29,9 +29,8 @@ const QUIET: Duration = Duration::from_secs(10);
 const SHELL_BYTES: usize = 224;
 const CONNECTION_BYTES_MAX: usize = 1024;
 const CONNECTION_WITH_DOCUMENT_BYTES_MAX: usize = 2048;
+/// Also of one that was edited, when it is quiet.
 const DOCUMENT_BYTES_MAX: usize = 4096;
-/// Of one that was edited, and is quiet.
-const EDITED_DOCUMENT_BYTES_MAX: usize = 4160;
 
 fn shard() -> Shard {
     let config = Config::default();
@@ -189,6 +188,6 @@ fn a_document_that_was_edited_takes_little_when_it_is_quiet() {
             shard
         });
         println!("a {kind} of 500 operations: {busy} bytes, {quiet} when it is quiet");
-        assert!(busy > 100_000 && quiet <= EDITED_DOCUMENT_BYTES_MAX);
+        assert!(busy > 100_000 && quiet <= DOCUMENT_BYTES_MAX);
     }
 }

@@ -5,6 +5,8 @@ mod common;
 use common::Server;
 use common::api::Api;
 use common::client::Client;
+use corelay::config;
+use corelay::store::{Backend as _, Write};
 use serde_json::{Value, json};
 
 fn ids(directory: &Value) -> Vec<&str> {
@@ -374,4 +376,64 @@ fn what_is_asked_for_in_vain_is_refused_in_words() {
         let detail = problem["detail"].as_str().expect("words");
         assert!(detail.contains(words), "{path}: {detail}");
     }
+}
+
+#[test]
+fn a_new_life_without_an_operation_is_no_document() {
+    let directory = tempfile::TempDir::new().expect("there is room for a directory");
+    let config = config::Store {
+        path: directory.path().join("data"),
+        ..config::Store::default()
+    };
+    let mut store = corelay::store::open(&config).expect("a new store").store;
+    let document = "notes";
+    let past = [
+        Write::Append {
+            document: document.into(),
+            kind: "log".into(),
+            first_revision: 1,
+            count: 1,
+            record: "of no interest".into(),
+        },
+        Write::Delete {
+            document: document.into(),
+            at_ms: 5,
+        },
+        Write::Sweep {
+            deleted_before_ms: 6,
+        },
+    ];
+    for write in past {
+        store.commit(&[write]).expect("it is written");
+    }
+    store.close().expect("it is closed");
+    let server = Server::spawn_in(directory.path(), &[]);
+    let mut peer = Client::tcp(&server);
+    peer.hello(1);
+    let opened = peer.open(document);
+    assert!(opened.unwritten);
+    assert_eq!(opened.position.map(|position| position.revision), Some(1));
+
+    let mut api = Api::of(&server);
+    let path = "/v1/documents/notes";
+    let none = json!({"kind": "log"});
+    let new = json!({"kind": "log", "operations": [1]});
+    for (headers, status) in [
+        ("", 202),
+        ("If-None-Match: *\n", 202),
+        ("If-Match: *\n", 412),
+    ] {
+        let found = api.send("PUT", path, headers, &none);
+        assert_eq!(found.status, status, "{headers}: {found:?}");
+    }
+    let made = api.send("PUT", path, "If-None-Match: *\n", &new);
+    assert_eq!((made.status, made.header("etag")), (201, Some("\"1.2\"")));
+    assert_eq!(
+        api.send("PUT", path, "If-None-Match: *\n", &new).status,
+        412
+    );
+    assert_eq!(api.send("PUT", path, "If-Match: *\n", &none).status, 200);
+    let mut late = Client::tcp(&server);
+    late.hello(2);
+    assert!(!late.open(document).unwritten);
 }

@@ -147,26 +147,6 @@ fn what_cannot_be_answered_is_a_problem() {
     }
 }
 
-/// Makes a text of so many bytes, and returns it.
-fn write_text(server: &Server, path: &str, bytes: usize) -> String {
-    let text: String = (0..)
-        .map(|n| format!("{n} "))
-        .scan(0, |sum, word| {
-            *sum += word.len();
-            (*sum <= bytes).then_some(word)
-        })
-        .collect();
-    let mut api = Api::of(server);
-    let mut at: usize = 0;
-    for piece in text.as_bytes().chunks(500_000) {
-        let piece = std::str::from_utf8(piece).expect("digits");
-        let body = json!({"edits": [{"at": at, "insert": piece}], "baseRevision": at.div_ceil(500_000), "create": "text"});
-        api.post(&format!("{path}/operations"), body).ok();
-        at += piece.len();
-    }
-    text
-}
-
 #[test]
 fn a_slow_client_is_not_waited_for() {
     let server = Server::spawn(&[
@@ -174,7 +154,7 @@ fn a_slow_client_is_not_waited_for() {
         "connection.keep_alive_timeout=100ms",
         "connection.write_timeout=300ms",
     ]);
-    let text = write_text(&server, "/v1/documents/long", 10_000_000);
+    let text = Api::of(&server).write_text("/v1/documents/long", 10_000_000);
     // Its body does not come.
     let mut slow = stream(server.websocket);
     let head =
@@ -222,7 +202,7 @@ fn a_slow_client_that_reads_all_the_time_gets_everything() {
     let server = Server::spawn(&["connection.write_timeout=500ms"]);
     let path = "/v1/documents/long";
     // More than what the system takes at once.
-    let text = write_text(&server, path, 12_000_000);
+    let text = Api::of(&server).write_text(path, 12_000_000);
     let answer = read_slowly(&server, path, 50_000, 25);
     assert!(answer.ends_with(text.as_bytes()), "{} bytes", answer.len());
 }
@@ -236,7 +216,7 @@ fn who_takes_long_makes_room_where_others_need_it() {
         "http.requests_max=2",
     ]);
     let path = "/v1/documents/long";
-    let text = write_text(&server, path, 7_900_000);
+    let text = Api::of(&server).write_text(path, 7_900_000);
     let whole = std::thread::scope(|scope| {
         let slow: Vec<_> = (0..8)
             .map(|_| scope.spawn(|| read_slowly(&server, path, 20_000, 50)))

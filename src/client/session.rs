@@ -65,36 +65,29 @@
 //! # Ok::<(), corelay::client::RequestError>(())
 //! ```
 
+mod link;
+mod named;
 mod told;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use prost::Message;
 
 use crate::codec::frame;
 use crate::codec::wire::{self, Position, request::Body};
-use crate::engine::{DOCUMENT_ID_BYTES_MAX, Instant, is_document_id};
+use crate::engine::Instant;
 
 use super::document::{Document, OpenOptions};
-use super::event::{DocumentKey, Event, Refusal, Violation};
+use super::event::{DocumentKey, Event};
 use super::reconnect::Backoff;
-use super::requests::{HistoryOptions, ListOptions, Question, RequestKey, Requests};
+use super::requests::Requests;
 use super::settings::{Batching, Settings};
 use super::text::TextBatch;
+use link::Link;
 
-/// The version of `proto/corelay.proto` that the session speaks.
-pub const PROTOCOL_VERSION: u32 = 3;
-
-/// What the session wants of its driver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConnectionRequest {
-    /// Connect, then call `handle_connected` or `handle_disconnected`.
-    Connect,
-    /// Send what `poll_transmit` still has, then drop the connection. The session counts it as gone already.
-    Disconnect,
-}
+pub use link::{ConnectionRequest, PROTOCOL_VERSION};
+pub use named::RequestError;
 
 /// Why an operation was not taken.
 #[allow(missing_docs, reason = "what they display says it")]
@@ -120,16 +113,6 @@ pub enum OfferError {
     Busy,
     #[error("the snapshot is longer than `snapshot_bytes_max`")]
     TooLarge,
-}
-
-/// Why a list or a deletion was not taken.
-#[allow(missing_docs, reason = "what they display says it")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum RequestError {
-    #[error("`requests_max` of them wait for the relay")]
-    Full,
-    #[error("a document id has 1 to 256 bytes and no control characters, a prefix no more bytes")]
-    IdInvalid,
 }
 
 /// One client and its documents, whatever connection it is on.
@@ -160,18 +143,6 @@ pub struct Session {
     events: VecDeque<Event>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Link {
-    Waiting {
-        until: Instant,
-    },
-    Connecting,
-    /// Hello is sent.
-    Greeting,
-    Live,
-    Stopped,
-}
-
 impl Session {
     /// A session that wants to connect at once.
     pub fn new(settings: Settings, now: Instant) -> Self {
@@ -195,8 +166,6 @@ impl Session {
             events: VecDeque::new(),
         }
     }
-
-    // ---- the application
 
     /// Opens a document as soon as there is a connection, and again on every later one.
     pub fn open(&mut self, options: OpenOptions) -> DocumentKey {
@@ -340,95 +309,6 @@ impl Session {
         Ok(())
     }
 
-    /// Lists documents. Answered by `Event::Directory`, and with `watch` by `Event::DirectoryUpdate` from then on, or by
-    /// `Event::RequestRefused`. A list ends the watch of the one before.
-    pub fn list(&mut self, options: ListOptions) -> Result<RequestKey, RequestError> {
-        if options.prefix.len().max(options.after.len()) > DOCUMENT_ID_BYTES_MAX {
-            return Err(RequestError::IdInvalid);
-        }
-        self.request(Question::List(options))
-    }
-
-    /// Deletes a document, for everybody. Answered by `Event::Deleted` or `Event::RequestRefused`.
-    pub fn delete(&mut self, document_id: &str) -> Result<RequestKey, RequestError> {
-        self.request_deletion(document_id, false)
-    }
-
-    /// Takes the deletion of a document back, within the time that the relay grants. Answered by `Event::Deleted` with
-    /// `undone`, or `Event::RequestRefused`. A document that was closed by the deletion is to be opened again.
-    pub fn restore(&mut self, document_id: &str) -> Result<RequestKey, RequestError> {
-        self.request_deletion(document_id, true)
-    }
-
-    /// A page of what has happened in a document, whether it is open or not. Answered by `Event::History` or
-    /// `Event::RequestRefused`.
-    pub fn history(&mut self, options: HistoryOptions) -> Result<RequestKey, RequestError> {
-        if !is_document_id(&options.document_id) {
-            return Err(RequestError::IdInvalid);
-        }
-        self.request(Question::History(options))
-    }
-
-    /// Gives a revision a name, 0 the newest. Answered by `Event::VersionSaved` or `Event::RequestRefused`.
-    pub fn save_version(
-        &mut self,
-        document_id: &str,
-        name: &str,
-        revision: u64,
-    ) -> Result<RequestKey, RequestError> {
-        self.request_about(document_id, |document_id| Question::SaveVersion {
-            document_id,
-            name: name.to_owned(),
-            revision,
-        })
-    }
-
-    /// Lists a document's versions. Answered by `Event::Versions` or `Event::RequestRefused`.
-    pub fn list_versions(&mut self, document_id: &str) -> Result<RequestKey, RequestError> {
-        self.request_about(document_id, |document_id| Question::ListVersions {
-            document_id,
-        })
-    }
-
-    /// Takes a name from its revision. Answered by `Event::VersionDeleted` or `Event::RequestRefused`.
-    pub fn delete_version(
-        &mut self,
-        document_id: &str,
-        name: &str,
-    ) -> Result<RequestKey, RequestError> {
-        self.request_about(document_id, |document_id| Question::DeleteVersion {
-            document_id,
-            name: name.to_owned(),
-        })
-    }
-
-    fn request_about(
-        &mut self,
-        document_id: &str,
-        question: impl FnOnce(String) -> Question,
-    ) -> Result<RequestKey, RequestError> {
-        if !is_document_id(document_id) {
-            return Err(RequestError::IdInvalid);
-        }
-        self.request(question(document_id.to_owned()))
-    }
-
-    fn request_deletion(
-        &mut self,
-        document_id: &str,
-        undo: bool,
-    ) -> Result<RequestKey, RequestError> {
-        self.request_about(document_id, |document_id| Question::Delete {
-            document_id,
-            undo,
-        })
-    }
-
-    fn request(&mut self, question: Question) -> Result<RequestKey, RequestError> {
-        let key = self.requests.push(question, self.settings.requests_max);
-        key.ok_or(RequestError::Full)
-    }
-
     /// What the relay calls this client; 0 before the first answer.
     pub fn client_id(&self) -> u64 {
         self.client_id
@@ -447,203 +327,6 @@ impl Session {
     /// Whether no connection will be made any more.
     pub fn is_stopped(&self) -> bool {
         self.link == Link::Stopped
-    }
-
-    // ---- the connection
-
-    /// What the driver has to do about the connection.
-    pub fn poll_connection(&mut self, now: Instant) -> Option<ConnectionRequest> {
-        if self.drop_connection {
-            self.drop_connection = false;
-            return Some(ConnectionRequest::Disconnect);
-        }
-        match self.link {
-            Link::Waiting { until } if until <= now => {
-                self.link = Link::Connecting;
-                Some(ConnectionRequest::Connect)
-            }
-            Link::Waiting { .. }
-            | Link::Connecting
-            | Link::Greeting
-            | Link::Live
-            | Link::Stopped => None,
-        }
-    }
-
-    /// There is a connection, as it was asked for.
-    pub fn handle_connected(&mut self, now: Instant) {
-        if self.link != Link::Connecting {
-            return;
-        }
-        self.link = Link::Greeting;
-        self.heard_at = now;
-        self.pinged = false;
-        self.input.clear();
-        self.output.clear();
-        self.renewals = 0;
-        self.hello();
-    }
-
-    fn hello(&mut self) {
-        self.send(Body::Hello(wire::Hello {
-            protocol_version: PROTOCOL_VERSION,
-            client_uuid: Bytes::copy_from_slice(&self.settings.client_uuid),
-            token: self.settings.token.clone(),
-            user_id: self.settings.user_id.clone(),
-            user_name: self.settings.user_name.clone(),
-            debug: false,
-        }));
-    }
-
-    /// The connection is gone, or could not be made.
-    pub fn handle_disconnected(&mut self, now: Instant) {
-        match self.link {
-            Link::Connecting | Link::Greeting | Link::Live => self.lose_connection(now),
-            Link::Waiting { .. } | Link::Stopped => {}
-        }
-    }
-
-    fn lose_connection(&mut self, now: Instant) {
-        let until = match self.not_before.take() {
-            Some(at) => at.max(now),
-            None => now + self.backoff.delay(),
-        };
-        self.link = Link::Waiting { until };
-        self.handles.clear();
-        self.output.clear();
-        self.requests.disconnect();
-        for document in &mut self.documents {
-            document.disconnect();
-        }
-        self.events.push_back(Event::Disconnected {
-            retry_at: Some(until),
-        });
-    }
-
-    fn fail(&mut self, violation: Violation, now: Instant) {
-        self.events.push_back(Event::Violation(violation));
-        self.drop_connection = true;
-        self.lose_connection(now);
-    }
-
-    fn refuse_for_ever(&mut self, refusal: Refusal) {
-        self.stop();
-        self.events.push_back(Event::Stopped { refusal });
-    }
-
-    /// Bytes from the relay, in any pieces.
-    pub fn handle_bytes(&mut self, bytes: &[u8], now: Instant) {
-        self.heard_at = now;
-        self.pinged = false;
-        let mut kept = std::mem::take(&mut self.input);
-        let mut rest = bytes;
-        if !kept.is_empty() {
-            kept.extend_from_slice(bytes);
-            rest = &kept;
-        }
-        while matches!(self.link, Link::Greeting | Link::Live) {
-            let told = match frame::split(&mut rest, self.settings.frame_bytes_max) {
-                Ok(None) => {
-                    if rest.len() == kept.len() {
-                        self.input = if kept.is_empty() { Vec::new() } else { kept };
-                    } else {
-                        self.input.extend_from_slice(rest);
-                    }
-                    return;
-                }
-                Ok(Some(message)) => match wire::Event::decode(Bytes::copy_from_slice(message)) {
-                    Ok(wire::Event { reply_to, body, .. }) => {
-                        body.map_or(Ok(()), |told| self.handle_event(told, &reply_to, now))
-                    }
-                    Err(error) => Err(Violation::Message(error.to_string())),
-                },
-                Err(error) => Err(error.into()),
-            };
-            if let Err(violation) = told {
-                self.fail(violation, now);
-            }
-        }
-    }
-
-    // ---- time and sending
-
-    /// Call it at `poll_timeout`, or whenever convenient.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        if !matches!(self.link, Link::Greeting | Link::Live) {
-            return;
-        }
-        if self.ping_at() <= now {
-            if self.pinged {
-                self.fail(Violation::PongMissing, now);
-                return;
-            }
-            self.pinged = true;
-            self.send(Body::Ping(wire::Ping { nonce: 1 }));
-        }
-        for document in &mut self.documents {
-            document.handle_timeout(now, &mut self.events);
-        }
-    }
-
-    /// When the next Ping of ours is due, or its answer.
-    fn ping_at(&self) -> Instant {
-        let wait = if self.pinged {
-            self.settings.pong_timeout
-        } else {
-            Duration::ZERO
-        };
-        self.heard_at + self.ping_period + wait
-    }
-
-    /// Appends what is to be sent now: whole frames, as many as one message may have. Call it until it gives nothing.
-    pub fn poll_transmit(&mut self, out: &mut Vec<u8>, now: Instant) {
-        let bytes_max = self.message_bytes_max + frame::PREFIX_BYTES;
-        if self.link == Link::Live && self.output.len() < bytes_max {
-            self.gather(now);
-        }
-        let mut end = 0;
-        for message in frame::messages(&self.output) {
-            let next = end + frame::PREFIX_BYTES + message.len();
-            if end > 0 && next > bytes_max {
-                break;
-            }
-            end = next;
-        }
-        out.extend_from_slice(&self.output[..end]);
-        self.output.drain(..end);
-    }
-
-    /// What requests and documents have to send.
-    fn gather(&mut self, now: Instant) {
-        let output = &mut self.output;
-        if let Some(body) = self.requests.next(now) {
-            append(output, &body.into());
-        }
-        for (index, document) in self.documents.iter_mut().enumerate() {
-            let request_id = request_of_index(index);
-            let bytes_max = self.message_bytes_max;
-            document.transmit(&self.settings, bytes_max, request_id, now, |request| {
-                append(output, &request);
-            });
-        }
-    }
-
-    /// When to call `poll_connection`, `handle_timeout` and `poll_transmit` at the latest.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        match self.link {
-            _ if self.drop_connection => Some(Instant::default()),
-            Link::Waiting { until } => Some(until),
-            Link::Connecting | Link::Stopped => None,
-            Link::Greeting | Link::Live if !self.output.is_empty() => Some(Instant::default()),
-            Link::Greeting => Some(self.ping_at()),
-            Link::Live => self
-                .documents
-                .iter()
-                .filter_map(|document| document.timeout(&self.settings))
-                .chain([self.ping_at()])
-                .chain(self.requests.due())
-                .min(),
-        }
     }
 
     /// What has happened next.
@@ -669,15 +352,6 @@ impl Session {
 
 /// What an Operations request is longer than its payloads, for a batch of any size that is allowed.
 const OPERATIONS_OVERHEAD_BYTES: usize = 16 * 1024;
-
-/// Requests to open are numbered from 1: in an Error, 0 means that it answers none.
-fn request_of_index(index: usize) -> u64 {
-    index as u64 + 1
-}
-
-fn index_of_request(request_id: u64) -> usize {
-    usize::try_from(request_id.wrapping_sub(1)).unwrap_or(usize::MAX)
-}
 
 fn append(out: &mut Vec<u8>, request: &wire::Request) {
     frame::append(request, out);

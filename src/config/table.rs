@@ -122,9 +122,12 @@ tables! {
         /// A connection that was quiet for this long is pinged. Shorter finds dead peers sooner and wakes idle ones more
         /// often; many proxies close what is quiet for a minute.
         ping_period: Duration = Duration::from_secs(54), Time(100..=DAY_MS), Reload;
-        /// A connection that was quiet for this long is closed.
+        /// A connection that was quiet for this long is closed. If by then the ping has not even arrived, because the line is
+        /// full of what was sent before, it is waited for as long as connection.write_timeout says.
         pong_timeout: Duration = Duration::from_secs(60), Time(200..=DAY_MS), Reload;
-        /// A connection whose socket takes nothing for this long, though there is something to send, is closed.
+        /// A connection whose client takes nothing for this long, though there is something to send, is closed. The relay
+        /// looks four times in that time at what has arrived, so it can be a quarter longer. Who takes little at a time stays,
+        /// as long as memory.output_bytes_max lasts.
         write_timeout: Duration = Duration::from_secs(10), Time(100..=HOUR_MS), Reload;
         /// Unacknowledged operations of one connection, past which it is not read.
         inflight_bytes_max: usize = size(4 * MIB), Bytes(4 * KIB..=GIB), Reload;

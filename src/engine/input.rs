@@ -37,7 +37,7 @@ impl Shard {
         };
         if !bytes.is_empty() {
             socket.heard_at = now;
-            socket.pinged_at = None;
+            socket.pinged = None;
         }
         let transport = socket.transport;
         let mut joined = std::mem::take(&mut socket.input);

@@ -1,15 +1,14 @@
 //! How sessions and documents end, what is looked at when time passes, and the planned stop.
 
 use crate::auth::TokenError;
-use crate::codec::dialect;
 use crate::codec::wire::{self, event};
 
 use super::document::Open;
 use super::identity::{EXPIRED, REVOKED};
 use super::key::DocumentKey;
 use super::key::SessionKey;
+use super::liveness::next_look;
 use super::refusal::{RETRY_AFTER_MS, Refusal};
-use super::session::Transport;
 use super::session::{Carrier, Phase, Socket};
 use super::shard::Shard;
 use super::time::Instant;
@@ -127,15 +126,9 @@ impl Shard {
             Phase::Greeting => session.connected_at + connection.handshake_timeout,
             Phase::Closing { until } => *until,
             Phase::Ready(identity) => {
-                let silence = match socket.pinged_at {
-                    None => connection.ping_period,
-                    Some(_) => connection.pong_timeout,
-                };
-                let silent_at = socket.heard_at + silence;
-                let stuck_at = socket
-                    .is_full
-                    .then(|| socket.blocked_since + connection.write_timeout);
-                let deadlines = [stuck_at, identity.expires_at].into_iter().flatten();
+                let silent_at = socket.heard_at + socket.silence(connection);
+                let look_at = socket.is_full.then(|| next_look(connection, self.now));
+                let deadlines = [look_at, identity.expires_at].into_iter().flatten();
                 deadlines.fold(silent_at, Instant::min)
             }
         };
@@ -176,52 +169,15 @@ impl Shard {
                 }
             }
             Phase::Ready(identity) => {
-                let has_expired = identity.has_expired(now);
-                let is_stuck =
-                    socket.is_full && now >= socket.blocked_since + connection.write_timeout;
-                if has_expired {
+                if identity.has_expired(now) {
                     self.end_grant(key, &EXPIRED, now);
-                } else if is_stuck {
-                    let seconds = connection.write_timeout.as_secs();
-                    self.metrics.backpressure_closes += 1;
-                    self.refuse_connection(key, &Refusal::Backpressure { seconds }, now);
-                } else if now >= socket.heard_at + connection.pong_timeout {
-                    let seconds = connection.pong_timeout.as_secs();
-                    self.refuse_connection(key, &Refusal::PongTimeout { seconds }, now);
-                } else if socket.pinged_at.is_none()
-                    && now >= socket.heard_at + connection.ping_period
-                {
-                    self.ping(key, now);
+                } else if socket.is_full || now >= socket.heard_at + socket.silence(connection) {
+                    // What has arrived of what it was sent decides, and then its alarm is set.
+                    return self.doubted.push_back(key);
                 }
             }
         }
         self.set_session_alarm(key);
-    }
-
-    fn ping(&mut self, key: SessionKey, now: Instant) {
-        let Some(socket) = self.socket_of(key) else {
-            return;
-        };
-        socket.pinged_at = Some(now);
-        match socket.transport {
-            Transport::WebSocket => {
-                crate::codec::websocket::append_ping(&mut socket.control);
-                self.mark_writable(key);
-            }
-            Transport::EventStream => {
-                // Nothing can come back by itself; a stream that is broken takes nothing for too long.
-                socket.heard_at = now;
-                socket.pinged_at = None;
-                socket
-                    .control
-                    .extend_from_slice(dialect::EVENT_STREAM_HEARTBEAT);
-                self.mark_writable(key);
-            }
-            Transport::Tcp => {
-                let nonce = now.as_micros();
-                self.reply(key, event::Body::Ping(wire::Ping { nonce }));
-            }
-        }
     }
 }
 

@@ -28,6 +28,7 @@ mod kind;
 mod lane;
 mod lifecycle;
 mod limits;
+mod liveness;
 mod load;
 mod mesh;
 mod metrics;

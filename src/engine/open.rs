@@ -208,6 +208,7 @@ impl Shard {
             color,
             shard: u32::try_from(self.settings.index).expect("no machine has so many cores"),
             content_bytes,
+            unwritten: open.durable_revision == open.origin_revision,
         };
         let is_due = !joiner.is_told
             || !joiner.wants.is_subscribing

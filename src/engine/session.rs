@@ -16,6 +16,7 @@ use super::edge::EdgeSubscription;
 use super::identity::{Identity, UserId};
 use super::inquiry::Unjudged;
 use super::key::{ConnectionId, DocumentKey};
+use super::liveness::Ping;
 use super::metrics::Held;
 use super::offer::Upload;
 use super::rate::Meter;
@@ -141,6 +142,10 @@ pub enum Phase {
 }
 
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most sessions have a socket, and each is in a box already"
+)]
 pub enum Carrier {
     Socket(Socket),
     Link(Link),
@@ -169,10 +174,14 @@ pub struct Socket {
     pub unsent: Vec<u8>,
     /// It took less than it was given, and has not been writable since.
     pub is_full: bool,
-    /// When the socket last took something while it was full.
-    pub blocked_since: Instant,
+    /// What it has taken since it was opened.
+    pub sent_bytes: u64,
+    /// Of that, what the client's system had confirmed when that was last asked for.
+    pub confirmed_bytes: u64,
+    /// When that was seen to be more than before, or the socket took something while it was full.
+    pub moved_at: Instant,
     pub heard_at: Instant,
-    pub pinged_at: Option<Instant>,
+    pub pinged: Option<Ping>,
     /// Requests that count.
     pub requests: Bucket,
     /// It is counted in the census from Hello on.
@@ -438,9 +447,11 @@ impl Socket {
             close: None,
             unsent: Vec::new(),
             is_full: false,
-            blocked_since: now,
+            sent_bytes: 0,
+            confirmed_bytes: 0,
+            moved_at: now,
             heard_at: now,
-            pinged_at: None,
+            pinged: None,
             requests: Bucket::default(),
             attendance: None,
             forwards: Vec::new(),

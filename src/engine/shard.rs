@@ -103,6 +103,8 @@ pub struct Shard {
     pub(super) metrics: Metrics,
     /// Those of the sessions here whose sockets took less than they were given.
     pub(super) blocked: BTreeSet<SessionKey>,
+    /// Those of which it is to be said what has arrived of what they were sent.
+    pub(super) doubted: VecDeque<SessionKey>,
     /// Of what is being sent, when the oldest batch was confirmed.
     pub(super) sending_since: Option<Instant>,
     /// Questions that nobody has taken yet.
@@ -159,6 +161,7 @@ impl Shard {
             ledger: Ledger::default(),
             metrics: Metrics::default(),
             blocked: BTreeSet::new(),
+            doubted: VecDeque::new(),
             sending_since: None,
             inquiries: VecDeque::new(),
             inquiries_asked: 0,
@@ -292,6 +295,18 @@ impl Shard {
         }
     }
 
+    /// What [`poll_doubted`](Self::poll_doubted) asks: of all that the socket has taken, so much is not confirmed by the
+    /// client's system.
+    pub fn handle_unconfirmed(
+        &mut self,
+        connection: ConnectionId,
+        unconfirmed_bytes: u64,
+        now: Instant,
+    ) {
+        self.now = now;
+        self.judge_liveness(connection.into(), unconfirmed_bytes, now);
+    }
+
     pub fn handle_store(&mut self, reply: StoreReply, now: Instant) {
         self.now = now;
         match reply {
@@ -345,7 +360,7 @@ impl Shard {
         self.resume_paused();
     }
 
-    /// Call it at `poll_timeout`, or whenever convenient.
+    /// Call it at `poll_timeout`, or whenever convenient, and then `poll_doubted`.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = now;
         self.flush.handle_timeout(now);
@@ -425,6 +440,12 @@ impl Shard {
     ) {
         self.now = now;
         self.sent(connection.into(), out, taken, now);
+    }
+
+    /// A connection that has been silent, or whose socket has been full, for a while:
+    /// [`handle_unconfirmed`](Self::handle_unconfirmed) is to be told of each, at once. Only `handle_timeout` brings some.
+    pub fn poll_doubted(&mut self) -> Option<ConnectionId> {
+        self.doubted.pop_front().map(ConnectionId::from)
     }
 
     pub fn poll_store(&mut self) -> Option<StoreRequest> {

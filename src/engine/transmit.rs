@@ -9,6 +9,7 @@ use super::document::Document;
 use super::gather::{Gather, Gathered};
 use super::key::DocumentKey;
 use super::key::SessionKey;
+use super::liveness::next_look;
 use super::request::Asked;
 use super::session::Carrier;
 use super::session::Transport;
@@ -213,7 +214,6 @@ impl Shard {
 
     /// The socket took the first `taken` bytes of `out`.
     pub(super) fn sent(&mut self, key: SessionKey, out: &[u8], taken: usize, now: Instant) {
-        let timeout_at = now + self.settings.connection.write_timeout;
         self.count_fanout(now);
         let Some(session) = self.sessions.get_mut(key) else {
             return;
@@ -222,6 +222,7 @@ impl Shard {
         let Carrier::Socket(socket) = &mut session.carrier else {
             return;
         };
+        socket.sent_bytes += taken as u64;
         let rest = &out[taken..];
         if rest.is_empty() {
             if is_done {
@@ -230,14 +231,15 @@ impl Shard {
             return;
         }
         if taken > 0 || !session.was_blocked {
-            socket.blocked_since = now;
+            socket.moved_at = now;
         }
         socket.unsent = rest.to_vec();
         socket.is_full = true;
         session.was_blocked = true;
         self.blocked.insert(key);
+        let look_at = next_look(&self.settings.connection, now);
         self.timers
-            .set(Owner::Session(key), &mut session.alarm, timeout_at);
+            .set(Owner::Session(key), &mut session.alarm, look_at);
         self.count_output(key);
         self.check_output(key, now);
     }

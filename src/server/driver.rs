@@ -374,6 +374,7 @@ impl Driver {
         }
         if self.engine.poll_timeout().is_some_and(|at| at <= now) {
             self.engine.handle_timeout(now);
+            self.look_at_doubted(now);
             count += 1;
         }
         count

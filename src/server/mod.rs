@@ -45,6 +45,7 @@ mod service_manager;
 mod signal;
 mod streams;
 mod supervisor;
+mod unconfirmed;
 mod verdict_cache;
 mod web;
 mod webhook;

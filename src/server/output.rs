@@ -7,6 +7,7 @@ use super::connections::{Key, Stage};
 use super::driver::Driver;
 use super::http::{self, Answer};
 use super::lifecycle::Phase;
+use super::unconfirmed::unconfirmed_bytes;
 use crate::engine::Instant;
 use crate::engine::shard::ConnectionId;
 
@@ -60,6 +61,19 @@ impl Driver {
         self.engine.handle_sent(id, out, taken, now);
         if is_lost {
             self.lose(key, now);
+        }
+    }
+
+    /// Says what has arrived of what those connections were sent of which the engine wants to know.
+    pub(super) fn look_at_doubted(&mut self, now: Instant) {
+        while let Some(id) = self.engine.poll_doubted() {
+            let Some((key, connection)) = self.connections.find(id) else {
+                continue;
+            };
+            match unconfirmed_bytes(&connection.socket) {
+                Ok(bytes) => self.engine.handle_unconfirmed(id, bytes, now),
+                Err(_) => self.lose(key, now),
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! A caller of the HTTP interface, by hand.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Server;
 use super::events::{Http, Response};
@@ -50,6 +50,25 @@ impl Api {
 
     pub fn put(&mut self, path: &str, body: Value) -> Response {
         self.send("PUT", path, "", &body)
+    }
+
+    /// Makes a text of so many bytes, and returns it.
+    pub fn write_text(&mut self, path: &str, bytes: usize) -> String {
+        let text: String = (0..)
+            .map(|n| format!("{n} "))
+            .scan(0, |sum, word| {
+                *sum += word.len();
+                (*sum <= bytes).then_some(word)
+            })
+            .collect();
+        let mut at: usize = 0;
+        for (revision, piece) in text.as_bytes().chunks(500_000).enumerate() {
+            let piece = std::str::from_utf8(piece).expect("digits");
+            let body = json!({"edits": [{"at": at, "insert": piece}], "baseRevision": revision, "create": "text"});
+            self.post(&format!("{path}/operations"), body).ok();
+            at += piece.len();
+        }
+        text
     }
 
     /// With a body in JSON.

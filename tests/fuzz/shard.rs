@@ -240,11 +240,21 @@ impl Scene {
         assert!(most <= limit, "{most} bytes for a piece of {}", piece.len());
     }
 
+    fn pass(&mut self, duration: Duration) {
+        self.now = self.now + duration;
+        self.shard.handle_timeout(self.now);
+        while let Some(connection) = self.shard.poll_doubted() {
+            let mut hostile = self.hostile.iter().flatten();
+            let is_deaf = hostile.any(|it| it.connection == connection && !it.reads);
+            let bytes = if is_deaf { u64::MAX } else { 0 };
+            self.shard.handle_unconfirmed(connection, bytes, self.now);
+        }
+    }
+
     /// A little of everything, or nothing.
     fn turn(&mut self, random: &mut Random) {
         if random.one_in(4) {
-            self.now = self.now + Duration::from_millis(random.below(200) as u64);
-            self.shard.handle_timeout(self.now);
+            self.pass(Duration::from_millis(random.below(200) as u64));
         }
         if random.one_in(3) {
             self.store(random.below(4));
@@ -357,13 +367,11 @@ impl Scene {
         }
         self.rest();
         self.check_healthy();
-        self.now = self.now + Duration::from_secs(1);
-        self.shard.handle_timeout(self.now);
+        self.pass(Duration::from_secs(1));
         self.rest();
         self.shard.handle_eof(self.healthy, self.now);
         self.rest();
-        self.now = self.now + Duration::from_secs(1);
-        self.shard.handle_timeout(self.now);
+        self.pass(Duration::from_secs(1));
         // What leaves memory may be stored once more before.
         self.rest();
         let metrics = self.shard.metrics();

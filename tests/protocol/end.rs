@@ -19,6 +19,8 @@ pub struct End {
     pub transport: Transport,
     /// The socket takes so much more.
     pub room: usize,
+    /// Of what the socket has taken, so much is on its way.
+    pub unconfirmed_bytes: u64,
     pub received: Vec<u8>,
     pub events: VecDeque<Event>,
     /// What came in JSON, with the id of the server-sent event or "".
@@ -41,6 +43,7 @@ impl End {
             connection,
             transport,
             room: usize::MAX,
+            unconfirmed_bytes: 0,
             received: Vec::new(),
             events: VecDeque::new(),
             texts: VecDeque::new(),

@@ -275,6 +275,11 @@ impl Relay {
         }
     }
 
+    /// Of what the client's socket has taken, so much is on its way.
+    pub fn hold_up(&mut self, client: Client, unconfirmed_bytes: u64) {
+        self.ends[client].unconfirmed_bytes = unconfirmed_bytes;
+    }
+
     /// The client answers no pings from here on.
     pub fn mute(&mut self, client: Client) {
         self.ends[client].is_mute = true;
@@ -379,8 +384,12 @@ impl Relay {
     }
 
     fn ring(&mut self) {
-        for shard in &mut self.shards {
+        for (index, shard) in self.shards.iter_mut().enumerate() {
             shard.handle_timeout(self.now);
+            while let Some(connection) = shard.poll_doubted() {
+                let bytes = find(&mut self.ends, index, connection).unconfirmed_bytes;
+                shard.handle_unconfirmed(connection, bytes, self.now);
+            }
         }
         self.settle();
     }

@@ -12,6 +12,8 @@ use crate::join::{pages, text_of};
 use crate::requests::{hello, log_batch, open, text_batch};
 
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// So often it is looked whether a client takes anything.
+const LOOK: Duration = Duration::from_millis(2500);
 
 /// A ring of 20 operations, of which a subscriber may lag 10.
 fn small(settings: &mut Settings) {
@@ -211,7 +213,7 @@ fn no_progress_is_backpressure() {
         relay.limit(ben, 1);
         relay.pass(WRITE_TIMEOUT - Duration::from_millis(1));
         assert_eq!(relay.shards[0].metrics().backpressure_closes, 0);
-        relay.pass(Duration::from_millis(1));
+        relay.pass(LOOK + Duration::from_millis(1));
         assert_eq!(relay.shards[0].metrics().backpressure_closes, 1);
         write(&mut relay, ann, notes, 1..2);
         // Should it read after all, it learns why.
@@ -239,7 +241,7 @@ fn a_socket_that_never_reads_again_is_dropped_with_all_it_held() {
     relay.limit(ben, 0);
     write(&mut relay, ann, notes, 0..30);
     assert!(relay.shards[0].metrics().output_bytes > 0);
-    relay.pass(2 * WRITE_TIMEOUT);
+    relay.pass(2 * WRITE_TIMEOUT + LOOK);
     assert!(relay.is_closed(ben));
     let metrics = relay.shards[0].metrics();
     assert_eq!((metrics.output_bytes, metrics.connections), (0, 1));

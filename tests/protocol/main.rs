@@ -21,6 +21,7 @@ mod json_documents;
 mod json_refused;
 mod life;
 mod limits;
+mod liveness;
 mod mesh;
 mod names;
 mod occupancy;

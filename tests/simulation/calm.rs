@@ -43,6 +43,15 @@ impl World {
         for link in self.links.values_mut() {
             link.set_capacity(65_536);
         }
+        if self.scenario.has_slow_client
+            && let Some(session) = self.clients[0].session.take()
+        {
+            // It comes back, and from then on the relay has no reason to give it up.
+            self.clients[0].disconnected();
+            let link = self.links.get_mut(&session.link).expect("it has one");
+            link.reset();
+            link.is_abandoned = true;
+        }
         // A presence can have died of silence without its client's knowing.
         for replica in self
             .clients
@@ -112,6 +121,12 @@ impl World {
         let longest = [limits.presence.ttl, connection.pong_timeout];
         let quiet: u64 = longest.map(|time| time.as_micros() as u64).iter().sum();
         let until_us = self.now_us + quiet + 1_000_000;
+        if self.scenario.has_slow_client {
+            // As long as it had not taken its answers it was not read, and its presence can have died of that silence.
+            for replica in &mut self.clients[0].replicas {
+                replica.presence = None;
+            }
+        }
         while self.now_us < until_us {
             self.step(CALM_STEP_US * 5);
         }

@@ -13,7 +13,14 @@ pub struct Link {
     pub down: Pipe,
     /// The client has given the connection up without a word: nobody reads `down`, and `up` ends some time later.
     pub is_abandoned: bool,
+    /// The line towards the client is slow, and never stands still.
+    is_slow: bool,
 }
+
+/// What a slow line carries in a second, …
+const SLOW_BYTES_PER_SECOND: u64 = 1600;
+/// … and how much is on it: for so long that a relay could think it dead.
+const SLOW_CAPACITY: usize = 2000;
 
 /// Bytes on their way in one direction.
 #[derive(Debug)]
@@ -34,7 +41,24 @@ impl Link {
             up: Pipe::new(capacity),
             down: Pipe::new(capacity),
             is_abandoned: false,
+            is_slow: false,
         }
+    }
+
+    pub fn slow() -> Self {
+        Self {
+            is_slow: true,
+            ..Self::new(SLOW_CAPACITY)
+        }
+    }
+
+    /// Whether the relay's system says that its socket takes more: not of every byte, if the line is slow.
+    pub fn is_writable(&self) -> bool {
+        let room_min = match self.is_slow {
+            true => SLOW_CAPACITY / 3,
+            false => 1,
+        };
+        self.down.room() >= room_min
     }
 
     /// What was on its way is lost, and both sides see the end.
@@ -43,9 +67,12 @@ impl Link {
         self.down.cut();
     }
 
-    pub fn carry(&mut self, bytes_max: usize, random: &mut Random) {
+    pub fn carry(&mut self, bytes_max: usize, step_us: u64, random: &mut Random) {
         self.up.carry(random.up_to(bytes_max));
-        self.down.carry(random.up_to(bytes_max));
+        self.down.carry(match self.is_slow {
+            true => (SLOW_BYTES_PER_SECOND * step_us).div_ceil(1_000_000) as usize,
+            false => random.up_to(bytes_max),
+        });
     }
 
     pub fn set_capacity(&mut self, capacity: usize) {
@@ -71,6 +98,11 @@ impl Pipe {
             return 0;
         }
         self.capacity.saturating_sub(self.sending.len())
+    }
+
+    /// What the sender's buffer holds.
+    pub fn unconfirmed_bytes(&self) -> u64 {
+        self.sending.len() as u64
     }
 
     /// Takes the first part of `bytes`, as far as there is room.

@@ -386,6 +386,14 @@ impl Relay {
         let engine = &mut self.shards[shard];
         if engine.poll_timeout().is_some_and(|at| at <= now) {
             engine.handle_timeout(now);
+            while let Some(connection) = engine.poll_doubted() {
+                if let Some(socket) = self.sockets.get(&(shard, connection)) {
+                    let bytes = turn.links[&socket.link].down.unconfirmed_bytes();
+                    engine.handle_unconfirmed(connection, bytes, now);
+                }
+            }
+            // Of those that are given up documents may have something to do at once.
+            engine.handle_timeout(now);
             if let Some(at) = engine.poll_timeout().filter(|at| *at <= now) {
                 broken!("L1", "a timer at {at:?} is still due at {now:?}");
             }
@@ -424,7 +432,7 @@ impl Relay {
         let engine = &mut self.shards[shard];
         let of_shard = (shard, ConnectionId(0))..=(shard, ConnectionId(u64::MAX));
         for ((_, connection), socket) in self.sockets.range_mut(of_shard) {
-            if socket.is_full && turn.links[&socket.link].down.room() > 0 {
+            if socket.is_full && turn.links[&socket.link].is_writable() {
                 socket.is_full = false;
                 engine.handle_writable(*connection);
             }

@@ -130,6 +130,8 @@ pub struct Scenario {
     pub queue_requests_max: usize,
     pub payload_bytes_max: usize,
     pub text_bytes: usize,
+    /// When nothing goes wrong any more, the first client's line is slow.
+    pub has_slow_client: bool,
     pub rates: Rates,
     settings: Settings,
 }
@@ -158,7 +160,7 @@ impl Scenario {
             None => (vec![nobodys], clients),
             Some(_) => (tenants(of_tokens), clients.max(4)),
         };
-        Self {
+        let scenario = Self {
             durability,
             tenants,
             tokens,
@@ -175,8 +177,20 @@ impl Scenario {
             queue_requests_max: random.pick(&[1, 4, 4096]),
             payload_bytes_max: random.pick(&[20, 200, 1500]),
             text_bytes: random.pick(&[20, 200, 3000]),
+            has_slow_client: false,
             rates: with_reloads(with_past(Rates::new(random), seed), seed),
             settings: with_edges(settings(random, is_small, durability), seed),
+        };
+        scenario.with_slow_client(seed)
+    }
+
+    /// In some, where there is memory for what a slow client has not taken. It is no draw of the others', so that the
+    /// rest of a seed is as without it.
+    fn with_slow_client(self, seed: u64) -> Self {
+        let is_roomy = self.settings.memory.output_bytes_max > 5000;
+        Self {
+            has_slow_client: is_roomy && Random::new(seed ^ 0x510e).happens(4000),
+            ..self
         }
     }
 

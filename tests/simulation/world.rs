@@ -178,7 +178,7 @@ impl World {
             self.scenario.link_bytes_max
         };
         for link in self.links.values_mut() {
-            link.carry(bytes_max, &mut self.random);
+            link.carry(bytes_max, step_us, &mut self.random);
             // Whoever is gone does not answer for ever.
             if link.is_abandoned && self.random.happens(100) {
                 link.reset();
@@ -283,7 +283,8 @@ impl World {
                 None => return,
             }
         }
-        if let Some(link) = self.connect(arrival) {
+        let is_slow = self.is_calm && self.scenario.has_slow_client && index == 0;
+        if let Some(link) = self.connect(arrival, is_slow) {
             let client = &mut self.clients[index];
             self.trace
                 .note(format_args!("{} connects: {manner:?}", client.name));
@@ -305,7 +306,7 @@ impl World {
     }
 
     /// A connection to the relay, if it takes one.
-    fn connect(&mut self, arrival: Arrival) -> Option<u64> {
+    fn connect(&mut self, arrival: Arrival, is_slow: bool) -> Option<u64> {
         let relay = self.relay.as_mut()?;
         let number = self.links_made;
         let is_taken = relay.accept(number, arrival, self.now_us, &mut self.random);
@@ -316,7 +317,11 @@ impl World {
             } else {
                 self.scenario.link_capacity
             };
-            self.links.insert(number, Link::new(capacity));
+            let link = match is_slow {
+                true => Link::slow(),
+                false => Link::new(capacity),
+            };
+            self.links.insert(number, link);
             number
         })
     }
@@ -327,7 +332,7 @@ impl World {
             && self.random.happens(1000)
         {
             let transport = self.random.pick(&[Transport::Tcp, Transport::WebSocket]);
-            if let Some(link) = self.connect(Arrival::new(transport)) {
+            if let Some(link) = self.connect(Arrival::new(transport), false) {
                 let document = self.any_text();
                 let may_enter = !self.issuer.asks_for_tokens();
                 let hostile = Hostile::new(link, transport, document, may_enter, &mut self.random);

@@ -8,7 +8,8 @@ use crate::engine::Instant;
 use super::super::document::Document;
 use super::super::event::{DocumentKey, Event, Refusal, Violation};
 use super::super::offer::Refused;
-use super::{Link, OPERATIONS_OVERHEAD_BYTES, Session, index_of_request};
+use super::link::{Link, index_of_request};
+use super::{OPERATIONS_OVERHEAD_BYTES, Session};
 
 impl Session {
     /// `reply_to`: the id of the request that this answers; only pieces of snapshots have one.

@@ -195,6 +195,7 @@ fn write_opened(opened: &wire::Opened, context: &Context<'_>, out: &mut Members<
     out.value("color", &opened.color);
     out.value("shard", opened.shard);
     out.value("contentBytes", opened.content_bytes);
+    out.value("unwritten", opened.unwritten);
 }
 
 fn write_remote_ops(remote: &wire::RemoteOps, context: &Context<'_>, out: &mut Members<'_>) {

@@ -126,10 +126,7 @@ pub fn exists(name: &str) -> bool {
 pub fn empty(name: &str, limits: &config::Document) -> Option<Box<dyn Kind>> {
     match name {
         log::NAME => Some(Box::new(log::Log::default())),
-        text::NAME => Some(Box::new(text::TextKind::new(
-            Text::default(),
-            limits.clone(),
-        ))),
+        text::NAME => Some(Box::new(text::TextKind::new(Text::default(), limits))),
         _unknown => None,
     }
 }
@@ -148,7 +145,7 @@ pub fn restore(
         log::NAME => Ok(Some(Box::new(log::Log::restore(state)?))),
         text::NAME => {
             let text = Text::from_utf8(state).map_err(|error| StateError(error.to_string()))?;
-            Ok(Some(Box::new(text::TextKind::new(text, limits.clone()))))
+            Ok(Some(Box::new(text::TextKind::new(text, limits))))
         }
         _unknown => Ok(None),
     }

@@ -26,7 +26,25 @@ pub struct TextKind {
     /// The newest operations, the last of which made the document what it is.
     history: VecDeque<Past>,
     history_bytes: usize,
-    limits: config::Document,
+    limits: Limits,
+}
+
+/// Those of documents that matter to a text.
+#[derive(Debug)]
+struct Limits {
+    bytes_max: usize,
+    history_operations_max: usize,
+    history_bytes_max: usize,
+}
+
+impl From<&config::Document> for Limits {
+    fn from(limits: &config::Document) -> Self {
+        Self {
+            bytes_max: limits.bytes_max,
+            history_operations_max: limits.history_operations_max,
+            history_bytes_max: limits.history_bytes_max,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -44,12 +62,12 @@ impl Past {
 }
 
 impl TextKind {
-    pub fn new(text: Text, limits: config::Document) -> Self {
+    pub fn new(text: Text, limits: &config::Document) -> Self {
         Self {
             text,
             history: VecDeque::new(),
             history_bytes: 0,
-            limits,
+            limits: limits.into(),
         }
     }
 
@@ -184,7 +202,7 @@ impl Kind for TextKind {
     }
 
     fn set_limits(&mut self, limits: &config::Document) {
-        self.limits = limits.clone();
+        self.limits = limits.into();
     }
 
     fn rest(&mut self) {

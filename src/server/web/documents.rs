@@ -13,7 +13,7 @@ use super::Web;
 use super::call::{Call, random_uuid, unexpected};
 use super::content::not_modified;
 use super::input::{DocumentId, Expected, InDocument, Json, Known, Query, Writer, page_limit};
-use super::reading::{glance, position_of};
+use super::reading::{condition_of, glance, position_of};
 use super::submission::{Accepted, Batch, Submission};
 use super::tag;
 use super::visitor::{Author, Visitor};
@@ -281,16 +281,12 @@ pub async fn create(
         }
         opened => {
             let opened = opened?;
-            let exists = position_of(&opened).revision > 0;
+            let exists = !opened.unwritten;
             (opened, exists)
         }
     };
     let position = position_of(&opened);
-    let none = Position {
-        revision: 0,
-        ..position
-    };
-    tag::expected_revision(&headers, if exists { position } else { none })?;
+    tag::expected_revision(&headers, condition_of(&opened))?;
     match first {
         None if exists => {
             let tag = [tag::header_of(position)];
@@ -418,7 +414,7 @@ impl Call {
             return Ok(None);
         }
         let opened = self.open(glance(id)).await?;
-        tag::expected_revision(headers, position_of(&opened))
+        tag::expected_revision(headers, condition_of(&opened))
     }
 
     async fn delete(

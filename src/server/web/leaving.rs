@@ -1,13 +1,13 @@
 //! An answer on its way to a client, which may be slow.
 
 use std::io::{self, ErrorKind};
-use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 
 use super::memory::Memory;
+use crate::server::unconfirmed::unconfirmed_bytes;
 
 /// How often a client's progress is looked at before it is given up.
 const LOOKS: u32 = 8;
@@ -52,10 +52,9 @@ impl Leaving {
         Ok(())
     }
 
-    /// Waits until the socket takes more. That can be long after the client has taken something: the system says so when a
-    /// good part of what it has is gone. What it has tells of each step.
+    /// Waits until the socket takes more, as long as there is progress.
     async fn wait(&mut self) -> io::Result<()> {
-        let mut unconfirmed = self.unconfirmed_bytes()?;
+        let mut unconfirmed = unconfirmed_bytes(&self.stream)?;
         let mut looks_in_vain = 0;
         while looks_in_vain < LOOKS {
             self.check_memory()?;
@@ -63,7 +62,7 @@ impl Leaving {
             if let Ok(ready) = tokio::time::timeout(look, self.stream.writable()).await {
                 return ready;
             }
-            let now = self.unconfirmed_bytes()?;
+            let now = unconfirmed_bytes(&self.stream)?;
             looks_in_vain = match now < unconfirmed {
                 true => 0,
                 false => looks_in_vain + 1,
@@ -82,18 +81,6 @@ impl Leaving {
         match is_short && self.begun.elapsed() > self.timeout {
             true => Err(ErrorKind::OutOfMemory.into()),
             false => Ok(()),
-        }
-    }
-
-    /// What the socket was given and the client's system has not confirmed.
-    fn unconfirmed_bytes(&self) -> io::Result<usize> {
-        let mut bytes: libc::c_int = 0;
-        // SAFETY: the descriptor is that of a socket that is open, and TIOCOUTQ writes an int.
-        let result =
-            unsafe { libc::ioctl(self.stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
-        match result {
-            0 => Ok(usize::try_from(bytes).unwrap_or(0)),
-            _error => Err(io::Error::last_os_error()),
         }
     }
 }

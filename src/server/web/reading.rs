@@ -267,3 +267,15 @@ pub async fn beside<T: Send + 'static>(
 pub fn position_of(opened: &wire::Opened) -> Position {
     opened.position.unwrap_or_default()
 }
+
+/// The same for who has conditions: what has had no operation is none, whatever the revision at which it begins.
+pub fn condition_of(opened: &wire::Opened) -> Position {
+    let position = position_of(opened);
+    match opened.unwritten {
+        true => Position {
+            revision: 0,
+            ..position
+        },
+        false => position,
+    }
+}

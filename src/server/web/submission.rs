@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::call::{Call, unexpected};
 use super::documents::NewKind;
-use super::reading::{Limit, beside, position_of};
+use super::reading::{Limit, beside, condition_of, position_of};
 use super::visitor::Author;
 use super::whole::Whole;
 use super::{Web, tag};
@@ -363,7 +363,7 @@ impl Batch {
         // What was applied before is answered so, wherever the document is now.
         let matched = match is_resent {
             true => None,
-            false => tag::expected_revision(headers, position)?,
+            false => tag::expected_revision(headers, condition_of(opened))?,
         };
         let payloads = match &self.operation {
             Some(operation) => vec![operation.encode().into()],

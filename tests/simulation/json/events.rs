@@ -65,6 +65,7 @@ impl Names {
                 color: word("color")?,
                 shard: short("shard")?,
                 content_bytes: number("contentBytes")?,
+                unwritten: is("unwritten")?,
             }),
             "remote_ops" => event::Body::RemoteOps(wire::RemoteOps {
                 document: self.handle(payload)?,

@@ -108,8 +108,9 @@ fn every_event_has_its_members() {
                 color: "#000075".to_owned(),
                 shard: 1,
                 content_bytes: 6,
+                unwritten: true,
             }),
-            r##"{"requestId":9,"documentId":"doc","kind":"log","position":{"epoch":1,"revision":2},"sync":"delta","fromRevision":1,"nextClock":3,"permissions":{"read":true,"write":false},"presences":[{"clientId":1,"userId":"u","name":"Zoë","color":"#e6194b","cursor":{"blockId":"p1","offset":42},"selection":{"anchor":{"blockId":"","offset":0}},"isTyping":true,"fields":{"\"":{"base64":"/w=="},"a":[1]},"lastSeen":5,"left":false}],"color":"#000075","shard":1,"contentBytes":6}"##,
+            r##"{"requestId":9,"documentId":"doc","kind":"log","position":{"epoch":1,"revision":2},"sync":"delta","fromRevision":1,"nextClock":3,"permissions":{"read":true,"write":false},"presences":[{"clientId":1,"userId":"u","name":"Zoë","color":"#e6194b","cursor":{"blockId":"p1","offset":42},"selection":{"anchor":{"blockId":"","offset":0}},"isTyping":true,"fields":{"\"":{"base64":"/w=="},"a":[1]},"lastSeen":5,"left":false}],"color":"#000075","shard":1,"contentBytes":6,"unwritten":true}"##,
         ),
         (
             event::Body::RemoteOps(wire::RemoteOps {

@@ -30,6 +30,26 @@ test("two pages write at once, see each other's names and cursors, and end equal
   await expect(ada.page.locator("#people-count")).toHaveText("only you");
 });
 
+test("somebody's cursor stays where it is, whoever writes there", async ({ relay, visitor }) => {
+  const ada = await (await visitor()).open(relay, "#cursors");
+  const ben = await (await visitor()).open(relay, "#cursors");
+  await ada.callMyself("Ada");
+  await ada.type("aaaa");
+  await converge(ada, ben);
+  await ben.type(" bbbb");
+  expect(await converge(ada, ben)).toBe("aaaa bbbb");
+  const before = () =>
+    ben.cursorOf("Ada").evaluate((cursor) => {
+      let text = "";
+      for (let node = cursor.previousSibling; node; node = node.previousSibling) text = node.textContent + text;
+      return text;
+    });
+  await expect.poll(before).toBe("aaaa");
+  await ada.page.keyboard.type("X");
+  expect(await converge(ada, ben)).toBe("aaaaX bbbb");
+  await expect.poll(before).toBe("aaaaX");
+});
+
 test("what is written offline is counted, and not lost", async ({ relay, visitor }) => {
   const ada = await (await visitor()).open(relay, "#trip");
   const ben = await (await visitor()).open(relay, "#trip");

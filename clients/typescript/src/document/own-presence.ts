@@ -38,25 +38,41 @@ export class OwnPresence {
   next(client: TextClient | undefined, isAgain = false): Presence | undefined {
     const presence = this.#presence;
     if (presence === undefined) return undefined;
-    const words = JSON.stringify([presence.isTyping, presence.fields]);
+    const { isTyping, fields } = presence;
+    const others = { ...elsewhere(presence), ...(isTyping !== undefined && { isTyping }), ...(fields && { fields }) };
+    const words = JSON.stringify(others);
     const known = client?.places.of(client.clientId);
     // The others do not have the edits that wait, which a place would overtake: they go on from where it was before.
     const place = client?.pending.length === 0 ? this.#place : (known ?? {});
     if (!isAgain && words === this.#words && areSame(place, known)) return undefined;
     this.#words = words;
     client?.places.tell(client.clientId, { place, revision: client.revision });
-    const { isTyping, fields } = presence;
-    return { ...place, ...(isTyping !== undefined && { isTyping }), ...(fields && { fields }) };
+    return { ...others, ...place };
   }
 }
 
-export function placeOf({ cursor, selection }: Pick<Presence, "cursor" | "selection">): Place {
+type Places = Pick<Presence, "cursor" | "selection">;
+
+/** What of it is in the text itself. */
+export function placeOf({ cursor, selection }: Places): Place {
+  const [at, anchor, focus] = [cursor, selection?.anchor, selection?.focus].map(offsetIn);
   return {
-    ...(cursor !== undefined && { cursor: offsetOf(cursor) }),
-    ...(selection && { selection: { anchor: offsetOf(selection.anchor), focus: offsetOf(selection.focus) } }),
+    ...(at !== undefined && { cursor: at }),
+    ...(anchor !== undefined && focus !== undefined && { selection: { anchor, focus } }),
   };
 }
 
-function offsetOf(cursor: Cursor | number): number {
-  return typeof cursor === "number" ? cursor : cursor.offset;
+/** What of it is in a block of the application's own, which stays where it is. */
+function elsewhere(places: Places): Places {
+  const { cursor, selection } = places;
+  const place = placeOf(places);
+  return {
+    ...(cursor !== undefined && place.cursor === undefined && { cursor }),
+    ...(selection && place.selection === undefined && { selection }),
+  };
+}
+
+function offsetIn(cursor: Cursor | number | undefined): number | undefined {
+  if (typeof cursor === "object") return cursor.block === "" ? cursor.offset : undefined;
+  return cursor;
 }

@@ -130,14 +130,14 @@ export class Text extends BaseDocument<TextEvents> implements TextDocument {
   }
 
   #placed(seen: Seen): Peer {
-    const { cursor, selection } = this.#client?.placeOf(seen.clientId) ?? {};
-    const { length } = this.text;
-    const on = (offset: number): Cursor => ({ block: "", offset: Math.min(offset, length) });
-    return {
-      ...seen,
-      cursor: cursor === undefined ? undefined : on(cursor),
-      selection: selection && { anchor: on(selection.anchor), focus: on(selection.focus) },
-    };
+    const { cursor, selection, ...peer } = seen;
+    const told = placeOf(seen);
+    const place = this.#client?.placeOf(seen.clientId);
+    const on = (offset: number): Cursor => ({ block: "", offset });
+    const at = told.cursor === undefined ? cursor : place?.cursor !== undefined && on(place.cursor);
+    const ends = place?.selection && { anchor: on(place.selection.anchor), focus: on(place.selection.focus) };
+    const range = told.selection === undefined ? selection : ends;
+    return { ...peer, ...(at && { cursor: at }), ...(range && { selection: range }) };
   }
 
   /** The text is what it was, but places may have moved in it. */

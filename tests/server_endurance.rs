@@ -181,19 +181,19 @@ fn clients_have_no_descriptor_that_the_store_may_need() {
             assert!(is_closed(&stream(address)));
         }
     }
-    assert!(server.metric("refused_total") >= 400);
+    server.wait_for("that all are counted", || {
+        (server.metric("refused_total") >= 400).then_some(())
+    });
     assert!(!server.log().contains("cannot accept"));
     let document = first.open("document").document;
     first.send(document, 1, 0, &["there is room on the disk"]);
     first.ack(1);
     drop(others);
-    server.wait_for("a place to be free", || {
-        let (status, _) = common::http(
-            server.websocket,
-            "GET /v1/documents/document HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n",
-        );
-        (status == 200).then_some(())
+    server.wait_for("places to be free", || {
+        (server.metric("connections") == 1).then_some(())
     });
+    let request = "GET /v1/documents/document HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n";
+    assert_eq!(common::http(server.websocket, request).0, 200);
 }
 
 #[test]

@@ -313,8 +313,9 @@ fn an_import_takes_nothing_that_no_relay_can_have_made() {
         format!(r#"{{"snapshot":{{"operationBytesTotal":9,"text":"hi","clients":[{clients}]}}}}"#)
     };
     let client = |runs: &str| format!(r#"{{"id":7,"nextClock":5,"runs":[{runs}]}}"#);
+    let begin = "{\"corelayExport\":{\"version\":1}}\n";
     let author = "x".repeat(129);
-    let table: [(&str, &[&str]); 9] = [
+    let table: [(&str, &[&str]); 10] = [
         (
             "larger than anything",
             &[r#"{"gone":{"name":"n","revision":18446744073709551614}}"#],
@@ -347,6 +348,7 @@ fn an_import_takes_nothing_that_no_relay_can_have_made() {
         ),
         ("client 7", &[begun, &snapshot(&client("[0,1,6]")), end]),
         ("client 7", &[begun, &snapshot(&client("[0,2,5]")), end]),
+        ("client 7", &[begun, &snapshot(&client("[0,1,0]")), end]),
         (
             "client 7",
             &[begun, &snapshot(&client("[5,18446744073709551615,1]")), end],
@@ -362,8 +364,7 @@ fn an_import_takes_nothing_that_no_relay_can_have_made() {
     ];
     for (expected, lines) in table {
         let fresh = tempfile::tempdir().unwrap();
-        let text = [&[r#"{"corelayExport":{"version":1}}"#], lines].concat();
-        let refused = import(fresh.path(), text.join("\n"), &[]);
+        let refused = import(fresh.path(), begin.to_owned() + &lines.join("\n"), &[]);
         assert_eq!(refused.code, Some(1), "{expected}: {refused:?}");
         assert!(refused.error.contains("line "), "{refused:?}");
         assert!(refused.error.contains(expected), "{expected}: {refused:?}");
@@ -376,14 +377,10 @@ fn an_import_takes_nothing_that_no_relay_can_have_made() {
     );
     // What is right of it is taken.
     let fresh = tempfile::tempdir().unwrap();
-    let text = [
-        r#"{"corelayExport":{"version":1}}"#,
-        begun,
-        &snapshot(&client("[0,1,5]")),
-        end,
-        r#"{"exported":{"documents":1}}"#,
-    ];
-    import(fresh.path(), text.join("\n"), &[]).good();
+    let taken = snapshot(&client("[0,1,5]"));
+    let all = r#"{"exported":{"documents":1}}"#;
+    let text = begin.to_owned() + &[begun, &taken, end, all].join("\n");
+    import(fresh.path(), text, &[]).good();
 }
 
 #[test]

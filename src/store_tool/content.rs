@@ -101,7 +101,8 @@ impl Content {
         let stands = |run: &RunRecord, next_clock| {
             let clocks_end = run.first_clock.checked_add(run.count);
             let revisions_end = run.first_revision.checked_add(run.count);
-            clocks_end.is_some_and(|end| end <= next_clock)
+            (run.count > 0 && run.first_revision > 0)
+                && clocks_end.is_some_and(|end| end <= next_clock)
                 && revisions_end.is_some_and(|end| end <= revision.saturating_add(1))
         };
         let wrong = snapshot.clients.iter().find(|client| {

@@ -13,7 +13,7 @@ use super::admin::SharedKeeper;
 use super::clock::Clock;
 use super::control::Tasks;
 use super::key_set::{KeySet, LastSet};
-use super::keys;
+use super::keys::{self, Fingerprint};
 use super::mailbox::Mailbox;
 use super::metrics::Level;
 use super::revocation_file;
@@ -27,6 +27,7 @@ pub struct Sources {
     authority: Authority,
     key_set: Option<KeySet>,
     webhook: Option<Arc<Webhook>>,
+    fingerprint: Option<Fingerprint>,
 }
 
 impl Sources {
@@ -45,15 +46,19 @@ impl Sources {
             authority: Authority::Anybody,
             key_set: None,
             webhook: None,
+            fingerprint: None,
         };
         if let Some(url) = &config.webhook_url {
-            sources.webhook = Some(Arc::new(Webhook::new(config, url, clock)?));
+            let webhook = Webhook::new(config, url, clock)?;
+            sources.fingerprint = webhook.fingerprint();
+            sources.webhook = Some(Arc::new(webhook));
             sources.authority = Authority::Backend(Backend {
                 token_bytes_max: config.token_bytes_max,
                 inquiries_max: config.webhook_inquiries_max,
                 revocations: Arc::default(),
             });
         } else if let Some(keys) = keys::read(config, clock, wanted, before).await? {
+            sources.fingerprint = keys.fingerprint;
             sources.key_set = keys.key_set;
             sources.authority = Authority::Tokens(Arc::new(keys.verifier));
         }
@@ -90,6 +95,7 @@ impl Sources {
             authority: authority.clone(),
             webhook,
             key_set: self.key_set.as_ref().map(KeySet::last),
+            fingerprint: self.fingerprint,
             following: None,
             mailboxes,
             clock,
@@ -113,7 +119,9 @@ pub struct Keeper {
     webhook: Option<watch::Sender<Arc<Webhook>>>,
     /// What tokens are checked with, where that is from an address.
     key_set: Option<LastSet>,
-    /// Passes on what is new in it.
+    /// Of the keys or the secret that were read on this machine.
+    fingerprint: Option<Fingerprint>,
+    /// Passes on what is new in the key set.
     following: Option<JoinHandle<()>>,
     mailboxes: Arc<[Mailbox]>,
     clock: Clock,
@@ -176,6 +184,14 @@ impl Keeper {
             following.abort();
         }
         self.key_set = sources.key_set.as_ref().map(KeySet::last);
+        if let (Some(was), Some(is)) = (self.fingerprint, sources.fingerprint)
+            && was != is
+        {
+            tracing::info!(
+                "what [auth] names was read again, and is not what it was: it holds from here on"
+            );
+        }
+        self.fingerprint = sources.fingerprint;
         let follow = |key_set| tokio::spawn(follow(key_set, shared));
         self.following = sources.key_set.map(follow);
         if let Some((current, webhook)) = self.webhook.as_ref().zip(sources.webhook) {

@@ -16,7 +16,12 @@ use crate::config::{Auth, KeySource};
 pub struct Keys {
     pub verifier: Verifier,
     pub key_set: Option<KeySet>,
+    /// Of what was read on this machine.
+    pub fingerprint: Option<Fingerprint>,
 }
+
+/// A hash of key material, which tells whether it is another.
+pub type Fingerprint = [u8; 32];
 
 /// `Ok(None)`: no tokens are asked for. `wanted` is told when a token names a key that is not there. `before`: what was had
 /// from an address, if that is what tokens were checked with so far.
@@ -40,12 +45,14 @@ pub async fn read(
         return Ok(Some(Keys {
             verifier: key_set.begin(before).await?,
             key_set: Some(key_set),
+            fingerprint: None,
         }));
     }
-    let verifier = read_here(config, &source)?;
-    Ok(verifier.map(|verifier| Keys {
+    let keys = read_here(config, &source)?;
+    Ok(keys.map(|(verifier, fingerprint)| Keys {
         verifier,
         key_set: None,
+        fingerprint: Some(fingerprint),
     }))
 }
 
@@ -61,7 +68,10 @@ pub fn check(config: &Auth) -> Result<(), ServerError> {
 }
 
 /// `Ok(None)`: they are elsewhere.
-fn read_here(config: &Auth, source: &KeySource<'_>) -> Result<Option<Verifier>, ServerError> {
+fn read_here(
+    config: &Auth,
+    source: &KeySource<'_>,
+) -> Result<Option<(Verifier, Fingerprint)>, ServerError> {
     let material = match *source {
         KeySource::KeyFile(path) => std::fs::read(path).map(KeyMaterial::Pem),
         KeySource::JwksFile(path) => std::fs::read(path).map(KeyMaterial::Jwks),
@@ -78,7 +88,9 @@ fn read_here(config: &Auth, source: &KeySource<'_>) -> Result<Option<Verifier>, 
     let material = material.map_err(|error| refuse(error.to_string()))?;
     let verifier =
         Verifier::new(&material, rules(config)).map_err(|error| refuse(error.to_string()))?;
-    Ok(Some(verifier))
+    let (KeyMaterial::Pem(bytes) | KeyMaterial::Jwks(bytes) | KeyMaterial::Secret(bytes)) =
+        &material;
+    Ok(Some((verifier, blake3::hash(bytes).into())))
 }
 
 /// What must hold for a token beyond its signature.

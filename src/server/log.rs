@@ -4,6 +4,7 @@
 //! Both can be changed while it runs. Nobody waits for the reader: lines are written by a thread of their own
 //! (`writer`), and a line that finds no room there is dropped and counted.
 
+mod throttle;
 mod writer;
 
 use std::fmt;
@@ -23,6 +24,7 @@ use tracing_subscriber::{EnvFilter, Registry, reload};
 use crate::config;
 use writer::Writer;
 
+pub use throttle::Throttle;
 pub use writer::Usage;
 
 /// How long the last lines may take when the process ends.

@@ -1,6 +1,7 @@
 //! The operator's own backend, which says what a token grants: asks it over HTTP, and remembers a while what it said.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -12,7 +13,8 @@ use tokio::sync::watch;
 
 use super::ServerError;
 use super::clock::Clock;
-use super::keys;
+use super::keys::{self, Fingerprint};
+use super::log::Throttle;
 use super::mailbox::Mailbox;
 use super::outbound::{Outbound, shown, warn_of_plain_http};
 use super::verdict_cache::{CacheKey, VerdictCache};
@@ -22,6 +24,10 @@ use crate::engine::shard::Inquiry;
 
 /// Many times what a grant needs.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// So often the log says that it does not answer.
+const SILENCES_MAX: u64 = 10;
+const SILENCE_PERIOD: Duration = Duration::from_secs(10);
 
 /// A question, and the number of the shard that has it. How many there are is bounded by the shards.
 pub type Question = (usize, Inquiry);
@@ -33,6 +39,7 @@ pub struct Webhook {
     leeway_ms: u64,
     clock: Clock,
     cache: Mutex<VerdictCache>,
+    silences: Mutex<Throttle>,
 }
 
 impl Webhook {
@@ -54,7 +61,14 @@ impl Webhook {
             leeway_ms: keys::rules(config).leeway_ms,
             clock,
             cache: Mutex::new(VerdictCache::new(config.webhook_cache)),
+            silences: Mutex::new(Throttle::new(SILENCES_MAX, SILENCE_PERIOD)),
         })
+    }
+
+    /// Of the secret that it is shown, if it is.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        let authorization = self.authorization.as_ref()?;
+        Some(blake3::hash(authorization.as_bytes()).into())
     }
 
     /// What it said of tokens before no longer counts.
@@ -70,8 +84,7 @@ impl Webhook {
             return Ok(grant);
         }
         let silent = |reason: &str| {
-            let url = shown(&self.url);
-            tracing::warn!("no word about a token from {url}: {reason}");
+            self.tell_of_silence(reason);
             TokenError::Unjudged
         };
         let answer = self.outbound.ask(self.request(inquiry)).await;
@@ -89,6 +102,19 @@ impl Webhook {
         self.lock()
             .put(key, Arc::clone(&grant), body.len(), asked_at_ms);
         Ok(grant)
+    }
+
+    fn tell_of_silence(&self, reason: &str) {
+        let silences = self.silences.lock();
+        let mut silences = silences.unwrap_or_else(PoisonError::into_inner);
+        if let Some(left_out) = silences.admit(Instant::now()) {
+            let left_out = Some(left_out).filter(|lines| *lines > 0);
+            tracing::warn!(
+                left_out,
+                "no word about a token from {}: {reason}. Its client is told to try again",
+                shown(&self.url)
+            );
+        }
     }
 
     fn request(&self, inquiry: &Inquiry) -> Request<Full<Bytes>> {

@@ -20,6 +20,7 @@ use tokio::time::timeout_at;
 
 use super::ServerError;
 use super::clock::Clock;
+use super::log::Throttle;
 use super::outbound::shown;
 use crate::config::Notify;
 use crate::store::{CommitterHandle, FjallReader, FjallStore, Notice, NoticeChange, NoticeQueue};
@@ -65,27 +66,12 @@ pub struct Notifier {
     gauge: Arc<Gauge>,
     events: UnboundedSender<Event>,
     incoming: UnboundedReceiver<Event>,
-    failing: Complaint,
-    losing: Complaint,
+    failing: Throttle,
+    /// The log has said so.
+    is_failing: bool,
+    losing: Throttle,
     /// Of so many the log has spoken.
     lost: u64,
-}
-
-/// What the log says at most once a minute.
-#[derive(Default)]
-struct Complaint {
-    at: Option<Instant>,
-}
-
-impl Complaint {
-    fn may_be_said(&mut self) -> bool {
-        let now = Instant::now();
-        let may = self.at.is_none_or(|at| now >= at + COMPLAINT_PERIOD);
-        if may {
-            self.at = Some(now);
-        }
-        may
-    }
 }
 
 /// Who is told, and how, as a configuration has it; what can fail about it has not.
@@ -182,8 +168,9 @@ impl Notifier {
             }),
             events,
             incoming,
-            failing: Complaint::default(),
-            losing: Complaint::default(),
+            failing: Throttle::new(1, COMPLAINT_PERIOD),
+            is_failing: false,
+            losing: Throttle::new(1, COMPLAINT_PERIOD),
             lost: 0,
         }))
     }
@@ -255,10 +242,11 @@ impl Notifier {
         }
         let counts = self.desk.counts();
         self.gauge.publish(counts);
-        if counts.lost > self.lost && self.losing.may_be_said() {
+        if counts.lost > self.lost && self.losing.admit(Instant::now()).is_some() {
             let lost = counts.lost - self.lost;
             tracing::error!(
-                "{lost} notices for {} are lost: there was no room for them, or they were too old. What documents there are \
+                lost,
+                "notices for {} are lost: there was no room for them, or they were too old. What documents there are \
                  it has to ask for",
                 shown(&self.receiver.url)
             );
@@ -308,7 +296,7 @@ impl Notifier {
         }
         let (url, document) = (shown(&receiver.url), &notice.document);
         match answer {
-            Answer::Taken => {}
+            Answer::Taken => self.tell_of_return(),
             Answer::Gone => tracing::error!(
                 "{url} (key notify.url) is gone (410): nothing is sent there any more until the configuration is reloaded \
                  or the relay started again. What is to be told waits"
@@ -318,14 +306,28 @@ impl Notifier {
             }
         }
         let is_failure = matches!(answer, Answer::Refused | Answer::Away);
-        if is_failure && self.failing.may_be_said() {
+        if is_failure && self.failing.admit(now).is_some() {
+            self.is_failing = true;
             let waiting = self.desk.counts().queued;
             tracing::warn!(
-                "{url} (key notify.url) does not take what it is told: {reason}. {waiting} notices wait"
+                waiting,
+                "{url} (key notify.url) does not take what it is told: {reason}"
             );
         }
         let now_ms = self.clock.unix_ms();
         self.desk.handle_answer(notice, answer, now, now_ms);
+    }
+
+    fn tell_of_return(&mut self) {
+        if std::mem::take(&mut self.is_failing) {
+            // That one is still among them.
+            let waiting = self.desk.counts().queued.saturating_sub(1);
+            tracing::info!(
+                waiting,
+                "{} (key notify.url) takes again what it is told",
+                shown(&self.receiver.url)
+            );
+        }
     }
 }
 

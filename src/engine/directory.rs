@@ -173,7 +173,10 @@ impl Shard {
         let list = match result {
             Ok(list) => list,
             Err(error) => {
-                let refusal = Refusal::Unavailable(error.to_string());
+                let tenants = global_id(identity.tenant(), "").into();
+                self.metrics.load_failures += 1;
+                self.note_unreadable(&tenants, &error.into());
+                let refusal = Refusal::Unavailable("the list of documents cannot be read".into());
                 let error = refusal.error(listing.request.request_id, 0);
                 return self.end_list(&listing, error);
             }

@@ -124,8 +124,13 @@ impl Shard {
         if let Some(socket) = self.sessions[key].socket_mut()
             && socket.attendance.is_none()
         {
-            let attendance = self.settings.census.enter(&identity)?;
-            socket.attendance = Some(Box::new(attendance));
+            match self.settings.census.enter(&identity) {
+                Ok(attendance) => socket.attendance = Some(Box::new(attendance)),
+                Err(refusal) => {
+                    self.refusals.identity = Some(Arc::new(identity));
+                    return Err(refusal);
+                }
+            }
         }
         let connection = &self.settings.connection;
         let connected = wire::Connected {

@@ -133,7 +133,11 @@ impl Shard {
         if session.is_closing() || session.has_expired(now) {
             return;
         }
-        let body = told.unwrap_or_else(|refusal| refusal.error(question.request_id, 0));
+        let body = told.unwrap_or_else(|refusal| {
+            self.metrics.load_failures += u64::from(refusal.is_unreadable());
+            self.note_unreadable(&question.name, &refusal);
+            refusal.error(question.request_id, 0)
+        });
         self.answer(question.session, &question.asked, body);
     }
 
@@ -216,7 +220,7 @@ impl Shard {
             }
             (_, Ok(history)) => page(&question, &history, self.settings.epoch)
                 .map(event::Body::HistoryPage)
-                .map_err(|error| Refusal::Unavailable(error.to_string())),
+                .map_err(|error| Refusal::DocumentBroken(error.to_string())),
             (_, Err(error)) => Err(error.into()),
         };
         self.end_question(&question, told);

@@ -340,7 +340,9 @@ impl Shard {
             matches!(session.carrier, Carrier::Socket(_)) && !session.is_closing()
         });
         if is_there {
+            self.refusals.is_by_operator = true;
             self.refuse_connection(key, refusal, now);
+            self.refusals.is_by_operator = false;
         }
         is_there
     }

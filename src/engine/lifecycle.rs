@@ -107,9 +107,11 @@ impl Shard {
             let mut grants = [known, arrived_with].into_iter().flatten().flatten();
             grants.any(|grant| self.settings.authority.revokes(grant))
         });
+        self.refusals.is_by_operator = true;
         for key in &revoked {
             self.end_grant(*key, &REVOKED, now);
         }
+        self.refusals.is_by_operator = false;
         revoked.len()
     }
 

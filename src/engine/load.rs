@@ -113,7 +113,7 @@ impl Shard {
         let opened = match result {
             Ok(Loaded::Live(loaded)) => self
                 .open_loaded(name, handle, loaded, now)
-                .map_err(Refusal::DocumentBroken)
+                .map_err(Refusal::from)
                 .and_then(|open| match self.make_room(open.footprint_bytes()) {
                     true => Ok(open),
                     false => Err(no_memory()),
@@ -125,7 +125,7 @@ impl Shard {
             Ok(Loaded::Deleted { .. }) => {
                 return self.restore_or_refuse(document_key, waiting, deletions);
             }
-            Err(error) => Err(Refusal::Unavailable(error.to_string())),
+            Err(error) => Err(error.into()),
         };
         match opened {
             Ok(open) => {
@@ -146,13 +146,10 @@ impl Shard {
             }
             Err(refusal) => {
                 self.metrics.load_failures += u64::from(refusal != Refusal::DocumentNotFound);
-                if let Refusal::DocumentBroken(error) = &refusal {
-                    let name = self.documents[document_key].name.clone();
-                    self.broken.push_back((name, error.clone()));
-                }
+                let name = self.documents[document_key].name.clone();
+                self.note_unreadable(&name, &refusal);
                 if is_restored {
                     // Of which kind it is cannot be said.
-                    let name = self.documents[document_key].name.clone();
                     self.announce(name, "".into(), false);
                 }
                 self.forget_document(document_key);

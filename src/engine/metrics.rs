@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::histogram::Histogram;
+use super::refusals::RefusalCounts;
 
 /// What a shard has counted since its start, and what it holds at this moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub struct Metrics {
     pub returns: u64,
     pub backpressure_closes: u64,
     pub refused_connections: u64,
+    /// What clients were told that they are refused.
+    pub refusals: RefusalCounts,
     pub load_failures: u64,
     pub snapshots: u64,
     /// The operations of each batch that was applied.

@@ -6,7 +6,7 @@ use crate::auth::TokenError;
 use crate::codec::frame::{self, FrameError};
 use crate::codec::websocket::WebSocketError;
 use crate::codec::wire::{self, ErrorCode};
-use crate::store::{HistoryError, VersionError};
+use crate::store::{HistoryError, ReadError, VersionError};
 
 use super::kind::StateError;
 
@@ -123,8 +123,13 @@ pub enum Refusal {
     RevisionUnknown,
 
     // Nobody is at fault, or the relay.
-    #[error("{0}")]
-    DocumentBroken(StateError),
+    /// Why is for whoever runs the relay.
+    #[error(
+        "what is stored of the document cannot be read: whoever runs the relay is told so, and has to repair it"
+    )]
+    DocumentBroken(String),
+    #[error("not now: the document could not be read; whoever runs the relay is told why")]
+    DocumentNotRead(String),
     #[error("not now: {0}")]
     TokenUndecided(TokenError),
     #[error("not now: {0}")]
@@ -195,7 +200,9 @@ impl Refusal {
             Self::RevisionUnknown => ErrorCode::RevisionUnknown,
             Self::ResumeTokenInvalid => ErrorCode::ResumeTokenInvalid,
             Self::DocumentBroken(_) => ErrorCode::InternalError,
-            Self::TokenUndecided(_) | Self::Unavailable(_) => ErrorCode::ServiceUnavailable,
+            Self::DocumentNotRead(_) | Self::TokenUndecided(_) | Self::Unavailable(_) => {
+                ErrorCode::ServiceUnavailable
+            }
         }
     }
 
@@ -213,6 +220,7 @@ impl Refusal {
             | Self::SyncConflict { .. }
             | Self::VectorConflict
             | Self::RevisionConflict { .. }
+            | Self::DocumentNotRead(_)
             | Self::TokenUndecided(_)
             | Self::Unavailable(_) => true,
             Self::ClosedByOperator { may_return, .. } => *may_return,
@@ -251,9 +259,15 @@ impl Refusal {
         }
     }
 
+    /// Whether it is what is stored that cannot be read.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Self::DocumentBroken(_) | Self::DocumentNotRead(_))
+    }
+
     pub fn retry_after_ms(&self) -> u32 {
         match self {
-            Self::TokenUndecided(_)
+            Self::DocumentNotRead(_)
+            | Self::TokenUndecided(_)
             | Self::Unavailable(_)
             | Self::ClosedByOperator {
                 may_return: true, ..
@@ -374,12 +388,27 @@ impl From<TokenError> for Refusal {
     }
 }
 
+impl From<StateError> for Refusal {
+    fn from(error: StateError) -> Self {
+        Self::DocumentBroken(error.to_string())
+    }
+}
+
+impl From<ReadError> for Refusal {
+    fn from(error: ReadError) -> Self {
+        match error.is_damage {
+            true => Self::DocumentBroken(error.reason),
+            false => Self::DocumentNotRead(error.reason),
+        }
+    }
+}
+
 impl From<HistoryError> for Refusal {
     fn from(error: HistoryError) -> Self {
         match error {
             HistoryError::Unknown => Self::DocumentNotFound,
             HistoryError::Deleted => Self::DocumentDeleted,
-            HistoryError::Failed(error) => Self::Unavailable(error.to_string()),
+            HistoryError::Failed(error) => error.into(),
         }
     }
 }

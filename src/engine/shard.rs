@@ -31,13 +31,14 @@ use super::edge::Edge;
 use super::flush::Flush;
 use super::history::Question;
 use super::key::{DocumentKey, SessionKey};
-use super::kind::StateError;
 use super::lane::Outbox;
 use super::metrics::Ledger;
 use super::rate::Rates;
+use super::refusals::{RefusalNote, Refusals};
 use super::session::{Carrier, Manner, Phase, Session, Socket};
 use super::time::Instant;
 use super::timer::{Alarm, Owner, Timers};
+use super::unreadable::Unreadables;
 use super::users::Users;
 
 pub use super::inquiry::{Backend, Inquiry};
@@ -48,6 +49,7 @@ pub use super::metrics::{Limits, Metrics};
 pub use super::peers::Occupancy;
 pub use super::session::{Arrival, Transport};
 pub use super::settings::{Authority, Settings};
+pub use super::unreadable::Unreadable;
 
 #[derive(Debug)]
 pub struct Shard {
@@ -115,8 +117,8 @@ pub struct Shard {
     pub(super) are_keys_wanted: bool,
     /// Documents that got their first peer or lost their last, and nobody has taken note of yet.
     pub(super) occupancies: VecDeque<Occupancy>,
-    /// Documents that could not be understood, and nobody has taken note of yet.
-    pub(super) broken: VecDeque<(Arc<str>, StateError)>,
+    pub(super) refusals: Refusals,
+    pub(super) unreadables: Unreadables,
     pub(super) is_stopping: bool,
     pub(super) is_failed: bool,
     /// The time, as the driver last said it.
@@ -167,7 +169,8 @@ impl Shard {
             inquiries_asked: 0,
             are_keys_wanted: false,
             occupancies: VecDeque::new(),
-            broken: VecDeque::new(),
+            refusals: Refusals::default(),
+            unreadables: Unreadables::default(),
             is_stopping: false,
             is_failed: false,
             now: Instant::default(),
@@ -471,9 +474,14 @@ impl Shard {
         std::mem::take(&mut self.are_keys_wanted)
     }
 
-    /// A document, by its global id, that the store has and that cannot be understood: whoever runs the relay is to know.
-    pub fn poll_broken(&mut self) -> Option<(Arc<str>, StateError)> {
-        self.broken.pop_front()
+    /// Somebody who was refused: whoever runs the relay may want to know.
+    pub fn poll_refusal(&mut self) -> Option<RefusalNote> {
+        self.next_refusal()
+    }
+
+    /// A document that the store has and that cannot be read: whoever runs the relay is to know.
+    pub fn poll_unreadable(&mut self) -> Option<Unreadable> {
+        self.next_unreadable()
     }
 
     /// A document that got its first peer or lost its last, in order, if the settings ask for it. Who only reads once is

@@ -188,8 +188,11 @@ impl Shard {
             // As soon as the store has deleted it, its readers are told so.
             && document.open().is_none_or(|open| !open.is_deleting)
         {
+            let name = Arc::clone(&document.name);
+            let handle = document.handle;
             self.metrics.load_failures += 1;
-            self.reply(key, refusal.close(document.handle));
+            self.note_unreadable(&name, &refusal);
+            self.reply(key, refusal.close(handle));
             self.unsubscribe(key, document_key, now);
         }
         // In turns: what one has read makes room for the other.
@@ -257,8 +260,7 @@ impl Shard {
             return Ok(());
         }
         *expected = None;
-        let unavailable = |reason: String| Refusal::Unavailable(reason);
-        let records = match result.map_err(|error| unavailable(error.to_string()))? {
+        let records = match result? {
             Page::Records(records) => records,
             Page::Compacted {
                 history_from_revision,
@@ -275,8 +277,8 @@ impl Shard {
         let first_revision = *next_revision;
         let mut operations = Vec::with_capacity(records.len());
         for bytes in &records {
-            let record =
-                record::decode_operations(bytes).map_err(|error| unavailable(error.to_string()))?;
+            let record = record::decode_operations(bytes);
+            let record = record.map_err(|error| Refusal::DocumentBroken(error.to_string()))?;
             let missed = missed(record, document.handle, next_revision);
             operations.extend(match filter {
                 Some(filter) => missed.and_then(|batch| filter.lacking(batch)),
@@ -284,7 +286,7 @@ impl Shard {
             });
         }
         if *next_revision == first_revision {
-            return Err(unavailable(format!(
+            return Err(Refusal::DocumentNotRead(format!(
                 "the store has nothing at revision {next_revision}"
             )));
         }

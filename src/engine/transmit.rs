@@ -32,9 +32,11 @@ impl Shard {
 
     /// Queues an answer to a request for one client.
     pub(super) fn answer(&mut self, key: SessionKey, asked: &Asked, body: event::Body) {
-        let Some(session) = self.sessions.get(key) else {
+        if !self.sessions.contains_key(key) {
             return;
-        };
+        }
+        self.note_refusal(key, &body);
+        let session = &self.sessions[key];
         let document = self.handles.get(&body.document());
         let document = document.and_then(|document| self.documents.get(*document));
         let topic = document.map(Document::topic);

@@ -24,12 +24,16 @@ use super::mesh::Mesh;
 use super::metrics::{Gauge, Level};
 use super::notify::{self, Notifier};
 use super::preflight::{self, allowed_cores, token_source};
+use super::refusals::Refusals;
 use super::reload::{Reloader, Source};
-use super::{ServerError, log, service_manager, signal, supervisor, web};
+use super::watch::RoomGauge;
+use super::{ServerError, log, service_manager, signal, supervisor, watch, web};
 use crate::config::{Budget, Config, Durability, LogFormat, mebibytes_text};
 use crate::engine::Census;
 use crate::engine::shard::Settings;
-use crate::store::{self, CommitterHandle, Reader, ReplySink, TenantUsage, committer};
+use crate::store::{
+    self, CommitterHandle, Reader, Recovery, ReplySink, Room, TenantUsage, committer,
+};
 
 /// Memory that an executor registers for files, which a shard never touches. The least that it takes.
 const IO_MEMORY_BYTES: usize = 64 * 1024;
@@ -92,12 +96,14 @@ pub fn run(config: Config, source: Source) -> Result<(), ServerError> {
     let reload_wanted = Arc::new(Notify::new());
     signal::watch(signals, reports.clone(), Arc::clone(&reload_wanted))?;
 
+    let refusals = Arc::<Refusals>::default();
     let (intake, desk, limiter) = web::open(
         &config,
         Arc::clone(&mailboxes),
         Arc::clone(&lifecycle),
         store.epoch,
         Arc::clone(&crowd),
+        Arc::clone(&refusals),
     );
 
     let mut shards = Vec::with_capacity(cores.len());
@@ -128,6 +134,7 @@ pub fn run(config: Config, source: Source) -> Result<(), ServerError> {
             keys_wanted: Arc::clone(&keys_wanted),
             questions: questions.clone(),
             board: board.clone(),
+            refusals: Arc::clone(&refusals),
             web: intake.clone(),
             lifecycle: Arc::clone(&lifecycle),
             reports: reports.clone(),
@@ -148,8 +155,11 @@ pub fn run(config: Config, source: Source) -> Result<(), ServerError> {
         notify,
         reports: reports.clone(),
     };
+    let room = Arc::new(RoomGauge::new(&config.store.path));
     let running = Running {
         gauges,
+        refusals: Arc::clone(&refusals),
+        room: Arc::clone(&room),
         store: store.committer.counters(),
         store_path: config.store.path.clone(),
         keeper,
@@ -160,6 +170,7 @@ pub fn run(config: Config, source: Source) -> Result<(), ServerError> {
     };
     let served = supervisor::await_start(&incoming, shards.len(), &reports).and_then(|()| {
         tasks.add(desk.serve());
+        tasks.add(watch::watch(config.store.path.clone(), room, refusals));
         tasks.add(reloader.follow(reload_wanted));
         admin.run(running);
         announce(&config, &cores, &doors.addresses);
@@ -178,7 +189,10 @@ pub fn run(config: Config, source: Source) -> Result<(), ServerError> {
             Ok(())
         }
         // There is nothing to finish, and waiting for that disk could take for ever.
-        Err(error @ ServerError::StoreFailed { .. }) => Err(error),
+        Err(ServerError::StoreFailed { reason }) => {
+            let path = &config.store.path;
+            Err(ServerError::of_store(path, reason, Room::of(path).ok()))
+        }
         Err(error) => {
             store.committer.stop()?;
             Err(error)
@@ -294,6 +308,9 @@ fn start_store(
     clock: Clock,
 ) -> Result<StartedStore, ServerError> {
     let mut open = store::open(&config.store)?;
+    if let Some(recovery) = open.recovery {
+        tell_of_recovery(recovery);
+    }
     let notifier = Notifier::open(&config.notify, &mut open.store, &open.identity_key, clock)?;
     let reader = || -> Box<dyn Reader> { Box::new(open.store.reader()) };
     let readers = (0..READERS).map(|_| reader()).collect();
@@ -312,6 +329,28 @@ fn start_store(
         notifier: notifier.map(|notifier| notifier.start(&committer)),
         committer,
     })
+}
+
+/// The last run was killed, or the machine went down.
+fn tell_of_recovery(recovery: Recovery) {
+    let Recovery {
+        commit,
+        synced_commit,
+        is_cut,
+        is_new_epoch,
+    } = recovery;
+    let lost = match is_new_epoch {
+        true => {
+            "what was acknowledged and not synced may be lost, so that clients are given their documents again (a new epoch)"
+        }
+        false => "everything that was acknowledged is there",
+    };
+    tracing::warn!(
+        commit,
+        synced_commit,
+        cut_unfinished_write = is_cut,
+        "the relay did not stop as planned the last time. The store is recovered: {lost}"
+    );
 }
 
 struct StartedStore {

@@ -7,11 +7,13 @@
 //!
 //! There is no task per connection and no await but the park. Nothing here decides anything about documents.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
 
+use rustc_hash::FxHashMap;
 use rustix::io::Errno;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
@@ -27,11 +29,13 @@ use super::mesh::{LANES, Mesh};
 use super::metrics::{Counters, Gauge, Reading};
 use super::notify::Board;
 use super::poller::Poller;
+use super::refusals::Refusals;
 use super::streams::Streams;
+use super::unreadable::UnreadableLog;
 use super::web::Intake;
 use super::webhook::Question;
 use crate::config::{Config, Origins, Proxies};
-use crate::engine::shard::{MeshMessage, Settings};
+use crate::engine::shard::{ConnectionId, MeshMessage, Settings};
 use crate::engine::{Instant, Shard};
 use crate::store::{self, StoreQueue, StoreReply};
 
@@ -69,6 +73,10 @@ pub struct Driver {
     pub(super) questions: UnboundedSender<Question>,
     /// Where it is noted which documents have peers, if somebody is told.
     pub(super) board: Option<Arc<Board>>,
+    pub(super) refusals: Arc<Refusals>,
+    pub(super) unreadable: UnreadableLog,
+    /// Who has asked the control thread over HTTP, which is a client here for them.
+    pub(super) askers: FxHashMap<ConnectionId, IpAddr>,
     /// Requests for the control thread.
     pub(super) web: Intake,
     pub(super) lifecycle: Arc<Lifecycle>,
@@ -105,6 +113,7 @@ pub struct Parts {
     pub keys_wanted: Arc<Notify>,
     pub questions: UnboundedSender<Question>,
     pub board: Option<Arc<Board>>,
+    pub refusals: Arc<Refusals>,
     pub web: Intake,
     pub lifecycle: Arc<Lifecycle>,
     pub reports: Sender<Report>,
@@ -140,6 +149,9 @@ impl Driver {
             keys_wanted: parts.keys_wanted,
             questions: parts.questions,
             board: parts.board,
+            refusals: parts.refusals,
+            unreadable: UnreadableLog::default(),
+            askers: FxHashMap::default(),
             web: parts.web,
             lifecycle: parts.lifecycle,
             phase: Phase::Serving,
@@ -346,8 +358,12 @@ impl Driver {
                 count += 1;
             }
         }
-        while let Some((document, error)) = self.engine.poll_broken() {
-            tracing::error!(%document, "cannot be opened: {error}");
+        while let Some(note) = self.engine.poll_refusal() {
+            let address = note.connection.and_then(|id| self.address_of(id));
+            self.refusals.tell(&note, address);
+        }
+        while let Some(unreadable) = self.engine.poll_unreadable() {
+            self.unreadable.tell(&unreadable);
         }
         if self.engine.poll_keys_wanted() {
             self.keys_wanted.notify_one();
@@ -360,6 +376,12 @@ impl Driver {
             }
         }
         count
+    }
+
+    /// Where the client of a connection is.
+    fn address_of(&self, id: ConnectionId) -> Option<IpAddr> {
+        let asker = self.askers.get(&id).copied();
+        asker.or_else(|| self.connections.socket(id)?.client())
     }
 
     fn expire(&mut self, now: Instant) -> usize {

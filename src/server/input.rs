@@ -12,9 +12,11 @@ use super::http::{
 };
 use super::lifecycle::Phase;
 use super::mailbox::{Errand, Handoff};
+use super::refusals::Refused;
 use super::web::Asked;
 use crate::auth::TokenError;
 use crate::codec::frame;
+use crate::codec::wire::ErrorCode;
 use crate::config::REQUESTS_MAX;
 use crate::engine::shard::{Arrival, Transport};
 use crate::engine::{Instant, Refusal};
@@ -64,13 +66,21 @@ impl Driver {
 
     pub(super) fn accept(&mut self, now: Instant) -> usize {
         let mut accepted = Vec::new();
-        let (crowd, counters) = (&self.crowd, &mut self.counters);
+        let (crowd, counters, refusals) = (&self.crowd, &mut self.counters, &self.refusals);
         let count = self.listeners.accept(now, |transport, socket, address| {
             counters.accepted += 1;
             match crowd.enter() {
                 Some(seat) => accepted.push((transport, ClientSocket::new(socket, seat), address)),
                 // To say anything would take a descriptor for longer, of which there are none to spare.
-                None => counters.refused += 1,
+                None => {
+                    counters.refused += 1;
+                    refusals.count(Refused {
+                        code: ErrorCode::ServiceUnavailable,
+                        reason: "clients have as many descriptors as they may (LimitNOFILE)",
+                        address,
+                        origin: None,
+                    });
+                }
             }
         });
         for (transport, mut socket, address) in accepted {
@@ -111,7 +121,7 @@ impl Driver {
             Transport::WebSocket | Transport::EventStream => {
                 self.answer(key, &Answer::too_many(refusal), now);
             }
-            Transport::Tcp => self.say_last(key, &refusal.last_frames(), now),
+            Transport::Tcp => self.refuse(key, refusal, None, now),
         }
     }
 
@@ -122,7 +132,15 @@ impl Driver {
                 self.watch(key, now);
             }
             // There is no word for it before Hello: the connection is closed.
-            None => self.counters.refused += 1,
+            None => {
+                self.counters.refused += 1;
+                self.refusals.count(Refused {
+                    code: ErrorCode::ServiceUnavailable,
+                    reason: "the shard has as many connections as it may, or is stopping",
+                    address: socket.client(),
+                    origin: None,
+                });
+            }
         }
     }
 
@@ -330,11 +348,11 @@ impl Driver {
                         let answer = head.refused(Answer::too_many_connections());
                         self.answer(key, &answer, now);
                     }
-                    Errand::Call(_) | Errand::Answered { .. } => {
-                        let reason = "the document's shard is busy".to_owned();
-                        let refusal = Refusal::Unavailable(reason);
-                        self.say_last(key, &refusal.last_frames(), now);
+                    Errand::Call(caller) => {
+                        let refusal = Refusal::Unavailable("the document's shard is busy".into());
+                        self.refuse(key, &refusal, caller.address, now);
                     }
+                    Errand::Answered { .. } => unreachable!("it goes to where it came from"),
                 }
                 self.watch(key, now);
             }
@@ -396,8 +414,7 @@ impl Driver {
         let home = match self.home_of(&mut caller, now) {
             Ok(home) => home,
             Err(error) => {
-                let refusal = Refusal::from(error);
-                return self.say_last(key, &refusal.last_frames(), now);
+                return self.refuse(key, &error.into(), caller.address, now);
             }
         };
         if home != self.index {
@@ -407,8 +424,10 @@ impl Driver {
         let Some(id) = self.engine.connect(arrival(Transport::Tcp, &caller), now) else {
             let reason = "the relay has as many connections as it may, or is stopping".to_owned();
             let refusal = Refusal::Unavailable(reason);
-            return self.say_last(key, &refusal.last_frames(), now);
+            return self.refuse(key, &refusal, caller.address, now);
         };
+        self.askers
+            .extend(caller.address.map(|address| (id, address)));
         self.connections.open(key, id);
         self.connections.queue(key);
     }

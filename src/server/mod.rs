@@ -39,6 +39,7 @@ mod output;
 mod poller;
 mod posts;
 pub mod preflight;
+mod refusals;
 mod reload;
 mod revocation_file;
 mod service_manager;
@@ -46,14 +47,18 @@ mod signal;
 mod streams;
 mod supervisor;
 mod unconfirmed;
+mod unreadable;
 mod verdict_cache;
+mod watch;
 mod web;
 mod webhook;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::{Auth, Config};
+use crate::store::Room;
+use preflight::ROOM_MIN_BYTES;
 
 pub use boot::run;
 pub use health::ask as ask_health;
@@ -104,6 +109,24 @@ pub enum ServerError {
          disk and start again"
     )]
     StoreFailed { reason: String },
+    #[error(
+        "no space left on {}: the store could not write. Nothing was acknowledged after that, and everything acknowledged \
+         is kept: make room (df -h) and start again", path.display()
+    )]
+    NoSpace { path: PathBuf },
+}
+
+impl ServerError {
+    /// The store in this directory has failed, when there was so much room.
+    fn of_store(path: &Path, reason: String, room: Option<Room>) -> Self {
+        // What could not be written whole may be gone again.
+        match room.is_some_and(|room| room.free_bytes < ROOM_MIN_BYTES) {
+            true => Self::NoSpace {
+                path: path.to_owned(),
+            },
+            false => Self::StoreFailed { reason },
+        }
+    }
 }
 
 /// What is wrong with a configuration on this machine, though its values are in their ranges and fit each other: cores
@@ -134,5 +157,34 @@ fn listen_advice(error: &std::io::Error) -> &'static str {
         }
         std::io::ErrorKind::AddrNotAvailable => ". This machine does not have the address",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_called_so_and_another_failure_has_its_reason() {
+        let word = |free_bytes| {
+            let room = Room {
+                free_bytes,
+                total_bytes: 1 << 40,
+                free_inodes: None,
+            };
+            let path = Path::new("/var/lib/corelay");
+            let reason = "Input/output error (os error 5)".to_owned();
+            ServerError::of_store(path, reason, Some(room)).to_string()
+        };
+        let full = word(ROOM_MIN_BYTES - 1);
+        assert!(
+            full.starts_with("no space left on /var/lib/corelay: "),
+            "{full}"
+        );
+        let failed = word(ROOM_MIN_BYTES);
+        assert!(
+            failed.starts_with("the store failed: Input/output error"),
+            "{failed}"
+        );
     }
 }

@@ -1,5 +1,7 @@
 //! The driver's output: what the engine has for each connection, answers in plain HTTP, and the end of sockets.
 
+use std::net::IpAddr;
+
 use rustix::io::Errno;
 use rustix::net::{SendFlags, Shutdown, send, shutdown};
 
@@ -7,9 +9,10 @@ use super::connections::{Key, Stage};
 use super::driver::Driver;
 use super::http::{self, Answer};
 use super::lifecycle::Phase;
+use super::refusals::Refused;
 use super::unconfirmed::unconfirmed_bytes;
-use crate::engine::Instant;
 use crate::engine::shard::ConnectionId;
+use crate::engine::{Instant, Refusal};
 
 /// After so many sends a turn looks at its input again.
 const SENDS_PER_TURN_MAX: usize = 4096;
@@ -111,7 +114,7 @@ impl Driver {
             Err(_) => drop(self.connections.remove(key)),
         }
         if let Some(id) = opened {
-            self.forget_stream(id, now);
+            self.forget(id, now);
         }
     }
 
@@ -124,12 +127,13 @@ impl Driver {
         self.connections.remove(key);
         if let Some(id) = opened {
             self.engine.handle_eof(id, now);
-            self.forget_stream(id, now);
+            self.forget(id, now);
         }
     }
 
-    /// If it was a stream, nobody takes what is posted to it any more.
-    fn forget_stream(&mut self, id: ConnectionId, now: Instant) {
+    /// A connection that the engine had is gone. If it was a stream, nobody takes what is posted to it any more.
+    fn forget(&mut self, id: ConnectionId, now: Instant) {
+        self.askers.remove(&id);
         for key in self.streams.remove(id) {
             self.refuse_request(key, http::no_session(), now);
         }
@@ -137,11 +141,46 @@ impl Driver {
 
     /// Answers a handshake in plain HTTP, and ends the connection.
     pub(super) fn answer(&mut self, key: Key, answer: &Answer, now: Instant) {
+        self.note(key, answer);
         self.say_last(key, answer.response(true).as_bytes(), now);
     }
 
+    /// Counts an answer that refuses somebody.
+    fn note(&self, key: Key, answer: &Answer) {
+        let connection = self.connections.get(key);
+        let Some((code, connection)) = answer.refusal().zip(connection) else {
+            return;
+        };
+        self.refusals.count(Refused {
+            code,
+            reason: answer.words(),
+            address: connection.socket.client(),
+            origin: answer.origin(),
+        });
+    }
+
+    /// Refuses a connection in frames, before it is anybody's. `address`: who is refused, if not who is on the other end.
+    pub(super) fn refuse(
+        &mut self,
+        key: Key,
+        refusal: &Refusal,
+        address: Option<IpAddr>,
+        now: Instant,
+    ) {
+        let Some(connection) = self.connections.get(key) else {
+            return;
+        };
+        self.refusals.count(Refused {
+            code: refusal.code(),
+            reason: &refusal.to_string(),
+            address: address.or_else(|| connection.socket.client()),
+            origin: None,
+        });
+        self.say_last(key, &refusal.last_frames(), now);
+    }
+
     /// Sends the first and last bytes of a connection that is refused.
-    pub(super) fn say_last(&mut self, key: Key, bytes: &[u8], now: Instant) {
+    fn say_last(&mut self, key: Key, bytes: &[u8], now: Instant) {
         self.counters.refused += 1;
         if self.send_all(key, bytes) {
             self.end_sending(key, now);
@@ -152,6 +191,7 @@ impl Driver {
 
     /// Answers a request, after which another may come if the client `keeps` the connection.
     pub(super) fn conclude(&mut self, key: Key, answer: &Answer, keeps: bool, now: Instant) {
+        self.note(key, answer);
         if self.send_all(key, answer.response(!keeps).as_bytes()) {
             self.await_next(key, keeps, now);
         } else {

@@ -27,6 +27,7 @@ use crate::store;
 
 pub use report::{Check, Finding, Outcome, Report};
 
+pub(super) use disk::{ROOM_MIN_BYTES, ROOM_WANTED_BYTES};
 pub(super) use limits::{client_sockets_max, open_files};
 pub(super) use tokens::source as token_source;
 

@@ -242,7 +242,7 @@ impl<B: Backend> Committer<B> {
                 self.backend.close()
             }
             Err(error) => {
-                let reason = error.to_string();
+                let reason = error.reason();
                 self.sinks.fail(&reason);
                 // Shards may still ask, and are not to find the queue full.
                 if let Some(rest) = self.taken.take() {

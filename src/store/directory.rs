@@ -28,7 +28,7 @@ use super::layout::{self, CommitRow, InstanceRow, LastRun};
 use super::mark::{self, Mark, MarkWriter};
 use super::reader::FjallReader;
 use super::removals::Removals;
-use super::{OpenStore, StoreError};
+use super::{OpenStore, Recovery, StoreError};
 
 pub(super) const LOCK: &str = "lock";
 pub(super) const FORMAT: &str = "format";
@@ -56,6 +56,7 @@ pub fn open(config: &config::Store) -> Result<OpenStore, StoreError> {
     let found = directory.recover(mark, &resources)?;
     let instance = next_run(found.instance, mark, config.durability)
         .map_err(|error| directory.unusable(error))?;
+    let recovery = recovery(&found, instance);
     let mark = MarkWriter::start(&directory.path, found.commit.number)
         .map_err(|error| directory.unusable(error))?;
     let removals = Removals::read(&found.rows).map_err(|error| directory.damaged(error))?;
@@ -78,7 +79,19 @@ pub fn open(config: &config::Store) -> Result<OpenStore, StoreError> {
         epoch: instance.epoch,
         identity_key: instance.identity_key,
         usage,
+        recovery,
         store,
+    })
+}
+
+/// What there is to say if the last run did not stop as planned.
+fn recovery(found: &Recovered, now: InstanceRow) -> Option<Recovery> {
+    let last = found.instance?;
+    (last.last_run == LastRun::Unfinished).then_some(Recovery {
+        commit: found.commit.number,
+        synced_commit: found.needed_commit,
+        is_cut: found.is_cut,
+        is_new_epoch: now.epoch != last.epoch,
     })
 }
 
@@ -164,6 +177,10 @@ pub(super) struct Recovered {
     pub commit: CommitRow,
     /// The newest commit in the journals.
     pub journal_commit: Option<u64>,
+    /// The newest commit that is known to have been durable.
+    pub needed_commit: u64,
+    /// The end of a journal was not whole.
+    pub is_cut: bool,
     pub instance: Option<InstanceRow>,
 }
 
@@ -174,6 +191,8 @@ struct Found {
     journal_commit: Option<u64>,
     /// The newest commit that is known to have been durable.
     needed_commit: u64,
+    /// The end of a journal was not whole.
+    is_cut: bool,
 }
 
 pub(super) struct Directory {
@@ -242,6 +261,8 @@ impl Directory {
             rows,
             commit,
             journal_commit: found.journal_commit,
+            needed_commit: found.needed_commit,
+            is_cut: found.is_cut,
             instance,
         })
     }
@@ -311,6 +332,7 @@ impl Directory {
         Ok(Found {
             journal_commit: journals.last_commit,
             needed_commit,
+            is_cut: journals.tail.is_some_and(|tail| tail.is_torn),
         })
     }
 

@@ -1,4 +1,4 @@
-//! What a store takes on disk.
+//! What a store takes on disk, and what is left there.
 
 use std::fs;
 use std::io;
@@ -17,6 +17,36 @@ pub struct Disk {
     pub tables_bytes: u64,
     /// What has been written and is not all in tables yet. Journals go when it is.
     pub journals_bytes: u64,
+}
+
+/// What a file system has left for the relay's user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    pub free_bytes: u64,
+    pub total_bytes: u64,
+    /// `None` where the file system does not count them.
+    pub free_inodes: Option<u64>,
+}
+
+impl Room {
+    /// Of the file system that this directory is on.
+    ///
+    /// # Errors
+    ///
+    /// It is not there, or does not say.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        let stat = rustix::fs::statvfs(path)?;
+        // Some of it is for root alone.
+        let blocks = match rustix::process::geteuid().is_root() {
+            true => stat.f_bfree,
+            false => stat.f_bavail,
+        };
+        Ok(Self {
+            free_bytes: blocks.saturating_mul(stat.f_frsize),
+            total_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
+            free_inodes: (stat.f_files > 0).then_some(stat.f_favail),
+        })
+    }
 }
 
 impl Disk {

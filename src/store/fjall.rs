@@ -145,7 +145,7 @@ impl FjallStore {
             last_run,
             ..self.instance
         })?;
-        self.mark.finish().map_err(StoreError::failed)
+        self.mark.finish().map_err(StoreError::of_io)
     }
 
     /// Waits until fjall has a buffer for what comes. It would wait itself, but for ever if its thread has failed that
@@ -157,7 +157,7 @@ impl FjallStore {
         {
             // An error if the database has failed.
             let persisted = self.reader.database.persist(PersistMode::Buffer);
-            persisted.map_err(StoreError::failed)?;
+            persisted.map_err(StoreError::of_fjall)?;
             std::thread::sleep(BUFFER_PERIOD);
         }
         Ok(())
@@ -171,7 +171,7 @@ impl FjallStore {
         self.commit.synced = self.synced_commit;
         self.commit.sequence_min = self.reader.database.seqno();
         batch.insert(&self.reader.rows, layout::COMMIT_KEY, self.commit.encode());
-        batch.commit().map_err(StoreError::failed)?;
+        batch.commit().map_err(StoreError::of_fjall)?;
         self.journal_commit = self.commit.number;
         Ok(())
     }
@@ -356,7 +356,7 @@ impl FjallStore {
             Bound::Excluded(layout::deleted_key(deleted_before_ms, 0)),
         );
         for row in self.reader.rows.range(range) {
-            let (key, name) = row.into_inner().map_err(StoreError::failed)?;
+            let (key, name) = row.into_inner().map_err(StoreError::of_fjall)?;
             let (at_ms, number) = layout::split_deleted_key(&key).map_err(StoreError::failed)?;
             let name: Arc<str> = str::from_utf8(&name).map_err(StoreError::failed)?.into();
             let entry = self.documents.get(&name, &self.reader)?;
@@ -477,7 +477,7 @@ impl Backend for FjallStore {
         self.reader
             .database
             .persist(PersistMode::SyncData)
-            .map_err(StoreError::failed)?;
+            .map_err(StoreError::of_fjall)?;
         self.synced_commit = self.commit.number;
         self.mark
             .advance(self.commit.number)

@@ -164,14 +164,10 @@ impl FjallReader {
         let mut time_ms = None;
         self.visit(view, document, revision..=revision, |frame| {
             let time = record::operations_time_ms(&frame.record);
-            time_ms = Some(time.map_err(|error| ReadError {
-                reason: error.to_string(),
-            })?);
+            time_ms = Some(time.map_err(|error| ReadError::damaged(error.to_string()))?);
             Ok::<_, ReadError>(false)
         })?;
-        time_ms.ok_or_else(|| ReadError {
-            reason: format!("there is no revision {revision}"),
-        })
+        time_ms.ok_or_else(|| ReadError::damaged(format!("there is no revision {revision}")))
     }
 
     /// Shows records in the opposite order, from the one that has `revision` on, as long as `show` says to go on.

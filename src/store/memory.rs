@@ -66,7 +66,7 @@ impl MemoryStore {
         match serve(self, request, now_ms) {
             Ok(reply) => reply,
             Err(error) => StoreReply::Failed {
-                reason: error.to_string(),
+                reason: error.reason(),
             },
         }
     }
@@ -207,9 +207,8 @@ impl Reader for MemoryStore {
                 .range(..=revision)
                 .next_back()
                 .expect("kept");
-            record::operations_time_ms(record).map_err(|error| ReadError {
-                reason: error.to_string(),
-            })
+            record::operations_time_ms(record)
+                .map_err(|error| ReadError::damaged(error.to_string()))
         };
         let mut records = Vec::new();
         if let Some(begin) = range.begin(oldest, newest, time_ms_at)? {

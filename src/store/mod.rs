@@ -49,7 +49,7 @@ pub use check::{Counts, Finding, Inspector, check};
 pub use committer::{CommitterHandle, NoticeQueue, NoticeSink, ReplySink, StoreQueue};
 pub use counters::{Counters, CountersSnapshot};
 pub use directory::{TABLE_FILES_MAX, is_in_use, open};
-pub use disk::Disk;
+pub use disk::{Disk, Room};
 pub use error::StoreError;
 pub use fjall::FjallStore;
 pub use history::{History, HistoryError, HistoryRange, HistoryStart};
@@ -70,7 +70,22 @@ pub struct OpenStore {
     pub identity_key: [u8; 32],
     /// What every tenant that has live documents has stored, in the order of their names.
     pub usage: Vec<TenantUsage>,
+    /// `None`: the last run stopped as planned, or there was none.
+    pub recovery: Option<Recovery>,
     pub store: FjallStore,
+}
+
+/// What was found after a run that ended without a planned stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recovery {
+    /// The newest commit that is there.
+    pub commit: u64,
+    /// The newest that the last run knew to be on disk.
+    pub synced_commit: u64,
+    /// A write that was not finished was cut off.
+    pub is_cut: bool,
+    /// Newest revisions may have been lost: a new epoch begins.
+    pub is_new_epoch: bool,
 }
 
 /// What a tenant's live documents are together.
@@ -331,9 +346,29 @@ pub struct ListedDocument {
     pub kind: Arc<str>,
 }
 
-/// A read failed. It says nothing about what is stored, and may be tried again.
+/// A read failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the store could not read: {reason}")]
 pub struct ReadError {
     pub reason: String,
+    /// What is stored is not what was written. Otherwise it may be tried again.
+    pub is_damage: bool,
+}
+
+impl ReadError {
+    /// What is stored is not what was written.
+    pub fn damaged(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            is_damage: true,
+        }
+    }
+
+    /// It may be tried again.
+    pub fn passing(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            is_damage: false,
+        }
+    }
 }

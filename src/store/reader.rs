@@ -9,6 +9,7 @@ use fjall::{Guard, Iter, Keyspace, Readable, Snapshot};
 use crate::auth;
 
 use super::backend::Reader;
+use super::error::{is_damage, words};
 use super::layout::{
     self, DocumentRow, InstanceRow, LayoutError, Life, SnapshotPlace, operations_key, snapshot_key,
 };
@@ -148,12 +149,10 @@ impl Reader for FjallReader {
         let mut expected = from;
         self.visit(&view, &document, from..=u64::MAX, |frame| {
             if frame.first_revision > expected {
-                return Err(ReadError {
-                    reason: format!(
-                        "{name:?} has revision {} where revision {expected} should be",
-                        frame.first_revision
-                    ),
-                });
+                return Err(ReadError::damaged(format!(
+                    "{name:?} has revision {} where revision {expected} should be",
+                    frame.first_revision
+                )));
             }
             expected = frame.last_revision + 1;
             records.push(frame.record);
@@ -346,15 +345,14 @@ impl Rows {
 impl From<fjall::Error> for ReadError {
     fn from(error: fjall::Error) -> Self {
         Self {
-            reason: error.to_string(),
+            reason: words(&error),
+            is_damage: is_damage(&error),
         }
     }
 }
 
 impl From<LayoutError> for ReadError {
     fn from(error: LayoutError) -> Self {
-        Self {
-            reason: error.to_string(),
-        }
+        Self::damaged(error.to_string())
     }
 }

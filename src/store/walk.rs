@@ -162,7 +162,7 @@ impl FjallReader {
 }
 
 fn out_of_order(name: &str, expected: u64, found: u64) -> ReadError {
-    ReadError {
-        reason: format!("{name:?} has revision {found} where revision {expected} should be"),
-    }
+    ReadError::damaged(format!(
+        "{name:?} has revision {found} where revision {expected} should be"
+    ))
 }

@@ -141,7 +141,5 @@ impl<W: Write> Visitor for Exporter<'_, W> {
 }
 
 fn read_error(error: record::RecordError) -> ReadError {
-    ReadError {
-        reason: error.to_string(),
-    }
+    ReadError::damaged(error.to_string())
 }

@@ -175,9 +175,7 @@ pub fn document(
     })?;
     let batches = description.records.iter();
     let batches: Result<Vec<_>, _> = batches.map(record::decode_operations).collect();
-    let batches = batches.map_err(|error| ReadError {
-        reason: error.to_string(),
-    })?;
+    let batches = batches.map_err(|error| ReadError::damaged(error.to_string()))?;
     match json {
         true => writeln!(out, "{}", as_json(tenant, name, &description, &batches))?,
         false => as_text(tenant, name, &description, &batches, out)?,

@@ -240,14 +240,16 @@ fn asking_again_while_a_page_is_on_its_way_starts_again() {
 
 #[test]
 fn a_page_that_cannot_be_read_closes_the_document_for_that_client() {
-    let failures: [Result<Page, ReadError>; 3] = [
-        Err(ReadError {
-            reason: "a bad sector".to_owned(),
-        }),
-        Ok(Page::Records(vec![])),
-        Ok(Page::Records(vec![Bytes::from_static(b"\x01junk")])),
+    let failures: [(Result<Page, ReadError>, bool); 4] = [
+        (Err(ReadError::passing("a bad sector")), false),
+        (Ok(Page::Records(vec![])), false),
+        (Err(ReadError::damaged("a checksum")), true),
+        (
+            Ok(Page::Records(vec![Bytes::from_static(b"\x01junk")])),
+            true,
+        ),
     ];
-    for result in failures {
+    for (result, is_damaged) in failures {
         let mut relay = with_history(|_| ());
         let (ann, notes) = relay.joined("ann", "notes", "log");
         relay.drain(ann);
@@ -274,11 +276,17 @@ fn a_page_that_cannot_be_read_closes_the_document_for_that_client() {
             },
         );
         let close = expect!(relay, ben, Close);
-        assert_eq!(
-            (close.document, close.code()),
-            (notes, ErrorCode::ServiceUnavailable)
-        );
-        assert!(close.retryable && close.retry_after_ms > 0);
+        let code = match is_damaged {
+            true => ErrorCode::InternalError,
+            false => ErrorCode::ServiceUnavailable,
+        };
+        assert_eq!((close.document, close.code()), (notes, code));
+        assert_eq!(close.retryable, !is_damaged);
+        assert_eq!(close.retry_after_ms > 0, !is_damaged);
+        let told = relay.shards[0].poll_unreadable().expect("it is said");
+        assert_eq!((&*told.document, told.is_damaged), ("notes", is_damaged));
+        assert!(!close.message.contains(&told.reason), "{}", close.message);
+        assert_eq!(relay.shards[0].metrics().load_failures, 1);
         assert!(!relay.is_closed(ben));
         relay.release_store();
         relay.send(ben, open_from("notes", 1, 0));

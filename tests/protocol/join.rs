@@ -300,9 +300,7 @@ fn a_failed_load_is_said_to_all_who_wait_and_leaves_nothing() {
         let Some((0, StoreRequest::Load { document })) = relay.held.pop_front() else {
             panic!("a load is asked for");
         };
-        let result = Err(ReadError {
-            reason: "a bad sector".to_owned(),
-        });
+        let result = Err(ReadError::passing("a bad sector"));
         let token = document.token;
         relay.reply(0, StoreReply::Loaded { token, result });
     };
@@ -311,7 +309,7 @@ fn a_failed_load_is_said_to_all_who_wait_and_leaves_nothing() {
         let error = expect!(relay, client, Error);
         assert_eq!(error.code(), ErrorCode::ServiceUnavailable);
         assert!(error.retryable && error.retry_after_ms > 0);
-        assert!(error.message.contains("a bad sector"));
+        assert!(!error.message.contains("a bad sector"), "{}", error.message);
     }
     let metrics = relay.shards[0].metrics();
     assert_eq!((metrics.documents, metrics.document_bytes), (0, 0));
@@ -391,8 +389,9 @@ fn a_stored_document_that_does_not_fit_together_is_a_failed_load() {
             (ErrorCode::InternalError, false),
             "{what}"
         );
-        let (name, _) = relay.shards[0].poll_broken().expect("it is said");
-        assert_eq!(&*name, "notes");
+        let told = relay.shards[0].poll_unreadable().expect("it is said");
+        assert!(&*told.document == "notes" && told.is_damaged, "{told:?}");
+        assert!(!error.message.contains(&told.reason), "{}", error.message);
         let metrics = relay.shards[0].metrics();
         assert_eq!((metrics.documents, metrics.load_failures), (0, 1));
         load(&mut relay, good());

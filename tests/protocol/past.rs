@@ -492,8 +492,7 @@ fn a_relay_that_stops_or_a_store_that_fails_says_so() {
     let Some((0, StoreRequest::History { ticket, .. })) = relay.held.pop_front() else {
         panic!("the store is asked");
     };
-    let reason = "a bad sector".to_owned();
-    let result = Err(corelay::store::ReadError { reason }.into());
+    let result = Err(corelay::store::ReadError::passing("a bad sector").into());
     relay.reply(0, corelay::store::StoreReply::History { ticket, result });
     let error = expect!(relay, ann, Error);
     assert_eq!(

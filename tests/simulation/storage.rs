@@ -409,8 +409,7 @@ impl Storage {
         read: impl FnOnce(&MemoryStore) -> Result<T, E>,
     ) -> Result<T, E> {
         if random.happens(rates.read_failure) {
-            let reason = "a simulated fault".to_owned();
-            return Err(ReadError { reason }.into());
+            return Err(ReadError::passing("a simulated fault").into());
         }
         read(&self.store)
     }

@@ -3,8 +3,8 @@
 //!
 //! The text is made by hand: what is counted are plain numbers of each shard, which are copied once a second, and no
 //! library for metrics keeps those without atomics of its own. Series have no label but the shard's number, the name of
-//! a memory pool (one that no shard has of its own has no shard), and `le`, so that there are as many on the first day as on the last, whatever documents, users and
-//! connections there are.
+//! a memory pool (one that no shard has of its own has no shard), the code of a refusal, and `le`, so that there are as
+//! many on the first day as on the last, whatever documents, users and connections there are.
 
 use std::fmt::{Display, Write as _};
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use hdrhistogram::Histogram as StoreHistogram;
 use super::process;
 use super::{Admin, Running, health};
 use crate::config::{LOG_BYTES_MAX, REQUESTS_MAX};
-use crate::engine::Histogram;
 use crate::engine::shard::Metrics;
+use crate::engine::{Histogram, RefusalCounts};
 use crate::server::log;
 use crate::server::metrics::{Counters, Pool, Reading};
 use crate::server::notify::{self, Counts};
@@ -113,6 +113,7 @@ fn described(reading: &Reading) -> Vec<Described> {
         returns,
         backpressure_closes,
         refused_connections,
+        refusals: _,
         load_failures,
         snapshots,
         batch_operations: _,
@@ -442,6 +443,7 @@ impl Page {
             }
         }
         self.pools(&readings, running);
+        self.refusals(&readings, running.refusals.counts());
         self.histograms(
             "batch_operations",
             "The operations of each batch that was applied.",
@@ -505,6 +507,20 @@ impl Page {
                 let labels = format!("{{pool=\"{pool}\"}}");
                 self.sample(family, Kind::Gauge, &labels, [used, limit][index]);
             }
+        }
+    }
+
+    /// Of all shards, and of what is refused outside them.
+    fn refusals(&mut self, readings: &[Reading], mut counts: RefusalCounts) {
+        for reading in readings {
+            counts.add(&reading.engine.refusals);
+        }
+        let name = "corelay_refusals";
+        let help = "Refusals that went out, by the name of their code in corelay.proto.";
+        self.family(name, Kind::Counter, help);
+        for (code, count) in counts.iter() {
+            let labels = format!("{{code=\"{}\"}}", code.as_str_name());
+            self.sample(name, Kind::Counter, &labels, count);
         }
     }
 
@@ -621,6 +637,20 @@ impl Page {
             "Journals on disk.",
             disk.journals_bytes,
         );
+        if let Some(room) = running.room.read() {
+            self.alone(
+                "corelay_store_disk_free_bytes",
+                Kind::Gauge,
+                "What the file system of the store has left for the relay, as of the last ten seconds.",
+                room.free_bytes,
+            );
+            self.alone(
+                "corelay_store_disk_bytes",
+                Kind::Gauge,
+                "How large it is.",
+                room.total_bytes,
+            );
+        }
         let times = [
             (
                 "queue",

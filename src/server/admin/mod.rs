@@ -50,6 +50,8 @@ use super::clock::Clock;
 use super::lifecycle::Lifecycle;
 use super::mailbox::Mailbox;
 use super::metrics::{Gauge, Level};
+use super::refusals::Refusals;
+use super::watch::RoomGauge;
 use super::{notify, web};
 
 pub use backup::Backups;
@@ -69,9 +71,13 @@ pub struct Admin {
 pub struct Running {
     /// Those of the shards, by their number.
     pub gauges: Vec<Arc<Gauge>>,
+    /// Beside what the shards count.
+    pub refusals: Arc<Refusals>,
     pub store: Arc<crate::store::Counters>,
     /// Where it is on disk.
     pub store_path: PathBuf,
+    /// What that has left.
+    pub room: Arc<RoomGauge>,
     pub keeper: SharedKeeper,
     /// Of tokens.
     pub revocations: Arc<Level>,

@@ -16,7 +16,12 @@ pub struct Answer {
     is_head: bool,
     /// The words are said as a problem in JSON.
     is_problem: bool,
+    /// Of the page that asked, where that is why it is refused.
+    origin: Option<String>,
 }
+
+/// So much of an origin is noted.
+const ORIGIN_CHARS_MAX: usize = 200;
 
 impl Answer {
     pub fn new(status: &'static str, body: impl Into<String>) -> Self {
@@ -26,6 +31,7 @@ impl Answer {
             body: body.into(),
             is_head: false,
             is_problem: false,
+            origin: None,
         }
     }
 
@@ -64,6 +70,37 @@ impl Answer {
     pub fn as_problem(mut self) -> Self {
         self.is_problem = true;
         self
+    }
+
+    /// It is its origin for which the page is refused.
+    pub fn to_page_of(mut self, origin: &[u8]) -> Self {
+        let origin = String::from_utf8_lossy(origin);
+        self.origin = Some(origin.chars().take(ORIGIN_CHARS_MAX).collect());
+        self
+    }
+
+    pub fn origin(&self) -> Option<&str> {
+        self.origin.as_deref()
+    }
+
+    pub fn words(&self) -> &str {
+        self.body.trim_end()
+    }
+
+    /// As what it counts among the refusals. `None`: it refuses nobody, or only says that something is in another place or
+    /// is asked for in another way.
+    pub fn refusal(&self) -> Option<ErrorCode> {
+        let (status, _) = self.status.split_once(' ')?;
+        Some(match status {
+            "400" => ErrorCode::MalformedFrame,
+            "401" => ErrorCode::Unauthorized,
+            "403" => ErrorCode::Forbidden,
+            "408" => ErrorCode::HandshakeTimeout,
+            "413" | "431" => ErrorCode::MessageTooLarge,
+            "429" => ErrorCode::TooManyConnections,
+            "503" => ErrorCode::ServiceUnavailable,
+            _other => return None,
+        })
     }
 
     pub fn too_late(seconds: u64) -> Self {
@@ -119,7 +156,7 @@ impl Answer {
 
     fn problem(&self) -> Problem {
         let (status, title) = self.status.split_once(' ').expect("a status line has both");
-        let words = self.body.trim_end();
+        let words = self.words();
         match status {
             "503" => Problem::of_code(ErrorCode::ServiceUnavailable, words),
             _other => {
@@ -137,6 +174,7 @@ impl Answer {
             body,
             is_head,
             is_problem,
+            origin: _,
         } = self;
         let (content_type, body) = match is_problem {
             true => (problem::CONTENT_TYPE, self.problem().to_json()),

@@ -13,6 +13,7 @@ mod percent;
 pub mod problem;
 mod upgrade;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use answer::Answer;
@@ -68,6 +69,8 @@ pub struct Caller {
     /// What the token grants, once somebody has looked.
     pub grant: Option<Arc<Grant>>,
     pub introduction: Introduction,
+    /// Who has asked, where that is not who is on the other end of the socket.
+    pub address: Option<IpAddr>,
 }
 
 /// A request's head, in its parts.
@@ -207,6 +210,7 @@ impl Request<'_> {
             token: self.token(),
             grant: None,
             introduction: introduction.map_err(Answer::bad)?,
+            address: None,
         })
     }
 
@@ -267,13 +271,11 @@ impl Request<'_> {
     /// Whether pages of the request's origin may connect.
     fn check_origin(&self, origins: &Origins) -> Result<(), Answer> {
         let mut named = self.headers.values("Origin");
-        if named.all(|origin| origins.allow(origin)) {
+        let Some(refused) = named.find(|origin| !origins.allow(origin)) else {
             return Ok(());
-        }
-        Err(Answer::refused(
-            "403 Forbidden",
-            "Pages of this origin may not connect (listen.origins).",
-        ))
+        };
+        let words = "Pages of this origin may not connect (listen.origins).";
+        Err(Answer::refused("403 Forbidden", words).to_page_of(refused))
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Problem {
     retry_after_ms: Option<u32>,
     next_clock: Option<u64>,
     revision: Option<u64>,
+    /// A shard has said it, and counted it among its refusals.
+    is_counted: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +87,7 @@ impl Problem {
             retry_after_ms: None,
             next_clock: None,
             revision: None,
+            is_counted: false,
         }
     }
 
@@ -95,6 +98,20 @@ impl Problem {
     /// The relay cannot do this now.
     pub fn unavailable(detail: impl Into<String>) -> Self {
         Self::of_code(ErrorCode::ServiceUnavailable, detail).retryable_after(1000)
+    }
+
+    /// The same, which a shard has counted among its refusals.
+    pub fn as_counted(mut self) -> Self {
+        self.is_counted = true;
+        self
+    }
+
+    /// What is to be counted among the refusals: its code, and what it says.
+    pub fn refusal(&self) -> Option<(ErrorCode, &str)> {
+        match self.cause {
+            Cause::Refusal(code) if !self.is_counted => Some((code, &self.detail)),
+            Cause::Refusal(_) | Cause::Http(_) => None,
+        }
     }
 
     pub fn is(&self, code: ErrorCode) -> bool {

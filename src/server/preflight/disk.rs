@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::{Check, Finding};
 use crate::config::{Durability, Store, mebibytes_text};
+use crate::store::Room;
 
 const MIB: u64 = 1 << 20;
 
@@ -15,9 +16,9 @@ const ROOM: &str = "disk space";
 const SYNC: &str = "disk sync";
 
 /// With less the relay would end soon after its start: a disk that is full is a failed write.
-const ROOM_MIN_BYTES: u64 = 16 * MIB;
+pub const ROOM_MIN_BYTES: u64 = 16 * MIB;
 /// Room for the journals and for tables that are being merged.
-const ROOM_WANTED_BYTES: u64 = 1024 * MIB;
+pub const ROOM_WANTED_BYTES: u64 = 1024 * MIB;
 const INODES_MIN: u64 = 16;
 const INODES_WANTED: u64 = 1024;
 
@@ -31,28 +32,10 @@ const SLOW_P99: Duration = Duration::from_millis(50);
 /// Flushing to a medium takes longer on every disk there is.
 const SUSPICIOUS_P50: Duration = Duration::from_micros(10);
 
-/// What is left for the relay's user. `None` where the file system does not count it.
-#[derive(Debug, Clone, Copy)]
-struct Room {
-    bytes: u64,
-    inodes: Option<u64>,
-}
-
 pub fn room(path: &Path) -> Check {
     let place = nearest_directory(path);
-    match rustix::fs::statvfs(&place) {
-        Ok(stat) => {
-            // Some of it is for root alone.
-            let blocks = match rustix::process::geteuid().is_root() {
-                true => stat.f_bfree,
-                false => stat.f_bavail,
-            };
-            let room = Room {
-                bytes: blocks.saturating_mul(stat.f_frsize),
-                inodes: (stat.f_files > 0).then_some(stat.f_favail),
-            };
-            judge_room(&place, room)
-        }
+    match Room::of(&place) {
+        Ok(room) => judge_room(&place, room.free_bytes, room.free_inodes),
         Err(error) => Check::not_visible(ROOM, format!("{}: {error}", place.display())),
     }
 }
@@ -64,7 +47,7 @@ fn nearest_directory(path: &Path) -> PathBuf {
     there.unwrap_or(Path::new("/")).to_owned()
 }
 
-fn judge_room(place: &Path, Room { bytes, inodes }: Room) -> Check {
+fn judge_room(place: &Path, bytes: u64, inodes: Option<u64>) -> Check {
     let free = match inodes {
         Some(inodes) => format!("{} and {inodes} inodes", mebibytes_text(bytes)),
         None => mebibytes_text(bytes),
@@ -253,7 +236,7 @@ mod tests {
             (4096 * MIB, Some(0), "wrong /srv has 4096 MiB and 0 inodes"),
         ];
         for (bytes, inodes, expected) in table {
-            let said = words(judge_room(Path::new("/srv"), Room { bytes, inodes }));
+            let said = words(judge_room(Path::new("/srv"), bytes, inodes));
             assert!(said.starts_with(expected), "{said}");
         }
     }

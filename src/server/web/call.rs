@@ -57,6 +57,7 @@ impl Call {
             token: Some(visitor.token.clone()),
             grant: None,
             introduction: Introduction::default(),
+            address: visitor.address,
         };
         let shards = web.mailboxes.len();
         // Where a tenant's document is only its shard can say: it passes the connection on.

@@ -20,11 +20,13 @@ use super::Web;
 use super::gate::Pass;
 use super::leaving::Leaving;
 use super::memory::Held;
+use super::visitor::Address;
 use crate::server::crowd::ClientSocket;
 use crate::server::http::Exchange;
 use crate::server::http::problem::Problem;
 use crate::server::lifecycle::Phase;
 use crate::server::mailbox::{Errand, Handoff};
+use crate::server::refusals::Refused;
 
 /// An answer that is no longer is sent at once with its head.
 const AT_ONCE_BYTES_MAX: usize = 64 * 1024;
@@ -70,15 +72,25 @@ pub async fn answer(web: Arc<Web>, routes: Router, asked: Asked) {
         shard,
         admission: Admission { mut pass, mut held },
     } = asked;
+    let address = socket.client();
     let (socket, places) = socket.into_parts();
     // Where the system cannot watch it there is nothing to be said.
     let Ok(stream) = TcpStream::from_std(socket.into()) else {
         return;
     };
     let response = match held.grow(list_bytes(&exchange, &body)) {
-        Ok(()) => respond(&web, routes, &exchange, body.into()).await,
+        Ok(()) => respond(&web, routes, &exchange, body.into(), Address(address)).await,
         Err(problem) => problem.into_response(),
     };
+    let problem = response.extensions().get::<Arc<Problem>>();
+    if let Some((code, reason)) = problem.and_then(|problem| problem.refusal()) {
+        web.refusals.count(Refused {
+            code,
+            reason,
+            address,
+            origin: None,
+        });
+    }
     drop(held);
     let keeps = exchange.keeps_alive && web.lifecycle.phase() < Phase::Draining;
     let answer = Answer::new(&web, &exchange, response, keeps).await;
@@ -123,8 +135,9 @@ async fn respond(
     mut routes: Router,
     exchange: &Exchange,
     body: Bytes,
+    address: Address,
 ) -> Response<Body> {
-    let request = match request(exchange, body) {
+    let request = match request(exchange, body, address) {
         Ok(request) => request,
         Err(problem) => return problem.into_response(),
     };
@@ -138,11 +151,14 @@ async fn respond(
     }
 }
 
-fn request(exchange: &Exchange, body: Bytes) -> Result<Request<Body>, Problem> {
+fn request(exchange: &Exchange, body: Bytes, address: Address) -> Result<Request<Body>, Problem> {
     let wrong = |what: &str| Problem::bad(format!("The request's {what} is not one of HTTP."));
     let method = Method::from_bytes(exchange.method.as_bytes()).map_err(|_| wrong("method"))?;
     let uri: Uri = exchange.target.parse().map_err(|_| wrong("target"))?;
-    let mut request = Request::builder().method(method).uri(uri);
+    let mut request = Request::builder()
+        .method(method)
+        .uri(uri)
+        .extension(address);
     for (name, value) in &exchange.headers {
         request = request.header(name, value.as_slice());
     }

@@ -41,6 +41,7 @@ use crate::server::crowd::Crowd;
 use crate::server::http::Exchange;
 use crate::server::lifecycle::Lifecycle;
 use crate::server::mailbox::Mailbox;
+use crate::server::refusals::Refusals;
 
 use exchange::Admission;
 pub use exchange::Asked;
@@ -62,6 +63,7 @@ pub struct Web {
     is_demo_on: bool,
     memory: Arc<Memory>,
     turns: Arc<Turns>,
+    refusals: Arc<Refusals>,
 }
 
 /// The shards' side: requests for the control thread.
@@ -110,6 +112,7 @@ pub fn open(
     lifecycle: Arc<Lifecycle>,
     epoch: u64,
     crowd: Arc<Crowd>,
+    refusals: Arc<Refusals>,
 ) -> (Intake, Desk, Limiter) {
     // Whoever asks is admitted, so that those bound what is in it.
     let (asked, asked_out) = unbounded_channel();
@@ -130,6 +133,7 @@ pub fn open(
         is_demo_on: config.listen.demo,
         memory,
         turns: Arc::default(),
+        refusals,
     };
     let (limits, limits_out) = watch::channel(Limits::new(config));
     let limiter = Limiter {

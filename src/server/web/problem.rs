@@ -1,5 +1,7 @@
 //! Problems as answers, and what the relay refuses as problems.
 
+use std::sync::Arc;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
@@ -11,6 +13,7 @@ impl IntoResponse for Problem {
         let status = StatusCode::from_u16(self.status).expect("the statuses are ours");
         let content_type = [(header::CONTENT_TYPE, CONTENT_TYPE)];
         let mut response = (status, content_type, self.to_json()).into_response();
+        response.extensions_mut().insert(Arc::new(self.clone()));
         let headers = response.headers_mut();
         if let Some(seconds) = self.retry_after_s() {
             headers.insert(header::RETRY_AFTER, seconds.into());
@@ -24,7 +27,7 @@ impl IntoResponse for Problem {
 }
 
 fn refused(code: ErrorCode, message: String, is_retryable: bool, after_ms: u32) -> Problem {
-    let problem = Problem::of_code(code, message);
+    let problem = Problem::of_code(code, message).as_counted();
     match is_retryable {
         true => problem.retryable_after(after_ms),
         false => problem,

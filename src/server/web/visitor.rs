@@ -1,6 +1,7 @@
 //! Who asks: the credential and the names that came with a request.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -23,7 +24,13 @@ pub struct Visitor {
     pub user_id: String,
     pub user_name: String,
     client: Option<String>,
+    /// Where the request came from.
+    pub address: Option<IpAddr>,
 }
+
+/// Where a request came from.
+#[derive(Debug, Clone, Copy)]
+pub struct Address(pub Option<IpAddr>);
 
 /// Who writes.
 #[derive(Debug, Clone)]
@@ -65,6 +72,7 @@ impl<S: Sync> FromRequestParts<S> for Visitor {
             user_id: text("x-user-id").unwrap_or_default(),
             user_name: text("x-user-name").unwrap_or_default(),
             client: text(CLIENT),
+            address: parts.extensions.get().and_then(|Address(address)| *address),
         })
     }
 }

@@ -31,11 +31,11 @@ pub struct ClientSocket {
     places: Places,
 }
 
-/// What a socket takes.
+/// What a socket takes: a seat among all, and maybe a place among those of its client's address.
 #[derive(Debug)]
 pub struct Places {
-    _seat: Seat,
-    /// Among those of its client's address. `None`: it is a proxy's that asks for nobody, or one of our own.
+    seat: Seat,
+    /// `None`: it is a proxy's that asks for nobody, or one of our own.
     place: Option<Place>,
 }
 
@@ -45,10 +45,8 @@ pub struct Seat {
     crowd: Arc<Crowd>,
 }
 
-/// One among those of an address.
 #[derive(Debug)]
 struct Place {
-    crowd: Arc<Crowd>,
     address: IpAddr,
     is_counted: bool,
     /// Of a client for whom a proxy asks: the socket itself is the proxy's.
@@ -114,19 +112,38 @@ impl Drop for Seat {
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        if !self.is_counted {
+impl Places {
+    /// Takes a place in exchange for the one that there is.
+    fn exchange(&mut self, address: IpAddr, is_of_request: bool) -> Result<(), Refusal> {
+        let address = address.to_canonical();
+        self.leave();
+        let counted = self.seat.crowd.count(address);
+        self.place = Some(Place {
+            address,
+            is_counted: counted.is_ok(),
+            is_of_request,
+        });
+        counted
+    }
+
+    fn leave(&mut self) {
+        let Some(place) = self.place.take_if(|place| place.is_counted) else {
             return;
-        }
-        let mut connections = self.crowd.connections();
-        let neighbourhood = neighbourhood(self.address);
+        };
+        let mut connections = self.seat.crowd.connections();
+        let neighbourhood = neighbourhood(place.address);
         if let Some(count) = connections.get_mut(&neighbourhood) {
             *count -= 1;
             if *count == 0 {
                 connections.remove(&neighbourhood);
             }
         }
+    }
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
@@ -140,10 +157,7 @@ fn neighbourhood(address: IpAddr) -> IpAddr {
 
 impl ClientSocket {
     pub fn new(descriptor: OwnedFd, seat: Seat) -> Self {
-        let places = Places {
-            _seat: seat,
-            place: None,
-        };
+        let places = Places { seat, place: None };
         Self { descriptor, places }
     }
 
@@ -181,8 +195,8 @@ impl ClientSocket {
     /// # Errors
     ///
     /// [`Refusal::TooManyConnections`].
-    pub fn settle(&mut self, address: IpAddr, crowd: &Arc<Crowd>) -> Result<(), Refusal> {
-        self.take_place(address, crowd, false)
+    pub fn settle(&mut self, address: IpAddr) -> Result<(), Refusal> {
+        self.places.exchange(address, false)
     }
 
     /// A proxy asks for this client over it, and for nobody else until that is answered.
@@ -190,32 +204,17 @@ impl ClientSocket {
     /// # Errors
     ///
     /// As [`settle`](Self::settle).
-    pub fn ask_for(&mut self, client: IpAddr, crowd: &Arc<Crowd>) -> Result<(), Refusal> {
-        self.take_place(client, crowd, true)
-    }
-
-    fn take_place(
-        &mut self,
-        address: IpAddr,
-        crowd: &Arc<Crowd>,
-        is_of_request: bool,
-    ) -> Result<(), Refusal> {
-        let address = address.to_canonical();
-        self.places.place = None;
-        let counted = crowd.count(address);
-        self.places.place = Some(Place {
-            crowd: Arc::clone(crowd),
-            address,
-            is_counted: counted.is_ok(),
-            is_of_request,
-        });
-        counted
+    pub fn ask_for(&mut self, client: IpAddr) -> Result<(), Refusal> {
+        self.places.exchange(client, true)
     }
 
     /// The request is answered.
     pub fn end_request(&mut self) {
-        let place = &mut self.places.place;
-        place.take_if(|place| place.is_of_request);
+        let place = self.places.place.as_ref();
+        if place.is_some_and(|place| place.is_of_request) {
+            self.places.leave();
+            self.places.place = None;
+        }
     }
 }
 
@@ -241,7 +240,7 @@ mod tests {
         let crowd = Arc::new(Crowd::new(usize::MAX, Some(2)));
         let enter = |address: &str| {
             let mut socket = socket(crowd.enter().expect("there is room"));
-            let settled = socket.settle(address.parse().unwrap(), &crowd);
+            let settled = socket.settle(address.parse().unwrap());
             settled.map(|()| socket)
         };
         let table = [
@@ -281,9 +280,9 @@ mod tests {
         let crowd = Arc::new(Crowd::new(2, Some(1)));
         let address = "192.0.2.1".parse().unwrap();
         let mut sockets = [(); 2].map(|()| socket(crowd.enter().expect("there is room")));
-        let settled = sockets[0].settle(address, &crowd);
+        let settled = sockets[0].settle(address);
         settled.expect("it is the first");
-        let settled = sockets[1].settle(address, &crowd);
+        let settled = sockets[1].settle(address);
         settled.expect_err("it is the second");
         assert!(crowd.enter().is_none());
         crowd.set_max(3, None);

@@ -86,7 +86,7 @@ impl Driver {
         for (transport, mut socket, address) in accepted {
             // A proxy counts among nobody's: its clients do.
             let address = address.filter(|address| !self.proxies.trust(*address));
-            let settled = address.map_or(Ok(()), |address| socket.settle(address, &self.crowd));
+            let settled = address.map_or(Ok(()), |address| socket.settle(address));
             if let Err(refusal) = settled {
                 self.refuse_socket(transport, socket, &refusal, now);
                 continue;
@@ -283,7 +283,7 @@ impl Driver {
             // It was a proxy when it was accepted.
             false => peer,
         };
-        let entered = socket.ask_for(client, &self.crowd);
+        let entered = socket.ask_for(client);
         entered.map_err(|refusal| Answer::too_many(&refusal))
     }
 

@@ -228,6 +228,8 @@ impl World {
             )
         });
         self.clients = strangers.collect();
+        // Everything is much for a slow line.
+        self.scenario.has_slow_client = false;
         self.settle();
         self.check_views();
     }

@@ -61,6 +61,12 @@ impl Link {
         self.down.room() >= room_min
     }
 
+    /// Something is on its way.
+    pub fn is_in_use(&self) -> bool {
+        let mut pipes = [&self.up, &self.down].into_iter();
+        pipes.any(|pipe| !pipe.sending.is_empty() || pipe.has_arrived())
+    }
+
     /// What was on its way is lost, and both sides see the end.
     pub fn reset(&mut self) {
         self.up.cut();

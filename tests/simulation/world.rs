@@ -21,6 +21,9 @@ use super::scenario::{Flaw, Rates, Scenario};
 use super::storage::Storage;
 use super::trace::Trace;
 
+/// What was on its way for longer is lost, and with it the connection.
+const UNDER_WAY_US_MAX: u64 = 20_000_000;
+
 pub struct World {
     pub(super) scenario: Scenario,
     pub(super) rates: Rates,
@@ -113,6 +116,11 @@ impl World {
         } else {
             0
         };
+        if jump_us > UNDER_WAY_US_MAX {
+            for link in self.links.values_mut().filter(|link| link.is_in_use()) {
+                link.reset();
+            }
+        }
         self.step(step_us + jump_us);
         let is_weak = self.scenario.durability != Durability::Always;
         if self.relay.is_some()

@@ -26,6 +26,7 @@ use super::notify::{self, Notifier};
 use super::preflight::{self, allowed_cores, token_source};
 use super::refusals::Refusals;
 use super::reload::{Reloader, Source};
+use super::supervisor::REST_TIMEOUT;
 use super::watch::RoomGauge;
 use super::{ServerError, log, service_manager, signal, supervisor, watch, web};
 use crate::config::{Budget, Config, Durability, LogFormat, mebibytes_text};
@@ -184,7 +185,7 @@ pub fn run(config: Config, source: Source) -> Result<(), ServerError> {
                 joined.expect("a panic ends the process where it happens");
             }
             intake.wait_until_idle(LAST_ANSWERS_TIMEOUT);
-            store.committer.stop()?;
+            stop_store(store.committer)?;
             tracing::info!("stopped");
             Ok(())
         }
@@ -194,9 +195,31 @@ pub fn run(config: Config, source: Source) -> Result<(), ServerError> {
             Err(ServerError::of_store(path, reason, Room::of(path).ok()))
         }
         Err(error) => {
-            store.committer.stop()?;
+            stop_store(store.committer)?;
             Err(error)
         }
+    }
+}
+
+/// Waits until the store has written what it has. A disk that does not answer is not waited for: nobody is served any
+/// more, and whoever could mend it waits for the end.
+fn stop_store(committer: CommitterHandle) -> Result<(), ServerError> {
+    let (sender, ended) = unbounded();
+    let stop = move || {
+        let _ = sender.send(committer.stop());
+    };
+    std::thread::Builder::new()
+        .name("stop".to_owned())
+        .spawn(stop)
+        .map_err(|source| ServerError::System {
+            what: "a thread",
+            source,
+        })?;
+    match ended.recv_timeout(REST_TIMEOUT) {
+        Ok(stopped) => Ok(stopped?),
+        Err(_) => Err(ServerError::StoreStuck {
+            seconds: REST_TIMEOUT.as_secs(),
+        }),
     }
 }
 

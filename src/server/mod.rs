@@ -110,6 +110,11 @@ pub enum ServerError {
     )]
     StoreFailed { reason: String },
     #[error(
+        "the store has not finished within {seconds} s of the stop, so the disk does not answer. What was acknowledged is \
+         kept"
+    )]
+    StoreStuck { seconds: u64 },
+    #[error(
         "no space left on {}: the store could not write. Nothing was acknowledged after that, and everything acknowledged \
          is kept: make room (df -h) and start again", path.display()
     )]

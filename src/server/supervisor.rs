@@ -9,7 +9,7 @@ use super::{ServerError, service_manager};
 use crate::config::Shutdown;
 
 /// What the rest of a stop may take, when the sockets are closed: the store finishes what it has.
-const REST_TIMEOUT: Duration = Duration::from_secs(60);
+pub const REST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Returns when all shards run. A signal that comes meanwhile is reported again afterwards.
 pub fn await_start(

@@ -59,6 +59,8 @@ export class TextClient {
   #clock = 0;
   #pending: Operation[] = [];
   #pendingBytes = 0;
+  /** How many of `pending`, from the front, have been stored. */
+  #stored = 0;
   /** How many of `pending`, from the front, make up the batch that has been sent, or may have been. */
   #batch = 0;
   /** Whether that batch is on its way on this connection. */
@@ -84,12 +86,14 @@ export class TextClient {
       client.#push(operation);
     }
     client.#batch = client.#pending.length;
+    client.#stored = client.#pending.length;
     client.#uncertain = stored.isUncertain;
     client.places.jump(stored.revision);
     return client;
   }
 
   store(): StoredText {
+    this.#stored = this.#pending.length;
     return {
       clientId: this.#clientId,
       revision: this.#revision,
@@ -130,8 +134,9 @@ export class TextClient {
 
   /**
    * The user's edit of `text`. Throws RangeError. It is composed into the edit before it, as long as that has not been sent
-   * and gets no longer than `bytesMax`, where it goes on with it (somebody types, or deletes), or where
-   * `waitingOperationsMax` edits wait.
+   * and gets no longer than `bytesMax`, where it goes on with it (somebody types, or deletes) and has not been stored, or
+   * where `waitingOperationsMax` edits wait. A page that dies comes back with what was stored: if that has been sent as a
+   * part of something longer, under the same clock, it is taken for another edit, and applied again.
    */
   edit(operation: Operation, waitingOperationsMax: number, bytesMax: number): void {
     this.#text = operation.apply(this.#text);
@@ -139,11 +144,13 @@ export class TextClient {
     const last = this.#pending.at(-1);
     if (waiting === 0 || last === undefined) return this.#push(operation);
     const composed = compose(last, operation);
-    const goesOn = composed.components.length <= last.components.length;
+    const isStored = this.#stored === this.#pending.length;
+    const goesOn = !isStored && composed.components.length <= last.components.length;
     const isTaken = sizeOf(composed) <= bytesMax && (goesOn || waiting >= waitingOperationsMax);
     if (!isTaken) return this.#push(operation);
     this.#pending.pop();
     this.#pendingBytes -= sizeOf(last);
+    this.#stored = Math.min(this.#stored, this.#pending.length);
     if (!composed.isIdentity) this.#push(composed);
   }
 
@@ -177,6 +184,7 @@ export class TextClient {
     this.#text = this.#synced;
     this.#pending = [];
     this.#pendingBytes = 0;
+    this.#stored = 0;
     this.#batchDone();
     return { view, operations };
   }
@@ -319,6 +327,7 @@ export class TextClient {
   #shift(): Operation {
     const own = this.#pending.shift();
     if (own === undefined) throw new Error("the batch is pending");
+    this.#stored = Math.max(0, this.#stored - 1);
     this.#pendingBytes = this.#pending.length === 0 ? 0 : Math.max(0, this.#pendingBytes - sizeOf(own));
     return own;
   }

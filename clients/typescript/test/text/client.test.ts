@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 
 import { OutOfStep, TextClient } from "../../src/text/client.js";
+import { Operation } from "../../src/text/operation.js";
 import { randomSplice } from "../support/edits.js";
 import { Random } from "../support/random.js";
 import { type SmallConnection, SmallRelay, type Told } from "./small-relay.js";
@@ -138,4 +139,21 @@ test(`clients end with the relay's text, in ${ROUNDS} histories`, () => {
       throw new Error(`seed ${seed}: ${String(error)}`, { cause: error });
     }
   }
+});
+
+test("what a page has stored and sent is not applied again by the page that comes after it", () => {
+  const page = new TextClient(7);
+  page.caughtUp(0);
+  page.edit(Operation.splice(0, 0, "on"), 50, 1000);
+  const stored = page.store();
+  page.edit(Operation.splice(2, 0, "ce"), 50, 1000);
+  page.edit(Operation.splice(4, 0, "!"), 50, 1000);
+  const { operations } = page.takeBatch(50, 1000)!;
+  expect(operations).toHaveLength(2);
+  // It dies, and had no time to store more.
+  const after = TextClient.restore(stored);
+  after.remote(1, 7, 0, operations, () => {});
+  after.caughtUp(operations.length);
+  expect(after.text).toBe("once!");
+  expect(after.pending).toHaveLength(0);
 });

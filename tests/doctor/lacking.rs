@@ -3,7 +3,7 @@
 
 use std::io::{self, BufRead, BufReader};
 use std::net::TcpListener;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 
 use socket2::{Domain, Socket, Type};
 
@@ -241,23 +241,29 @@ fn a_port_that_somebody_listens_on() {
     assert_refused(&machine, "listen.websocket", &words);
 }
 
+/// Ends with the test, however that ends.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn ports_of_the_relay_that_runs_here_are_no_fault() {
     let machine = Machine::new();
-    let mut relay = machine
-        .command(&["serve"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
+    let relay = machine.command(&["serve"]).stdout(Stdio::piped()).spawn();
+    let mut relay = Running(relay.expect("the binary starts"));
     let mut line = String::new();
-    BufReader::new(relay.stdout.take().expect("it is piped"))
+    BufReader::new(relay.0.stdout.take().expect("it is piped"))
         .read_line(&mut line)
         .expect("it says where it listens");
     let address = line.split(['=', ' ']).nth(2).expect("an address");
     let machine = machine.with(&format!("listen.websocket={address}"));
     let checks = machine.checks();
-    relay.kill().expect("it runs");
-    relay.wait().expect("it ends");
+    drop(relay);
     let check = checks
         .iter()
         .find(|check| check["name"] == "listen.websocket");

@@ -3,14 +3,14 @@
 /// What clock and calendar show at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DateTime {
-    pub year: u64,
+    year: u64,
     /// From 1 on, as `day`.
-    pub month: u64,
-    pub day: u64,
-    pub hour: u64,
-    pub minute: u64,
-    pub second: u64,
-    pub millisecond: u64,
+    month: u64,
+    day: u64,
+    hour: u64,
+    minute: u64,
+    second: u64,
+    millisecond: u64,
 }
 
 impl DateTime {
@@ -35,5 +35,21 @@ impl DateTime {
             second: ms / 1000 % 60,
             millisecond: ms % 1000,
         }
+    }
+
+    /// Date and time of day in ISO 8601's order, with these between and after them.
+    pub fn text(&self, between: &str, after: &str) -> String {
+        let Self {
+            year,
+            month,
+            day,
+            hour,
+            minute,
+            second,
+            millisecond,
+        } = self;
+        format!(
+            "{year:04}-{month:02}-{day:02}{between}{hour:02}:{minute:02}:{second:02}.{millisecond:03}{after}"
+        )
     }
 }

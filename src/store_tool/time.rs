@@ -12,19 +12,7 @@ impl fmt::Display for Time {
         if self.0 == 0 {
             return f.write_str("unknown");
         }
-        let DateTime {
-            year,
-            month,
-            day,
-            hour,
-            minute,
-            second,
-            millisecond,
-        } = DateTime::of_unix_ms(self.0);
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{millisecond:03} UTC"
-        )
+        f.write_str(&DateTime::of_unix_ms(self.0).text(" ", " UTC"))
     }
 }
 

@@ -120,16 +120,7 @@ pub fn authors(reader: &FjallReader, notice: &Notice) -> Option<BTreeSet<String>
 
 /// As in "2026-01-31T12:00:00.000Z".
 fn iso_8601(unix_ms: u64) -> String {
-    let DateTime {
-        year,
-        month,
-        day,
-        hour,
-        minute,
-        second,
-        millisecond,
-    } = DateTime::of_unix_ms(unix_ms);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millisecond:03}Z")
+    DateTime::of_unix_ms(unix_ms).text("T", "Z")
 }
 
 #[cfg(test)]

@@ -142,17 +142,11 @@ impl Line<'_> {
         } = self;
         let address = address.map(tracing::field::display);
         let left_out = Some(left_out).filter(|lines| *lines > 0);
-        let code_name = code.as_str_name();
-        if is_by_operator {
-            tracing::info!(
-                reason,
-                connection,
-                user,
-                tenant,
-                address,
-                "closed by whoever runs the relay"
-            );
-        } else if is_ordinary(code) {
+        let (code_name, what) = match is_by_operator {
+            true => (None, "closed by whoever runs the relay"),
+            false => (Some(code.as_str_name()), "refused"),
+        };
+        if is_ordinary(code) && !is_by_operator {
             tracing::debug!(
                 code = code_name,
                 reason,
@@ -162,7 +156,7 @@ impl Line<'_> {
                 address,
                 origin,
                 left_out,
-                "refused"
+                "{what}"
             );
         } else {
             tracing::info!(
@@ -174,7 +168,7 @@ impl Line<'_> {
                 address,
                 origin,
                 left_out,
-                "refused"
+                "{what}"
             );
         }
     }

@@ -5,15 +5,8 @@ mod common;
 use std::io::{Read as _, Write as _};
 
 use common::client::{Client, hello, stream};
-use common::{Server, http};
+use common::{Server, http, upgrade};
 use corelay::codec::wire::{ErrorCode, event};
-
-fn upgrade(header: &str) -> String {
-    format!(
-        "GET /ws HTTP/1.1\r\nHost: relay\r\nUpgrade: websocket\r\nConnection: Upgrade, close\r\n{header}\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
-}
 
 #[test]
 fn an_address_has_as_many_connections_as_it_may() {

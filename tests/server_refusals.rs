@@ -6,7 +6,7 @@ mod common;
 use common::api::Api;
 use common::client::{Client, hello};
 use common::tokens::{self, greet, last_word, token};
-use common::{Server, http};
+use common::{Server, http, upgrade};
 use corelay::codec::wire::{ErrorCode, Open, event, request};
 use serde_json::json;
 use tempfile::TempDir;
@@ -26,13 +26,6 @@ fn lines(server: &Server, code: &str) -> Vec<String> {
     let code = format!("code=\"{code}\"");
     let lines = log.lines().filter(|line| line.contains(&code));
     lines.map(str::to_owned).collect()
-}
-
-fn upgrade(header: &str) -> String {
-    format!(
-        "GET /ws HTTP/1.1\r\nHost: relay\r\nUpgrade: websocket\r\nConnection: Upgrade, close\r\n{header}\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
 }
 
 #[test]

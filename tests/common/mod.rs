@@ -346,6 +346,14 @@ impl Drop for Server {
     }
 }
 
+/// A WebSocket's request for `/ws`, with a line of headers, or more, of the test's own.
+pub fn upgrade(header: &str) -> String {
+    format!(
+        "GET /ws HTTP/1.1\r\nHost: relay\r\nUpgrade: websocket\r\nConnection: Upgrade, close\r\n{header}\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+}
+
 /// Sends a request as it is and reads the answer to its end: status code and body.
 pub fn http(address: SocketAddr, request: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).expect("somebody listens");

@@ -13,6 +13,29 @@ use crate::fixture::{Machine, finish, stderr, stdout};
 /// Longer than any of this takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Where the relay tells how it is.
+const SOCKET: &str = "notify";
+
+fn service_manager(machine: &Machine) -> UnixDatagram {
+    let path = machine.directory.path().join(SOCKET);
+    let socket = UnixDatagram::bind(path).expect("the directory is writable");
+    socket
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a time that is not zero");
+    socket
+}
+
+/// A relay that a service manager watches.
+fn start(machine: &Machine, output: Stdio) -> Child {
+    machine
+        .command(&["serve"])
+        .env("NOTIFY_SOCKET", machine.directory.path().join(SOCKET))
+        .stdout(output)
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary starts")
+}
+
 fn next(socket: &UnixDatagram) -> String {
     let mut text = [0; 256];
     let length = socket.recv(&mut text).expect("the relay says something");
@@ -35,24 +58,14 @@ fn a_service_manager_is_told_when_it_serves_and_when_it_stops() {
     let admin = nobody.local_addr().expect("it is bound");
     drop(nobody);
     let machine = Machine::new().with(&format!("listen.admin={admin}"));
-    let path = machine.directory.path().join("notify");
-    let socket = UnixDatagram::bind(&path).expect("the directory is writable");
-    socket
-        .set_read_timeout(Some(PATIENCE))
-        .expect("a time that is not zero");
+    let socket = service_manager(&machine);
 
     let health = || finish(&mut machine.command(&["health"]));
     let before = health();
     assert_eq!(before.status.code(), Some(1));
     assert!(stderr(&before).contains("refused"), "{}", stderr(&before));
 
-    let mut relay = machine
-        .command(&["serve"])
-        .env("NOTIFY_SOCKET", &path)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the binary starts");
+    let mut relay = start(&machine, Stdio::null());
     assert_eq!(next(&socket), "READY=1");
     let serving = health();
     assert_eq!(
@@ -72,18 +85,8 @@ fn a_service_manager_is_told_how_long_an_announced_stop_takes() {
     let machine = Machine::new()
         .with("shutdown.pause=100ms")
         .with("shutdown.timeout=1h");
-    let path = machine.directory.path().join("notify");
-    let socket = UnixDatagram::bind(&path).expect("the directory is writable");
-    socket
-        .set_read_timeout(Some(PATIENCE))
-        .expect("a time that is not zero");
-    let mut relay = machine
-        .command(&["serve"])
-        .env("NOTIFY_SOCKET", &path)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the binary starts");
+    let socket = service_manager(&machine);
+    let mut relay = start(&machine, Stdio::null());
     assert_eq!(next(&socket), "READY=1");
     terminate(&relay);
     assert_eq!(next(&socket), "EXTEND_TIMEOUT_USEC=3660100000");
@@ -157,18 +160,8 @@ fn a_relay_serves_whoever_reads_its_first_line() {
     drop(reader);
     for nobody in [Stdio::from(full), Stdio::from(closed)] {
         let machine = Machine::new();
-        let path = machine.directory.path().join("notify");
-        let socket = UnixDatagram::bind(&path).expect("the directory is writable");
-        socket
-            .set_read_timeout(Some(PATIENCE))
-            .expect("a time that is not zero");
-        let mut relay = machine
-            .command(&["serve"])
-            .env("NOTIFY_SOCKET", &path)
-            .stdout(nobody)
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the binary starts");
+        let socket = service_manager(&machine);
+        let mut relay = start(&machine, nobody);
         assert_eq!(next(&socket), "READY=1");
         terminate(&relay);
         assert_eq!(next(&socket), "STOPPING=1");

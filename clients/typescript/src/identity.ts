@@ -6,11 +6,12 @@ import type { Storage } from "./api.js";
 const LOCK_WAIT_MS = 500;
 /** The same, where it was this tab that had it: whoever holds it then is most likely on the way out. */
 const OWN_LOCK_WAIT_MS = 3000;
+const LOCK_RETRY_MS = 50;
 /** What a tab remembers that had the stored identity, in place of one of its own. */
 const SHARED = "shared";
 
 interface Locks {
-  request(name: string, options: { signal: AbortSignal }, callback: (lock: unknown) => Promise<void>): Promise<unknown>;
+  request(name: string, options: { ifAvailable: true }, callback: (lock: unknown) => Promise<void>): Promise<unknown>;
 }
 
 export class ClientIdentity {
@@ -71,14 +72,22 @@ export class ClientIdentity {
   async #lock(name: string, waitMs: number): Promise<boolean> {
     const locks = (globalThis as { navigator?: { locks?: Locks } }).navigator?.locks;
     if (locks === undefined) return true;
-    return new Promise((resolve) => {
-      const held = (): Promise<void> => {
-        resolve(true);
-        return new Promise((release) => (this.#release = release));
-      };
-      const options = { signal: AbortSignal.timeout(waitMs) };
-      locks.request(name, options, held).catch(() => resolve(false));
-    });
+    const ask = (): Promise<boolean> =>
+      new Promise((resolve) => {
+        const answered = async (lock: unknown): Promise<void> => {
+          resolve(lock !== null);
+          if (lock !== null) await new Promise<void>((release) => (this.#release = release));
+        };
+        locks.request(name, { ifAvailable: true }, answered).catch(() => resolve(false));
+      });
+    // Asked again and again, and each answer waited for. A request that is aborted after a time is no answer: where the
+    // page is busy, the time has passed before it sees that it has the lock, and nobody has it then.
+    const until_ms = performance.now() + waitMs;
+    while (!(await ask())) {
+      if (performance.now() >= until_ms) return false;
+      await new Promise((resolve) => setTimeout(resolve, LOCK_RETRY_MS));
+    }
+    return true;
   }
 }
 

@@ -120,18 +120,16 @@ test("two pages with one identity: the older one is told, and can take the docum
   await poem.whenSaved();
 });
 
-/** Web Locks, as of one browser. */
-function stubLocks(): void {
+/** Web Locks, as of one browser, which takes its time. */
+function stubLocks(delay_ms = 0): void {
   const held = new Set<string>();
   const request = async (
     name: string,
-    { signal }: { signal: AbortSignal },
-    callback: (lock: object) => Promise<void>,
+    _: { ifAvailable: true },
+    callback: (lock: object | null) => Promise<void>,
   ): Promise<void> => {
-    while (held.has(name)) {
-      signal.throwIfAborted();
-      await pause(5);
-    }
+    await pause(delay_ms);
+    if (held.has(name)) return callback(null);
     held.add(name);
     await callback({ name });
     held.delete(name);
@@ -160,6 +158,18 @@ test("where there are locks, the second page has an identity of its own", async 
   const third = clientOf(relay, { storage });
   await until(() => third.status.state === "connected");
   expect(third.clientId).toBe(clientId);
+});
+
+test("a browser that is slow to say whether another page has the identity is waited for", async () => {
+  stubLocks(600);
+  const relay = await relayOf();
+  const storage = new Memory();
+  const tabStorage = new Memory();
+  const [first, second] = [clientOf(relay, { storage }), clientOf(relay, { storage, tabStorage })];
+  await first.text("poem").loaded;
+  await second.text("poem").loaded;
+  expect([first.isPersistent, second.isPersistent]).toEqual([true, false]);
+  expect(tabStorage.values.size).toBe(1);
 });
 
 test("the second page's edits outlive its reload, and a copy of its tab has none of them", async () => {

@@ -14,7 +14,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fjall::config::CompressionPolicy;
 use fjall::{CompressionType, Keyspace, KeyspaceCreateOptions};
@@ -153,6 +153,33 @@ pub(super) struct Lock {
     _file: File,
 }
 
+/// So long a directory may still be in use by somebody on the way out: a process that was killed, or that has just been
+/// split off from one that had it and is to become another program.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+const LOCK_PERIOD: Duration = Duration::from_millis(10);
+
+impl Lock {
+    fn take(file: File, named: &Path) -> Result<Self, StoreError> {
+        let until = Instant::now() + LOCK_WAIT;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(TryLockError::WouldBlock) if Instant::now() < until => {
+                    std::thread::sleep(LOCK_PERIOD);
+                }
+                Err(TryLockError::WouldBlock) => {
+                    return Err(StoreError::InUse {
+                        path: named.to_owned(),
+                    });
+                }
+                Err(TryLockError::Error(error)) => {
+                    return Err(StoreError::directory(named, error));
+                }
+            }
+        }
+    }
+}
+
 /// Whether a relay, or somebody who writes to it as one does, has the store at `path` open.
 pub fn is_in_use(path: &Path) -> bool {
     let lock = File::open(path.join(LOCK));
@@ -217,19 +244,10 @@ impl Directory {
             .write(true)
             .open(path.join(LOCK))
             .map_err(unusable)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(StoreError::InUse {
-                    path: named.to_owned(),
-                });
-            }
-            Err(TryLockError::Error(error)) => return Err(unusable(error)),
-        }
         let directory = Self {
             path: path.to_owned(),
             named: named.to_owned(),
-            lock: Lock { _file: lock },
+            lock: Lock::take(lock, named)?,
         };
         directory.check_format()?;
         Ok(directory)

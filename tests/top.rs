@@ -1,14 +1,15 @@
 //! `corelay top` in a terminal, beside a relay under load.
 
 mod common;
-mod load_support;
+#[path = "load/support.rs"]
+mod load;
 #[path = "common/terminal.rs"]
 mod terminal;
 
 use std::process::{Command, Output, Stdio};
 
 use common::Server;
-use load_support::Load;
+use load::Load;
 use serde_json::Value;
 use terminal::Terminal;
 

@@ -8,6 +8,7 @@ pub mod events;
 pub mod http_server;
 pub mod readme;
 pub mod receiver;
+pub mod store_tool;
 pub mod tokens;
 
 use std::fs::File;

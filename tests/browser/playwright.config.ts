@@ -11,7 +11,6 @@ export default defineConfig({
   reporter: "list",
   use: {
     viewport: { width: 1440, height: 900 },
-    trace: "retain-on-failure",
     launchOptions: {
       executablePath: process.env.CORELAY_CHROMIUM ?? "/usr/bin/chromium",
       // As root there is no sandbox; without the others it looks for hosts on the internet.

@@ -355,6 +355,7 @@ impl<B: Backend> Committer<B> {
 
     fn commit(&mut self) -> Result<(), StoreError> {
         let started = Instant::now();
+        self.counters.begin_commit(started);
         let has_written = self.batch.has_writes() || self.backend.is_unfinished();
         let mut committed = Committed::default();
         if has_written {
@@ -363,6 +364,7 @@ impl<B: Backend> Committer<B> {
             committed = self.backend.commit(self.batch.writes())?;
         }
         self.sync(has_written)?;
+        self.counters.end_commit();
         let snapshots = committed.snapshots.len();
         if has_written {
             self.batch.count(&self.counters);

@@ -1,8 +1,8 @@
 //! What the committer counts, for whoever shows metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
@@ -18,6 +18,8 @@ pub struct Counters {
     snapshots: AtomicU64,
     snapshot_bytes: AtomicU64,
     reads: AtomicU64,
+    /// When the commit that is under way began.
+    commit_began: Mutex<Option<Instant>>,
     queue_micros: Mutex<Histogram<u64>>,
     gather_micros: Mutex<Histogram<u64>>,
     commit_micros: Mutex<Histogram<u64>>,
@@ -65,6 +67,7 @@ impl Default for Counters {
             snapshots: AtomicU64::new(0),
             snapshot_bytes: AtomicU64::new(0),
             reads: AtomicU64::new(0),
+            commit_began: Mutex::new(None),
             queue_micros: histogram(),
             gather_micros: histogram(),
             commit_micros: histogram(),
@@ -92,6 +95,20 @@ impl Counters {
             reply_micros: lock(&self.reply_micros).clone(),
             commit_operations: lock(&self.commit_operations).clone(),
         }
+    }
+
+    /// For how long the commit that is under way has been so. It is a long time where the disk does not answer.
+    pub fn commit_age(&self) -> Option<Duration> {
+        let began = *lock(&self.commit_began);
+        began.map(|began| began.elapsed())
+    }
+
+    pub(super) fn begin_commit(&self, at: Instant) {
+        *lock(&self.commit_began) = Some(at);
+    }
+
+    pub(super) fn end_commit(&self) {
+        *lock(&self.commit_began) = None;
     }
 
     pub(super) fn count_commit(&self, took: Duration) {
@@ -141,7 +158,7 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-fn lock(histogram: &Mutex<Histogram<u64>>) -> std::sync::MutexGuard<'_, Histogram<u64>> {
-    // A histogram is whole whenever its lock is free.
-    histogram.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    // All of them are whole whenever their lock is free.
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }

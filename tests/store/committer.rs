@@ -234,8 +234,12 @@ fn what_waits_becomes_one_commit_and_nothing_is_answered_before_its_sync() {
     let config = config(directory.path(), Durability::Always);
     let gated = GatedCommitter::start(open(directory.path()), &config);
     let queues = [gated.handle.queue(0), gated.handle.queue(1)];
+    let counters = gated.handle.counters();
+    assert_eq!(counters.commit_age(), None);
     send(&queues[0], append(1, 1, 1, "x"));
     assert_eq!(gated.at_gate.recv(), Ok("write"));
+    let age = counters.commit_age().expect("a commit is under way");
+    assert!(counters.commit_age() > Some(age));
     // The committer is in its first commit: these wait, and go together.
     for revision in 2..=50 {
         send(&queues[0], append(1, revision, 1, "x"));
@@ -275,6 +279,7 @@ fn what_waits_becomes_one_commit_and_nothing_is_answered_before_its_sync() {
         }]
     ));
     assert_eq!(gated.largest_commit.load(Ordering::Relaxed), 98);
+    assert_eq!(counters.commit_age(), None);
     gated.handle.stop().unwrap();
 }
 

@@ -1,6 +1,7 @@
 //! Whether the process lives, and whether it takes clients.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -12,11 +13,15 @@ use crate::server::lifecycle::Phase;
 pub const READY: &str = "ready";
 pub const RECOVERING: &str = "recovering";
 
+/// A disk that takes longer for a commit is taken for one that does not answer.
+const COMMIT_AGE_MAX: Duration = Duration::from_secs(10);
+
 pub async fn healthz() -> &'static str {
     "alive\n"
 }
 
-/// 200 and `ready`, or 503 and why not: `recovering` the store, `draining` before the end, or `disk failed`.
+/// 200 and `ready`, or 503 and why not: `recovering` the store, `draining` before the end, `disk failed`, or `disk
+/// hangs`, from which it may come back.
 pub async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
     match unready(&admin) {
         None => (StatusCode::OK, format!("{READY}\n")).into_response(),
@@ -31,7 +36,13 @@ pub fn unready(admin: &Admin) -> Option<&'static str> {
     }
     match admin.lifecycle.phase() {
         Phase::Announced | Phase::Draining | Phase::Closing | Phase::Leaving => Some("draining"),
-        Phase::Serving if admin.running().is_none() => Some(RECOVERING),
-        Phase::Serving => None,
+        Phase::Serving => match admin.running() {
+            None => Some(RECOVERING),
+            Some(running) => {
+                let age = running.store.commit_age();
+                age.filter(|age| *age > COMMIT_AGE_MAX)
+                    .map(|_| "disk hangs")
+            }
+        },
     }
 }

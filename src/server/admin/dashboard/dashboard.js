@@ -357,6 +357,7 @@ const STATES = {
   recovering: ["Recovering the store", "busy"],
   draining: ["Draining: it is about to stop", "busy"],
   "disk failed": ["The disk has failed", "off"],
+  "disk hangs": ["The disk does not answer", "off"],
 };
 
 function showState(state) {

@@ -8,6 +8,7 @@ use crate::store::Disk;
 
 pub fn tell(page: &mut Page, running: &Running) {
     let store = running.store.snapshot();
+    let commit_age = running.store.commit_age().unwrap_or_default();
     let disk = Disk::of(&running.store_path);
     let counted = [
         ("commits", "Commits of the store.", store.commits),
@@ -28,6 +29,12 @@ pub fn tell(page: &mut Page, running: &Running) {
     for (name, help, value) in counted {
         page.alone(&format!("corelay_store_{name}"), Kind::Counter, help, value);
     }
+    page.alone(
+        "corelay_commit_age_seconds",
+        Kind::Gauge,
+        "How long the commit that is under way has taken so far.",
+        commit_age.as_secs_f64(),
+    );
     page.alone(
         "corelay_store_table_bytes",
         Kind::Gauge,

@@ -146,3 +146,20 @@ fn a_load_that_nobody_lets_in_is_an_error() {
         refused.output
     );
 }
+
+#[test]
+fn a_relay_that_lets_nobody_be_that_fast_is_named_as_the_reason() {
+    let server = Server::spawn(&["rate.connection_operations_per_second=200", "rate.burst=1s"]);
+    let url = format!("tcp://{}", server.tcp);
+    let ended = load(
+        &url,
+        "--clients 2 --writers 1 --operations-per-second 500 --duration 1 --warm-up 0",
+    );
+    assert!(ended.success, "{}", ended.output);
+    assert!(ended.number("errors.RATE_LIMITED") > 0.0);
+    assert!(
+        ended.output.contains("error RATE_LIMITED: "),
+        "{}",
+        ended.output
+    );
+}

@@ -317,8 +317,14 @@ impl Document {
             }
         } else if refusal.retryable {
             let retry_at = refusal.retry_at(now);
-            if self.pending.retry(nack.client_seq, Some(retry_at)) && self.is_text() {
-                self.rebase = Some((0, Some(retry_at)));
+            if self.pending.retry(nack.client_seq, Some(retry_at)) {
+                if self.is_text() {
+                    self.rebase = Some((0, Some(retry_at)));
+                }
+                events.push_back(Event::Error {
+                    document: Some(self.key),
+                    refusal,
+                });
             }
         } else if let Some(operations) = self.pending.refuse(nack.client_seq) {
             events.push_back(Event::Refused {

@@ -176,14 +176,19 @@ impl Side {
         Ok(())
     }
 
-    /// Of those runs that have the figure.
-    fn median(&self, path: &str) -> Option<f64> {
+    /// Of those runs that have the figure, the least first.
+    fn sorted(&self, path: &str) -> Vec<f64> {
         let figures = self
             .reports
             .iter()
             .filter_map(|report| report.pointer(path)?.as_f64());
         let mut figures: Vec<f64> = figures.collect();
         figures.sort_by(f64::total_cmp);
+        figures
+    }
+
+    fn median(&self, path: &str) -> Option<f64> {
+        let figures = self.sorted(path);
         let middle = figures.len() / 2;
         match figures.len() {
             0 => None,
@@ -196,6 +201,19 @@ impl Side {
 struct Comparison {
     base: Side,
     new: Side,
+}
+
+impl Comparison {
+    fn is_of_single_runs(&self) -> bool {
+        self.base.reports.len().min(self.new.reports.len()) < 2
+    }
+
+    /// Some run of one side is as good as some run of the other, so that the difference may be none.
+    fn overlaps(&self, path: &str) -> bool {
+        let [base, new] = [&self.base, &self.new].map(|side| side.sorted(path));
+        let is_below = |one: &[f64], other: &[f64]| one.last() < other.first();
+        !is_below(&base, &new) && !is_below(&new, &base)
+    }
 }
 
 impl fmt::Display for Comparison {
@@ -223,14 +241,28 @@ impl fmt::Display for Comparison {
                 } else {
                     write!(out, " {:>8.3}", new / base)?;
                 }
-                match better {
-                    Better::Higher => writeln!(out, "  higher")?,
-                    Better::Lower => writeln!(out, "  lower")?,
-                    Better::Neither => writeln!(out)?,
-                }
+                let better = match better {
+                    Better::Higher => "higher",
+                    Better::Lower => "lower",
+                    Better::Neither => "",
+                };
+                let mark = match !self.is_of_single_runs() && self.overlaps(path) {
+                    true => "~",
+                    false => "",
+                };
+                writeln!(out, "{}", format!("  {better:6} {mark}").trim_end())?;
             }
         }
-        Ok(())
+        match self.is_of_single_runs() {
+            true => writeln!(
+                out,
+                "One run says little: run each several times, in turn, and give A1.json,A2.json,A3.json."
+            ),
+            false => writeln!(
+                out,
+                "~: runs of both sides overlap, so that it may be no difference."
+            ),
+        }
     }
 }
 

@@ -145,7 +145,29 @@ fn two_runs_are_compared_and_nonsense_is_refused() {
         ["200.00", "300.00", "1.500", "lower"],
         "{table}"
     );
+    assert!(table.contains("One run says little"), "{table}");
     assert!(std::fs::read_to_string(html).is_ok_and(|page| page.contains("</html>")));
+
+    let one = [report("d", 10, 200), report("e", 10, 310)].join(",");
+    for (new, mark) in [
+        ([311, 9000], None),
+        ([310, 9000], Some("~")),
+        ([1, 199], None),
+    ] {
+        let new = new
+            .map(|p50| report(&format!("at {p50}"), 10, p50))
+            .join(",");
+        let compared = compare(Path::new(&one), &new, &[]);
+        let table = String::from_utf8_lossy(&compared.stdout).into_owned();
+        let p50 = table.lines().find(|line| line.starts_with("delivery p50"));
+        let words = p50.unwrap_or_else(|| panic!("{table}")).split_whitespace();
+        assert_eq!(
+            words.skip_while(|word| *word != "lower").nth(1),
+            mark,
+            "{table}"
+        );
+        assert!(table.contains("\n~: "), "{table}");
+    }
 
     let nonsense = directory.path().join("nonsense");
     std::fs::write(&nonsense, "not JSON").expect("the directory is ours");

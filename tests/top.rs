@@ -87,7 +87,7 @@ fn the_screen_follows_a_relay_under_load() {
     top.until_shown("until acknowledged");
     top.press("q");
     assert!(top.wait().success(), "{}", top.text());
-    assert!(top.is_given_back());
+    top.until_given_back();
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_relay_that_goes_and_comes_back() {
     top.until_shown("● ready");
     top.press("\x03");
     assert!(top.wait().success());
-    assert!(top.is_given_back());
+    top.until_given_back();
 }
 
 #[test]
@@ -115,10 +115,7 @@ fn a_signal_ends_it_and_the_terminal_is_as_before() {
         assert!(!top.is_given_back());
         top.signal(signal);
         assert_eq!(top.wait().code(), Some(128 + signal));
-        top.until("the main screen", |screen| {
-            (!screen.alternate_screen()).then_some(())
-        });
-        assert!(top.is_given_back());
+        top.until_given_back();
     }
 }
 

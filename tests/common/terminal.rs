@@ -138,6 +138,15 @@ impl Terminal {
         modes.c_lflag & wanted == wanted && !screen.alternate_screen() && !screen.hide_cursor()
     }
 
+    /// Waits until it is so: what a program wrote at its end may come a moment after that.
+    pub fn until_given_back(&self) {
+        until(
+            "the terminal is given back",
+            || self.is_given_back().then_some(()),
+            || self.text(),
+        );
+    }
+
     /// As the keyboard sends it: `\r` is Enter.
     pub fn press(&mut self, keys: &str) {
         let taken = self.keyboard.write_all(keys.as_bytes());

@@ -30,7 +30,7 @@ pub fn tell(page: &mut Page, running: &Running) {
         page.alone(&format!("corelay_store_{name}"), Kind::Counter, help, value);
     }
     page.alone(
-        "corelay_commit_age_seconds",
+        "corelay_store_commit_age_seconds",
         Kind::Gauge,
         "How long the commit that is under way has taken so far.",
         commit_age.as_secs_f64(),

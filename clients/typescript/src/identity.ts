@@ -82,9 +82,9 @@ export class ClientIdentity {
       });
     // Asked again and again, and each answer waited for. A request that is aborted after a time is no answer: where the
     // page is busy, the time has passed before it sees that it has the lock, and nobody has it then.
-    const until_ms = performance.now() + waitMs;
+    const untilMs = performance.now() + waitMs;
     while (!(await ask())) {
-      if (performance.now() >= until_ms) return false;
+      if (performance.now() >= untilMs) return false;
       await new Promise((resolve) => setTimeout(resolve, LOCK_RETRY_MS));
     }
     return true;

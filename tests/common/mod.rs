@@ -13,7 +13,7 @@ pub mod tokens;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -311,6 +311,18 @@ impl Server {
         )
     }
 
+    /// Posts to the control thread: status code and body.
+    pub fn post_control(&self, path: &str, kind: &str, body: &str) -> (u16, String) {
+        let length = body.len();
+        http(
+            self.admin,
+            &format!(
+                "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {kind}\r\n\
+                 Content-Length: {length}\r\n\r\n{body}"
+            ),
+        )
+    }
+
     /// The sum of a metric over the shards, as it was published last, or the one there is.
     pub fn metric(&self, name: &str) -> u64 {
         let (status, text) = self.control("/metrics");
@@ -345,6 +357,12 @@ impl Drop for Server {
             eprintln!("the relay's log:\n{}", self.log());
         }
     }
+}
+
+/// Where nobody listens.
+pub fn nobody() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("it is bound")
 }
 
 /// A WebSocket's request for `/ws`, with a line of headers, or more, of the test's own.

@@ -22,18 +22,7 @@ fn get(server: &Server, path: &str) -> Value {
 }
 
 fn post(server: &Server, what: &Value) -> (u16, String) {
-    post_as(server, "application/json", &what.to_string())
-}
-
-fn post_as(server: &Server, kind: &str, body: &str) -> (u16, String) {
-    let length = body.len();
-    http(
-        server.admin,
-        &format!(
-            "POST /close HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {kind}\r\n\
-             Content-Length: {length}\r\n\r\n{body}"
-        ),
-    )
+    server.post_control("/close", "application/json", &what.to_string())
 }
 
 fn list<'a>(value: &'a Value, member: &str) -> &'a Vec<Value> {
@@ -513,7 +502,11 @@ fn a_connection_is_closed_and_told_why() {
         (kind, r#"{"user": "ada", "reason": "a\nb"}"#, 400),
     ];
     for (kind, body, status) in table {
-        assert_eq!(post_as(&server, kind, body).0, status, "{body}");
+        assert_eq!(
+            server.post_control("/close", kind, body).0,
+            status,
+            "{body}"
+        );
     }
     let (status, answer) = post(&server, &json!({"user": "nobody"}));
     assert_eq!(

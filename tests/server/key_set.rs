@@ -2,10 +2,10 @@
 
 use std::net::TcpListener;
 
-use crate::common::Server;
 use crate::common::backend::Backend;
 use crate::common::client::{Client, connect};
 use crate::common::tokens::{claims, greet};
+use crate::common::{Server, nobody};
 use corelay::codec::wire::Error;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
@@ -244,10 +244,7 @@ fn a_reload_without_word_from_the_address_keeps_its_keys_and_changes_all_else() 
     }
 
     // Another address has to have keys, or it is not taken.
-    let nobody = {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener.local_addr().expect("it is bound")
-    };
+    let nobody = nobody();
     let elsewhere = format!("http://{nobody}/keys");
     let log = relay.reload(&elsewhere, OFTEN);
     let expected = format!("auth.jwks_url = \"{elsewhere}\", whose keys cannot be had");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::common::client::Client;
 use crate::common::receiver::{self, Receiver, SECRETS};
 use crate::common::tokens::{self, greet, last_word, token};
-use crate::common::{Server, http};
+use crate::common::{Server, http, nobody};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -122,10 +122,7 @@ fn a_reload_says_that_other_keys_hold() {
 
 #[test]
 fn a_backend_that_is_not_there_is_no_line_for_each_client() {
-    let nobody = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener.local_addr().expect("it is bound")
-    };
+    let nobody = nobody();
     let url = format!("auth.webhook_url=http://{nobody}/");
     let server = Server::spawn(&["auth.mode=webhook", &url]);
     for number in 0..20 {

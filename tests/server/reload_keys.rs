@@ -278,12 +278,10 @@ fn how_many_revocations_are_remembered() {
     let mut relay = Relay::asking_for_tokens("");
     let revoke = |relay: &Relay, token_id: &str| {
         let body = json!({"token_id": token_id}).to_string();
-        let length = body.len();
-        let request = format!(
-            "POST /revoke HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
-             Content-Length: {length}\r\n\r\n{body}"
-        );
-        http(relay.server.admin, &request).0
+        let answer = relay
+            .server
+            .post_control("/revoke", "application/json", &body);
+        answer.0
     };
     assert_eq!(revoke(&relay, "one"), 200);
     relay.reload("auth.revocations_max = 1");

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use crate::common::Server;
 use crate::common::client::{Client, connect};
 use crate::common::tokens::{self, greet, last_word, now_s, token};
-use crate::common::{Server, http};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -14,20 +14,9 @@ fn server(directory: &Path, settings: &[&str]) -> Server {
     Server::spawn_in(directory, &[&own, settings].concat())
 }
 
-fn post(server: &Server, kind: &str, body: &str) -> (u16, String) {
-    let length = body.len();
-    http(
-        server.admin,
-        &format!(
-            "POST /revoke HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {kind}\r\n\
-             Content-Length: {length}\r\n\r\n{body}"
-        ),
-    )
-}
-
 /// Returns how many connections were closed.
 fn revoke(server: &Server, what: Value) -> u64 {
-    let (status, body) = post(server, "application/json", &what.to_string());
+    let (status, body) = server.post_control("/revoke", "application/json", &what.to_string());
     assert_eq!(status, 200, "{body}");
     let answer: Value = serde_json::from_str(&body).expect("JSON");
     let revoked = answer["revoked"].as_str().expect("whose");
@@ -164,21 +153,21 @@ fn what_cannot_be_revoked_is_said_in_words() {
         (kind, &huge, 413, ""),
     ];
     for (kind, body, status, words) in table {
-        let answer = post(&server, kind, body);
+        let answer = server.post_control("/revoke", kind, body);
         assert_eq!(answer.0, status, "{body}: {}", answer.1);
         assert!(answer.1.contains(words), "{body}: {}", answer.1);
     }
     assert_eq!(revoke(&server, json!({"token_id": "one"})), 0);
-    let (status, problem) = post(&server, kind, r#"{"token_id": "two"}"#);
+    let (status, problem) = server.post_control("/revoke", kind, r#"{"token_id": "two"}"#);
     assert_eq!(status, 503);
     assert!(problem.contains("auth.revocations_max"), "{problem}");
     // What cannot be kept over a restart is not in effect either.
     std::fs::create_dir(server.data().join("revocations.new")).expect("the directory is there");
-    let (status, _) = post(&server, kind, r#"{"token_id": "one"}"#);
+    let (status, _) = server.post_control("/revoke", kind, r#"{"token_id": "one"}"#);
     assert_eq!(status, 500);
 
     let nobody = Server::spawn(&[]);
-    let (status, problem) = post(&nobody, kind, r#"{"token_id": "one"}"#);
+    let (status, problem) = nobody.post_control("/revoke", kind, r#"{"token_id": "one"}"#);
     assert_eq!(status, 409);
     assert!(problem.contains("auth.mode"), "{problem}");
 }

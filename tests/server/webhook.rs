@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::common::backend::Backend;
 use crate::common::client::{Client, connect};
 use crate::common::tokens::{greet, last_word, now_s};
-use crate::common::{Server, http};
+use crate::common::{Server, nobody};
 use bytes::Bytes;
 use corelay::codec::wire::{Error, ErrorCode, Open, event, request};
 use serde_json::{Value, json};
@@ -140,10 +140,7 @@ fn a_refusal_is_for_good_and_silence_is_not() {
 
 #[test]
 fn a_backend_that_is_not_there_is_a_reason_to_come_back() {
-    let nobody = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener.local_addr().expect("it is bound")
-    };
+    let nobody = nobody();
     let url = format!("auth.webhook_url=http://{nobody}/");
     let server = Server::spawn(&["auth.mode=webhook", &url]);
     let error = greeted(&server, 1, "token").err().expect("it is refused");
@@ -187,15 +184,7 @@ fn a_revoked_user_is_asked_about_again() {
     backend.answer(200, json!({"sub": "ada", "tenant": "acme"}));
     let mut clients = [1, 2].map(|number| greeted(&server, number, "token").expect("it is let in"));
     let body = r#"{"user": "ada", "tenant": "acme"}"#;
-    let length = body.len();
-    let answer = http(
-        server.admin,
-        &format!(
-            "POST /revoke HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
-             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-        ),
-    );
-    let (status, answer) = answer;
+    let (status, answer) = server.post_control("/revoke", "application/json", body);
     let answer: serde_json::Value = serde_json::from_str(&answer).expect("the answer is JSON");
     assert_eq!((status, &answer["closed"]), (200, &json!(2)));
     assert_eq!(

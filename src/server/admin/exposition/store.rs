@@ -2,7 +2,7 @@
 
 use hdrhistogram::Histogram;
 
-use super::page::{Kind, Page};
+use super::page::{Kind, Page, Value, counter, gauge};
 use crate::server::admin::Running;
 use crate::store::Disk;
 
@@ -10,55 +10,45 @@ pub fn tell(page: &mut Page, running: &Running) {
     let store = running.store.snapshot();
     let commit_age = running.store.commit_age().unwrap_or_default();
     let disk = Disk::of(&running.store_path);
-    let counted = [
-        ("commits", "Commits of the store.", store.commits),
-        ("operations", "Operations stored.", store.operations),
-        (
-            "operation_bytes",
-            "The bytes of their records.",
-            store.operation_bytes,
-        ),
-        ("snapshots", "Snapshots in place.", store.snapshots),
-        (
-            "snapshot_bytes",
-            "The bytes of all that were asked for.",
-            store.snapshot_bytes,
-        ),
-        ("reads", "Loads and reads answered.", store.reads),
-    ];
-    for (name, help, value) in counted {
-        page.alone(&format!("corelay_store_{name}"), Kind::Counter, help, value);
-    }
-    page.alone(
-        "corelay_store_commit_age_seconds",
-        Kind::Gauge,
-        "How long the commit that is under way has taken so far.",
-        commit_age.as_secs_f64(),
-    );
-    page.alone(
-        "corelay_store_table_bytes",
-        Kind::Gauge,
-        "Tables on disk.",
-        disk.tables_bytes,
-    );
-    page.alone(
-        "corelay_store_journal_bytes",
-        Kind::Gauge,
-        "Journals on disk.",
-        disk.journals_bytes,
+    let commit_age = u64::try_from(commit_age.as_micros()).unwrap_or(u64::MAX);
+    page.numbers(
+        "corelay_store_",
+        [
+            counter("commits", "Commits of the store.", store.commits),
+            counter("operations", "Operations stored.", store.operations),
+            counter(
+                "operation_bytes",
+                "The bytes of their records.",
+                store.operation_bytes,
+            ),
+            counter("snapshots", "Snapshots in place.", store.snapshots),
+            counter(
+                "snapshot_bytes",
+                "The bytes of all that were asked for.",
+                store.snapshot_bytes,
+            ),
+            counter("reads", "Loads and reads answered.", store.reads),
+            (
+                "commit_age_seconds",
+                "How long the commit that is under way has taken so far.",
+                Kind::Gauge,
+                Value::Micros(commit_age),
+            ),
+            gauge("table_bytes", "Tables on disk.", disk.tables_bytes),
+            gauge("journal_bytes", "Journals on disk.", disk.journals_bytes),
+        ],
     );
     if let Some(room) = running.room.read() {
-        page.alone(
-            "corelay_store_disk_free_bytes",
-            Kind::Gauge,
-            "What the file system of the store has left for the relay, as of the last ten seconds.",
-            room.free_bytes,
-        );
-        page.alone(
-            "corelay_store_disk_bytes",
-            Kind::Gauge,
-            "How large it is.",
-            room.total_bytes,
+        page.numbers(
+            "corelay_store_disk_",
+            [
+                gauge(
+                    "free_bytes",
+                    "What the file system of the store has left for the relay, as of the last ten seconds.",
+                    room.free_bytes,
+                ),
+                gauge("bytes", "How large it is.", room.total_bytes),
+            ],
         );
     }
     let times = [

@@ -242,7 +242,7 @@ impl Driver {
             .map(|connection| &connection.stage);
         let answer = match stage {
             Some(Stage::Posting(_)) => Answer::busy(),
-            _arriving => Answer::too_late(self.limits.handshake_timeout.as_secs()),
+            _arriving => Answer::too_late(self.limits.handshake_timeout),
         };
         self.refuse_request(key, answer, now);
     }

@@ -485,11 +485,7 @@ fn a_connection_is_closed_and_told_why() {
         assert_eq!((told.code, told.retryable), (4038, false));
     }
     other.open("still here");
-    assert!(
-        server
-            .log()
-            .contains("closed by whoever runs the relay: left")
-    );
+    server.wait_for_log("closed by whoever runs the relay: left");
 
     let kind = "application/json";
     let table = [

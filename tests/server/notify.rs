@@ -226,8 +226,7 @@ fn a_receiver_that_fails_for_a_while_is_told_everything_later() {
         }
         assert_eq!(revision, acknowledged[document.as_str()]);
     }
-    let log = server.log();
-    assert!(log.contains("does not take what it is told"), "{log}");
+    server.wait_for_log("does not take what it is told");
 }
 
 #[test]
@@ -251,8 +250,7 @@ fn secrets_are_changed_one_after_the_other_while_it_runs() {
     std::fs::write(&secrets, "no secret").expect("it is there");
     write(&server, 5, "e", 1);
     told_until(&server, &receiver, "e", "document.created");
-    let log = server.log();
-    assert!(log.contains("The secrets of before are used"), "{log}");
+    server.wait_for_log("The secrets of before are used");
     let taken = receiver.taken();
     assert_eq!(receiver.notices().len(), taken.len(), "nobody was in doubt");
     assert!(taken.iter().all(|it| !it.kind().starts_with("peers.")));
@@ -272,9 +270,7 @@ fn what_waits_is_bounded_and_what_is_lost_is_said() {
         (server.metric("notices_lost_total") == 4).then_some(())
     });
     assert_eq!(server.metric("notices_queued"), 16);
-    server.wait_for("the word of it", || {
-        server.log().contains("are lost").then_some(())
-    });
+    server.wait_for_log("are lost");
     receiver.answer(200, AT_ONCE);
     server.wait_for("the rest", || {
         (server.metric("notices_queued") == 0).then_some(())
@@ -332,7 +328,7 @@ fn who_is_gone_is_sent_nothing_more_until_the_next_reload_or_start() {
         (server.metric("notices_queued") == 2).then_some(())
     });
     assert_eq!(receiver.notices().len(), 1);
-    assert!(server.log().contains("is gone (410)"));
+    server.wait_for_log("is gone (410)");
     receiver.answer(204, AT_ONCE);
     server.reload();
     server.wait_for("the rest", || {

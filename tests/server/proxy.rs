@@ -64,11 +64,12 @@ fn a_client_is_whom_a_trusted_proxy_names() {
             let socket = by_proxy(&server);
             let end = socket.local_addr().expect("it is connected").to_string();
             let client = Client::websocket_over(socket, path, forwarded_for);
-            let _client = greeted(client.expect("the relay opens it"));
+            let client = greeted(client.expect("the relay opens it"));
             let expected = (expected.to_owned(), Some(end));
             assert_eq!(connections(&server), [expected], "{forwarded_for}");
+            drop(client);
+            server.wait_for("the end", || connections(&server).is_empty().then_some(()));
         }
-        server.wait_for("the end", || connections(&server).is_empty().then_some(()));
     }
     let path = format!("/events?version=3&client={}", uuid(1));
     let header = format!("X-Forwarded-For: {ADA}\r\n");

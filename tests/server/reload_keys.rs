@@ -145,7 +145,7 @@ fn how_long_and_how_large_a_request_may_be() {
     let answer = kept.request("GET", "/v1/documents", &long, "");
     assert_eq!(answer.status, 200);
     relay.reload(
-        "connection.handshake_timeout = \"100 ms\"\nconnection.keep_alive_timeout = \"100 ms\"\n\
+        "connection.handshake_timeout = \"1 s\"\nconnection.keep_alive_timeout = \"1 s\"\n\
          connection.handshake_bytes_max = \"1 KiB\"",
     );
     let mut api = Api::of(&relay.server);

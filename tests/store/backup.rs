@@ -258,9 +258,7 @@ fn what_an_interrupted_backup_has_left_is_known_and_in_nobody_s_way() {
     assert!(other.error.contains("another backup"), "{other:?}");
     asker.kill().unwrap();
     asker.wait().unwrap();
-    server.wait_for("its end", || {
-        server.log().contains("was given up").then_some(())
-    });
+    server.wait_for_log("was given up");
     assert!(!to.exists() && !unfinished.exists());
 
     // As if the machine had stopped in the middle, and as if it were somebody else's.

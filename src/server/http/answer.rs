@@ -1,5 +1,7 @@
 //! What a client gets in plain HTTP.
 
+use std::time::Duration;
+
 use super::problem::{self, Problem};
 use crate::auth::TokenError;
 use crate::codec::wire::ErrorCode;
@@ -103,10 +105,10 @@ impl Answer {
         })
     }
 
-    pub fn too_late(seconds: u64) -> Self {
+    pub fn too_late(timeout: Duration) -> Self {
         Self::refused(
             "408 Request Timeout",
-            format!("The request did not arrive within {seconds} s."),
+            format!("The request did not arrive within {timeout:?}."),
         )
     }
 

@@ -148,7 +148,7 @@ fn what_cannot_be_answered_is_a_problem() {
 #[test]
 fn a_slow_client_is_not_waited_for() {
     let server = Server::spawn(&[
-        "connection.handshake_timeout=300ms",
+        "connection.handshake_timeout=2s",
         "connection.keep_alive_timeout=100ms",
         "connection.write_timeout=300ms",
     ]);

@@ -74,5 +74,5 @@ export type DocumentEvent =
   | { type: "resync"; from: Position }
   | { type: "snapshot_accepted"; revision: number }
   | { type: "snapshot_refused"; revision: number; refusal: Refusal }
-  /** Something that was asked about it was refused. */
+  /** Something that was asked about it was refused, or for now a batch, which is sent again by itself. */
   | { type: "document_error"; refusal: Refusal };

@@ -213,7 +213,10 @@ export function refused(document: Document, nack: wire.Nack, now: number): void 
     }
   } else if (!refusal.isPermanent) {
     const at = retryAt(refusal, now);
-    if (pending.retry(clientSeq, at) && document.isText) document.rebase = { revision: 0, at };
+    if (pending.retry(clientSeq, at)) {
+      if (document.isText) document.rebase = { revision: 0, at };
+      document.emit({ type: "document_error", refusal });
+    }
   } else {
     const operations = pending.refuse(clientSeq);
     if (operations !== undefined) document.emit({ type: "refused", operations, refusal });

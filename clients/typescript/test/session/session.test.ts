@@ -225,6 +225,9 @@ describe("operations of a log", () => {
       case: "nack",
       value: { document: 7n, clientSeq: 1n, code: ErrorCode.RATE_LIMITED, retryable: true, retryAfterMs: 300 },
     });
+    expect(relay.events()).toMatchObject([
+      { type: "document_error", refusal: { name: "RATE_LIMITED", isPermanent: false } },
+    ]);
     relay.pass(299);
     expect(relay.sent()).toEqual([]);
     relay.pass(1);

@@ -21,6 +21,7 @@
 //! What waits for the readers is bounded by the shards, which limit how many reads they have in flight.
 
 mod batch;
+mod inbox;
 mod pace;
 mod read;
 
@@ -30,7 +31,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 
 use crate::config;
 use crate::config::Durability;
@@ -39,6 +40,7 @@ use super::backend::{Backend, Committed, Reader};
 use super::counters::Counters;
 use super::{NoticeChange, NoticeWrite, StoreError, StoreReply, StoreRequest};
 use batch::{Batch, SnapshotTicket};
+use inbox::{Inbox, InboxSender};
 use pace::Pace;
 use read::{ReaderThreads, Sinks};
 
@@ -66,7 +68,7 @@ struct Requests {
 /// One shard's way to the committer.
 pub struct StoreQueue {
     shard: usize,
-    sender: Sender<Message>,
+    sender: InboxSender<Message>,
     waiting: Arc<AtomicUsize>,
     requests_max: usize,
     spares: Receiver<VecDeque<StoreRequest>>,
@@ -102,7 +104,7 @@ impl StoreQueue {
 
 /// The way to the committer of whoever sends notices.
 pub struct NoticeQueue {
-    sender: Sender<Message>,
+    sender: InboxSender<Message>,
 }
 
 impl NoticeQueue {
@@ -114,7 +116,7 @@ impl NoticeQueue {
 
 /// The running committer.
 pub struct CommitterHandle {
-    sender: Sender<Message>,
+    sender: InboxSender<Message>,
     waiting: Vec<Arc<AtomicUsize>>,
     requests_max: usize,
     spares: Vec<Receiver<VecDeque<StoreRequest>>>,
@@ -129,7 +131,7 @@ pub fn start<B: Backend + 'static>(
     config: &config::Store,
     sinks: Vec<ReplySink>,
 ) -> Result<CommitterHandle, StoreError> {
-    let (sender, receiver) = unbounded();
+    let (sender, inbox) = inbox::inbox();
     let waiting: Vec<Arc<AtomicUsize>> = sinks.iter().map(|_| Arc::default()).collect();
     let (spares_out, spares) = sinks.iter().map(|_| bounded(SPARES_MAX)).unzip();
     let counters = Arc::new(Counters::default());
@@ -139,7 +141,7 @@ pub fn start<B: Backend + 'static>(
         readers: ReaderThreads::start(readers, &sinks, &counters)?,
         sinks,
         counters: Arc::clone(&counters),
-        receiver,
+        inbox,
         waiting: waiting.clone(),
         spares: spares_out,
         taken: None,
@@ -216,7 +218,7 @@ struct Committer<B> {
     readers: ReaderThreads,
     sinks: Sinks,
     counters: Arc<Counters>,
-    receiver: Receiver<Message>,
+    inbox: Inbox<Message>,
     waiting: Vec<Arc<AtomicUsize>>,
     spares: Vec<Sender<VecDeque<StoreRequest>>>,
     /// What has been received and is not in a batch yet.
@@ -249,7 +251,7 @@ impl<B: Backend> Committer<B> {
                     self.count_taken(rest.shard, rest.requests.len());
                 }
                 loop {
-                    match self.receiver.recv() {
+                    match self.inbox.recv(None, false) {
                         Ok(Message::Requests(requests)) => {
                             self.count_taken(requests.shard, requests.requests.len());
                         }
@@ -292,7 +294,7 @@ impl<B: Backend> Committer<B> {
             if self.batch.bytes() >= self.commit_bytes_max {
                 break;
             }
-            message = match self.receiver.try_recv() {
+            message = match self.inbox.try_recv() {
                 Ok(message) => Some(message),
                 Err(TryRecvError::Disconnected) => Some(Message::Stop),
                 Err(TryRecvError::Empty) => self.await_more(&mut until),
@@ -307,25 +309,23 @@ impl<B: Backend> Committer<B> {
             return None;
         }
         let until = *until.get_or_insert_with(|| Instant::now() + self.pace.wait);
-        match self.receiver.recv_deadline(until) {
-            Ok(message) => Some(message),
-            Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => Some(Message::Stop),
-        }
+        self.recv(Some(until), true)
     }
 
     /// The next message, unless there is something else to do first.
     fn wait(&self) -> Option<Message> {
         if self.backend.is_unfinished() {
-            return self.receiver.try_recv().ok();
+            return self.inbox.try_recv().ok();
         }
-        match self.sync_due {
-            None => Some(self.receiver.recv().unwrap_or(Message::Stop)),
-            Some(due) => match self.receiver.recv_deadline(due) {
-                Ok(message) => Some(message),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => Some(Message::Stop),
-            },
+        self.recv(self.sync_due, self.pace.is_busy())
+    }
+
+    /// What comes until then; [`Inbox::recv`] has more.
+    fn recv(&self, deadline: Option<Instant>, is_expected: bool) -> Option<Message> {
+        match self.inbox.recv(deadline, is_expected) {
+            Ok(message) => Some(message),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(Message::Stop),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Whether a commit waits a moment for more.
+//! Whether a commit waits a moment for more, and the committer for the next one awake.
 //!
 //! While one commit is written, the next one gathers. Under load that parts the clients into two groups that take turns,
 //! each in every other commit, and every subscriber is sent to twice as often as need be. A wait that is short beside
@@ -32,10 +32,15 @@ impl Pace {
     /// What the last commit carried, and how long it took.
     pub fn count(&mut self, operations: u64, took: Duration) {
         self.operations = operations.max(self.operations / 2);
-        self.wait = match self.operations >= OPERATIONS_MIN {
+        self.wait = match self.is_busy() {
             true => (took / PART).min(self.wait_max),
             false => Duration::ZERO,
         };
+    }
+
+    /// Whether many write, so that there is more to commit at once after each commit.
+    pub fn is_busy(&self) -> bool {
+        self.operations >= OPERATIONS_MIN
     }
 }
 
@@ -58,6 +63,7 @@ mod tests {
         for (operations, took, expected) in table {
             pace.count(operations, micros(took));
             assert_eq!(pace.wait, micros(expected), "{operations} in {took} µs");
+            assert_eq!(pace.is_busy(), expected > 0, "{operations} operations");
         }
         let mut impatient = Pace::new(None);
         impatient.count(9000, micros(40_000));

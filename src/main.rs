@@ -1,5 +1,6 @@
 //! The `corelay` binary: reads the command line, sets up the log, and hands over.
 
+mod allocator;
 mod cli;
 
 use std::io::{ErrorKind, Write};
@@ -12,9 +13,6 @@ use corelay::server::{self, log, preflight};
 use corelay::{load, store_tool, top};
 
 use cli::{Command, CommandLine, Doctor, Serve, SourceError};
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What was asked cannot be done; usage and configuration errors end with 2, as clap's do.
 const USAGE_ERROR: u8 = 2;
@@ -35,6 +33,8 @@ fn main() -> ExitCode {
             .map_or_else(refuse, |config| health(&config)),
         Command::Load(arguments) => {
             let _last_lines = log::start(&Log::default());
+            // What it waits for would seem to be the relay's time.
+            allocator::set_up(false);
             load::run(*arguments)
         }
         Command::Top(arguments) => top::run(&arguments),
@@ -64,6 +64,7 @@ fn run(serve: Serve, config: Config) -> ExitCode {
         return print(&format!("{}# {}\n", config.to_toml(), budget.trim_end()));
     }
     let _last_lines = log::start(&config.log);
+    allocator::set_up(config.memory.huge_pages);
     let report = preflight::requirements(&config);
     for check in &report.checks {
         check.log();

@@ -367,6 +367,10 @@ tables! {
         catch_up_page_bytes: usize = size(256 * KIB), Bytes(4 * KIB..=16 * MIB), Reload;
         /// Bytes on their way between two shards for one connection, in each direction, and for one busy document.
         lane_window_bytes: usize = size(256 * KIB), Bytes(4 * KIB..=16 * MIB), Restart;
+        /// Whether the relay's memory may be huge pages, if the kernel gives them to who asks. They cost less to use. But to
+        /// begin one takes a fifth of a millisecond, and several on a virtual machine whose host gives it memory as it
+        /// goes, and everybody on that core waits.
+        huge_pages: bool = false, Word, Restart;
     }
 
     /// The planned stop, which SIGTERM begins.

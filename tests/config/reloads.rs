@@ -85,8 +85,8 @@ fn what_is_wrong_is_wrong_as_at_the_start() {
     assert_eq!(errors.len(), 2);
 }
 
-/// Where a socket listens, where the store is, what is told of changes and what clients have been told of is as it was at
-/// the start.
+/// Where a socket listens, where the store is, what is told of changes, what clients have been told of and of what pages the
+/// memory is, is as it was at the start.
 #[test]
 fn the_keys_that_need_a_restart() {
     let (store, others): (Vec<_>, Vec<_>) = KEYS.iter().partition(|key| key.table == "store");
@@ -107,6 +107,7 @@ fn the_keys_that_need_a_restart() {
             "notify.queue_max",
             "document.clients_max",
             "memory.lane_window_bytes",
+            "memory.huge_pages",
         ]
     );
 }

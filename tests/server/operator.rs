@@ -149,3 +149,17 @@ fn a_receiver_that_is_there_again_is_said_to_be() {
     receiver.answer(200, Duration::ZERO);
     server.wait_for_log("takes again what it is told");
 }
+
+#[test]
+fn memory_is_of_huge_pages_only_if_that_is_wanted() {
+    for (settings, expected) in [(&[][..], "0"), (&["memory.huge_pages=on"][..], "1")] {
+        let server = Server::spawn(settings);
+        let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid()));
+        let status = status.expect("the relay runs");
+        let enabled = status
+            .lines()
+            .find_map(|line| line.strip_prefix("THP_enabled:"))
+            .expect("a line about huge pages");
+        assert_eq!(enabled.trim(), expected, "{settings:?}");
+    }
+}

@@ -84,7 +84,7 @@ pub fn examine(config: &Config) -> Report {
     let shards = config.shards.cores.choose(&allowed).unwrap_or(allowed);
     let files = limits::files_wanted(config, shards.len());
     checks.extend(sysctls::all(&host, files));
-    checks.extend(cores::all(&host, &shards));
+    checks.extend(cores::all(&host, &shards, config.memory.huge_pages));
     checks.extend(interrupts::all(&host, &shards));
     checks.extend(clock::all(&host));
     checks.push(service::stop(&config.shutdown));

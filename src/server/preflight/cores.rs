@@ -8,14 +8,14 @@ use crate::config::cores_text;
 const GOVERNOR: &str = "CPU governor";
 const QUOTA: &str = "CPU quota";
 const NODES: &str = "NUMA nodes";
-const PAGES: &str = "transparent huge pages";
+const PAGES: &str = "huge pages";
 
-pub fn all(host: &Host, shards: &[usize]) -> [Check; 4] {
+pub fn all(host: &Host, shards: &[usize], huge_pages: bool) -> [Check; 4] {
     [
         governor(host, shards),
         quota(host),
         nodes(host, shards),
-        pages(host),
+        pages(host, huge_pages),
     ]
 }
 
@@ -136,23 +136,25 @@ fn nodes(host: &Host, shards: &[usize]) -> Check {
     }
 }
 
-fn pages(host: &Host) -> Check {
+/// `are_wanted`: what memory.huge_pages says.
+fn pages(host: &Host, are_wanted: bool) -> Check {
+    if !are_wanted {
+        return Check::good(PAGES, "refused (memory.huge_pages)");
+    }
     let folder = "sys/kernel/mm/transparent_hugepage";
     let Some(choices) = host.read(&format!("{folder}/enabled")) else {
         return Check::not_visible(PAGES, format!("there is no /{folder}"));
     };
     let chosen = choices.split(['[', ']']).nth(1).unwrap_or(&choices);
-    if chosen != "always" {
+    if chosen != "never" {
         return Check::good(PAGES, chosen);
     }
     Check::advice(
         PAGES,
         Finding {
-            what: "they are given to everybody (always)".to_owned(),
-            why: "the relay's memory is many small pieces: whole huge pages stay taken for a few of them, and a shard \
-                  stands still while the kernel makes one"
-                .to_owned(),
-            remedy: format!("tuning/tune apply (/usr/share/corelay/tune in the package), or: echo madvise > /{folder}/enabled."),
+            what: "the kernel gives none (never)".to_owned(),
+            why: "memory.huge_pages is on, and has no effect".to_owned(),
+            remedy: format!("echo madvise > /{folder}/enabled, or memory.huge_pages = \"off\"."),
         },
     )
 }
@@ -250,16 +252,19 @@ mod tests {
     }
 
     #[test]
-    fn huge_pages_for_everybody_are_advised_against() {
+    fn huge_pages_that_are_wanted_have_to_be_given() {
         let path = "sys/kernel/mm/transparent_hugepage/enabled";
         for (text, expected) in [
             ("always [madvise] never", "ok madvise"),
-            ("always madvise [never]", "ok never"),
-            ("[always] madvise never", "advice they are given"),
+            ("[always] madvise never", "ok always"),
+            ("always madvise [never]", "advice the kernel gives none"),
         ] {
             let (host, _directory) = host(&[(path, text)]);
-            let said = words(pages(&host));
+            let said = words(pages(&host, true));
             assert!(said.starts_with(expected), "{said}");
+            assert_eq!(words(pages(&host, false)), "ok refused (memory.huge_pages)");
         }
+        let (host, _directory) = host(&[]);
+        assert_eq!(words(pages(&host, true)), "-");
     }
 }

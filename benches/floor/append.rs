@@ -32,16 +32,21 @@ impl Append {
         let buffer = vec![7; in_flight * bytes];
         let (started, mut groups) = (Instant::now(), 0_u64);
         while groups == 0 || started.elapsed() < period {
-            if self.position + buffer.len() > FILE_BYTES {
-                self.position = 0;
-            }
-            let written = self.file.write_all_at(&buffer, self.position as u64);
-            written.expect("the disk writes");
-            self.file.sync_data().expect("the disk syncs");
-            self.position += buffer.len();
+            self.append(&buffer);
             groups += 1;
         }
         (groups * in_flight as u64) as f64 / started.elapsed().as_secs_f64()
+    }
+
+    /// At most [`FILE_BYTES`]; they are durable when it returns.
+    pub fn append(&mut self, bytes: &[u8]) {
+        if self.position + bytes.len() > FILE_BYTES {
+            self.position = 0;
+        }
+        let written = self.file.write_all_at(bytes, self.position as u64);
+        written.expect("the disk writes");
+        self.file.sync_data().expect("the disk syncs");
+        self.position += bytes.len();
     }
 }
 

@@ -75,8 +75,11 @@ pub enum KeyError {
     TooLarge { bytes_max: usize },
     #[error("there is no public key in PEM form (-----BEGIN PUBLIC KEY-----) in it")]
     PemMissing,
-    #[error("it holds more than one key in PEM form; a set of keys is written as a JWKS")]
-    PemSeveral,
+    #[error("it holds more than {keys_max} keys or secrets")]
+    TooMany { keys_max: usize },
+    /// `number` counts from 1.
+    #[error("key or secret {number} in it: {error}")]
+    OneOfSeveral { number: usize, error: Box<Self> },
     #[error(
         "it holds a private key; the relay needs the public one, and nothing else should have the private one"
     )]

@@ -14,8 +14,11 @@ use super::error::{KeyError, TokenError};
 use super::jwks;
 
 const MATERIAL_BYTES_MAX: usize = 256 * 1024;
+/// Without names: a token may have to be checked with each.
+const UNNAMED_MAX: usize = 8;
 /// As long as what SHA-256 gives: a shorter secret would be easier to guess than the signature.
 const SECRET_BYTES_MIN: usize = 32;
+const PEM_BEGIN: &str = "-----BEGIN ";
 const RSA_BITS_MIN: usize = 2048;
 const RSA_BITS_MAX: usize = 4096;
 const RSA_EXPONENT_BYTES_MAX: usize = 4;
@@ -24,12 +27,12 @@ const ED25519_BYTES: usize = 32;
 /// The content of a file or of an environment variable, as it was read.
 #[derive(Clone, PartialEq, Eq)]
 pub enum KeyMaterial {
-    /// A public key in PEM form: RSA (for RS256), EC P-256 (ES256) or Ed25519 (EdDSA).
+    /// Public keys in PEM form, one after the other: RSA (for RS256), EC P-256 (ES256) or Ed25519 (EdDSA).
     Pem(Vec<u8>),
     /// A JSON Web Key Set of such keys. Others in it are passed over.
     Jwks(Vec<u8>),
-    /// At least 32 bytes that only the relay and whoever makes tokens know (HS256). A line end behind text is not part
-    /// of it.
+    /// At least 32 bytes that only the relay and whoever makes tokens know (HS256). In text, each line that is not empty
+    /// is such a secret.
     Secret(Vec<u8>),
 }
 
@@ -59,8 +62,8 @@ pub struct NamedKey {
 
 #[derive(Debug, Clone)]
 pub enum Keys {
-    /// Whatever the token calls it.
-    One(Key),
+    /// At least one. A token is good if one of them says so, whatever it calls it.
+    Unnamed(Vec<Key>),
     /// At least one. If several, each has a name, and no two have both name and algorithm in common.
     Set(Vec<NamedKey>),
 }
@@ -75,21 +78,30 @@ impl Keys {
             });
         }
         match material {
-            KeyMaterial::Pem(bytes) => Key::pem(bytes).map(Self::One),
+            KeyMaterial::Pem(bytes) => unnamed(pems(bytes)?, Key::pem),
             KeyMaterial::Jwks(bytes) => jwks::read(bytes).map(Self::Set),
-            KeyMaterial::Secret(bytes) => Key::secret(bytes).map(Self::One),
+            KeyMaterial::Secret(bytes) => unnamed(secrets(bytes)?, Key::secret),
         }
     }
 
-    /// The key for a token with this name of a key and this algorithm. A token that names none can only be checked
-    /// where there is no choice.
+    /// The keys for a token with this name of a key and this algorithm, at least one. A token that names none can only
+    /// be checked where no key has a name, or there is no choice.
     pub fn choose(
         &self,
         kid: Option<&str>,
         algorithm: Algorithm,
-    ) -> Result<&DecodingKey, TokenError> {
+    ) -> Result<Vec<&DecodingKey>, TokenError> {
         match self {
-            Self::One(key) => key.for_algorithm(algorithm),
+            Self::Unnamed(keys) => {
+                let fitting = keys
+                    .iter()
+                    .filter_map(|key| key.for_algorithm(algorithm).ok());
+                let fitting: Vec<_> = fitting.collect();
+                match fitting.is_empty() {
+                    true => Err(TokenError::AlgorithmRefused),
+                    false => Ok(fitting),
+                }
+            }
             Self::Set(keys) => {
                 let is_named = |named: &&NamedKey| match kid {
                     Some(_) => named.kid.as_deref() == kid,
@@ -100,6 +112,7 @@ impl Keys {
                     .map(|named| named.key.for_algorithm(algorithm))
                     .reduce(Result::or)
                     .unwrap_or(Err(TokenError::UnknownKey))
+                    .map(|key| vec![key])
             }
         }
     }
@@ -116,14 +129,7 @@ impl Key {
             .ok_or(TokenError::AlgorithmRefused)
     }
 
-    fn secret(bytes: &[u8]) -> Result<Self, KeyError> {
-        let secret = std::str::from_utf8(bytes).map_or(bytes, |text| {
-            let line = text.strip_suffix('\n').unwrap_or(text);
-            line.strip_suffix('\r').unwrap_or(line).as_bytes()
-        });
-        if is_pem(secret) {
-            return Err(KeyError::SecretIsPem);
-        }
+    fn secret(secret: &[u8]) -> Result<Self, KeyError> {
         if secret.len() < SECRET_BYTES_MIN {
             return Err(KeyError::SecretTooShort {
                 bytes: secret.len(),
@@ -137,15 +143,6 @@ impl Key {
     }
 
     fn pem(bytes: &[u8]) -> Result<Self, KeyError> {
-        let text = std::str::from_utf8(bytes).map_err(|_| KeyError::PemMissing)?;
-        if text.contains("PRIVATE KEY-----") {
-            return Err(KeyError::PrivateKey);
-        }
-        match text.matches("-----BEGIN ").count() {
-            1 if text.contains(" PUBLIC KEY-----") => {}
-            0 | 1 => return Err(KeyError::PemMissing),
-            _ => return Err(KeyError::PemSeveral),
-        }
         if let Ok(key) = DecodingKey::from_ed_pem(bytes) {
             let point = key.try_get_as_bytes().map_err(|_| KeyError::KeyInvalid)?;
             return Self::ed25519(point);
@@ -218,6 +215,55 @@ pub fn base64url(text: &str) -> Result<Vec<u8>, KeyError> {
         .map_err(|_| KeyError::KeyInvalid)
 }
 
-fn is_pem(bytes: &[u8]) -> bool {
-    bytes.trim_ascii_start().starts_with(b"-----BEGIN ")
+/// Of each of the parts the key.
+fn unnamed(parts: Vec<&[u8]>, read: fn(&[u8]) -> Result<Key, KeyError>) -> Result<Keys, KeyError> {
+    let count = parts.len();
+    if count > UNNAMED_MAX {
+        return Err(KeyError::TooMany {
+            keys_max: UNNAMED_MAX,
+        });
+    }
+    let keys = parts.into_iter().zip(1..).map(|(part, number)| {
+        read(part).map_err(|error| match count {
+            1 => error,
+            _ => KeyError::OneOfSeveral {
+                number,
+                error: Box::new(error),
+            },
+        })
+    });
+    keys.collect::<Result<_, _>>().map(Keys::Unnamed)
+}
+
+/// Each from its `-----BEGIN`, with what comes before the next one.
+fn pems(bytes: &[u8]) -> Result<Vec<&[u8]>, KeyError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| KeyError::PemMissing)?;
+    if text.contains("PRIVATE KEY-----") {
+        return Err(KeyError::PrivateKey);
+    }
+    let mut starts: Vec<usize> = text.match_indices(PEM_BEGIN).map(|(at, _)| at).collect();
+    starts.push(text.len());
+    let parts = starts.windows(2).map(|pair| &text[pair[0]..pair[1]]);
+    let parts: Vec<&str> = parts.collect();
+    let is_public = |part: &&str| part.contains(" PUBLIC KEY-----");
+    match !parts.is_empty() && parts.iter().all(is_public) {
+        true => Ok(parts.into_iter().map(str::as_bytes).collect()),
+        false => Err(KeyError::PemMissing),
+    }
+}
+
+/// Lines that are not empty, or what is no text, as it is.
+fn secrets(bytes: &[u8]) -> Result<Vec<&[u8]>, KeyError> {
+    if bytes.trim_ascii_start().starts_with(PEM_BEGIN.as_bytes()) {
+        return Err(KeyError::SecretIsPem);
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return Ok(vec![bytes]);
+    };
+    let lines = text.lines().filter(|line| !line.is_empty());
+    let lines: Vec<_> = lines.map(str::as_bytes).collect();
+    Ok(match lines.is_empty() {
+        true => vec![b"".as_slice()],
+        false => lines,
+    })
 }

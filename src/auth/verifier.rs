@@ -113,22 +113,21 @@ impl Verifier {
         let algorithm =
             Algorithm::from_str(&header.alg).map_err(|_| TokenError::AlgorithmRefused)?;
         let is_stale = self.stale_at_ms.is_some_and(|at_ms| now_ms >= at_ms);
-        let key =
+        let keys =
             self.keys
                 .choose(header.kid.as_deref(), algorithm)
                 .map_err(|error| match error {
                     TokenError::UnknownKey if is_stale => TokenError::KeysStale,
                     error => error,
                 })?;
-        match crypto::verify(signature, message.as_bytes(), key, algorithm) {
-            Ok(true) => {
-                let grant = Claims::parse(&payload)?.grant(&self.rules, now_ms)?;
-                match self.revocations.revokes(&grant) {
-                    true => Err(TokenError::Revoked),
-                    false => Ok(grant),
-                }
-            }
-            Ok(false) | Err(_) => Err(TokenError::WrongSignature),
+        let fits = |key| crypto::verify(signature, message.as_bytes(), key, algorithm);
+        if !keys.into_iter().any(|key| matches!(fits(key), Ok(true))) {
+            return Err(TokenError::WrongSignature);
+        }
+        let grant = Claims::parse(&payload)?.grant(&self.rules, now_ms)?;
+        match self.revocations.revokes(&grant) {
+            true => Err(TokenError::Revoked),
+            false => Ok(grant),
         }
     }
 }

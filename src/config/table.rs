@@ -183,7 +183,8 @@ tables! {
         /// "jwt", exactly one of the next five keys says where the relay finds what it checks tokens with.
         mode: AuthMode = AuthMode::None, Word, Restart;
         /// The public key that belongs to the tokens' private one, in PEM form: RSA (RS256), EC P-256 (ES256) or Ed25519
-        /// (EdDSA).
+        /// (EdDSA). Or up to eight, one after the other: a token of any of them is good, so that one can be changed for
+        /// another.
         jwt_key_file: Option<PathBuf> = None, File, Reload;
         /// A set of such keys, as a JSON Web Key Set. A token says with its kid which of them it was signed with.
         jwks_file: Option<PathBuf> = None, File, Reload;
@@ -194,9 +195,10 @@ tables! {
         jwks_refresh: Duration = Duration::from_secs(300), Time(SECOND_MS..=DAY_MS), Reload;
         /// How old the set is at least when a token that names a key that is not in it has it asked for at once.
         jwks_refetch_after: Duration = Duration::from_secs(10), Time(100..=HOUR_MS), Reload;
-        /// A secret of at least 32 bytes, shared with whoever makes tokens (HS256). A line end behind it is not part of it.
+        /// A secret of at least 32 bytes, shared with whoever makes tokens (HS256). Or up to eight, a line each: a token of
+        /// any of them is good, so that one can be changed for another.
         jwt_secret_file: Option<PathBuf> = None, File, Reload;
-        /// The environment variable that holds such a secret.
+        /// The environment variable that holds such secrets.
         jwt_secret_env: Option<String> = None, Variable, Reload;
         /// Tokens must name this issuer (iss).
         jwt_issuer: Option<String> = None, Text, Reload;
@@ -341,8 +343,8 @@ tables! {
         document_bytes_max: usize = size(MIB), Bytes(64 * KIB..=64 * MIB), Reload;
     }
 
-    /// What each shard may hold, in bytes. Their sum over the shards, and what the store holds, is the budget that is
-    /// printed at start.
+    /// What each shard may hold, in bytes, and in which pages the system gives it. The sum of the bytes over the shards,
+    /// and what the store holds, is the budget that is printed at start.
     memory: Memory {
         /// Pieces of frames that have not arrived whole. When it is used up, a client whose frame does not arrive in one
         /// piece is refused.

@@ -75,7 +75,7 @@ fn read_here(
     let material = match *source {
         KeySource::KeyFile(path) => std::fs::read(path).map(KeyMaterial::Pem),
         KeySource::JwksFile(path) => std::fs::read(path).map(KeyMaterial::Jwks),
-        KeySource::SecretFile(path) => std::fs::read(path).map(without_line_end),
+        KeySource::SecretFile(path) => std::fs::read(path).map(KeyMaterial::Secret),
         KeySource::SecretEnv(variable) => std::env::var_os(variable)
             .map(|secret| KeyMaterial::Secret(secret.into_encoded_bytes()))
             .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it is not set")),
@@ -103,17 +103,6 @@ pub fn rules(config: &Auth) -> Rules {
             .expect("at most a year"),
         token_bytes_max: config.token_bytes_max,
     }
-}
-
-/// Editors put a line end behind a secret.
-fn without_line_end(mut secret: Vec<u8>) -> KeyMaterial {
-    if secret.last() == Some(&b'\n') {
-        secret.pop();
-        if secret.last() == Some(&b'\r') {
-            secret.pop();
-        }
-    }
-    KeyMaterial::Secret(secret)
 }
 
 /// How the configuration says it.

@@ -5,7 +5,10 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
 
-use super::{NOW_MS, SECRET, Signer, claims, pem, rules, secret, signed, signers, token, verifier};
+use super::{
+    NOW_MS, OTHER_SECRET, SECRET, Signer, claims, pem, rules, secret, signed, signers, token,
+    verifier,
+};
 
 /// The public half of a key, as a member of a set.
 fn member(algorithm: Algorithm, key: &EncodingKey, others: Value) -> Value {
@@ -304,7 +307,14 @@ fn a_key_file_that_cannot_be_right_is_refused() {
             [public.clone(), pem("ed25519")].concat(),
             KeyError::PrivateKey,
         ),
-        ([public, pem("rsa.public")].concat(), KeyError::PemSeveral),
+        (
+            [public.clone(), pem("p384.public")].concat(),
+            KeyError::OneOfSeveral {
+                number: 2,
+                error: Box::new(KeyError::KeyInvalid),
+            },
+        ),
+        (public.repeat(9), KeyError::TooMany { keys_max: 8 }),
         (
             vec![b' '; 256 * 1024 + 1],
             KeyError::TooLarge {
@@ -336,6 +346,18 @@ fn a_secret_is_long_and_secret() {
         (Vec::new(), short(0)),
         (vec![b'x'; 31], short(31)),
         ([vec![b'x'; 31], b"\r\n".to_vec()].concat(), short(31)),
+        (b"\n\n".to_vec(), short(0)),
+        (
+            format!("{SECRET}\nsecret").into_bytes(),
+            KeyError::OneOfSeveral {
+                number: 2,
+                error: Box::new(short(6)),
+            },
+        ),
+        (
+            format!("{SECRET}\n").repeat(9).into_bytes(),
+            KeyError::TooMany { keys_max: 8 },
+        ),
         (pem("rsa.public"), KeyError::SecretIsPem),
         (
             [b"\n ".to_vec(), pem("ed25519")].concat(),
@@ -349,13 +371,13 @@ fn a_secret_is_long_and_secret() {
 }
 
 #[test]
-fn the_line_end_behind_a_secret_is_not_part_of_it() {
+fn line_ends_are_not_part_of_a_secret() {
     let token = token(&claims(json!({})));
     let table = [
         ("", true),
         ("\n", true),
         ("\r\n", true),
-        ("\n\n", false),
+        ("\n\n", true),
         (" ", false),
     ];
     for (end, is_same) in table {
@@ -376,6 +398,35 @@ fn the_line_end_behind_a_secret_is_not_part_of_it() {
             .verify(&token, NOW_MS)
             .is_ok()
     );
+}
+
+/// So one can be changed for another while tokens of the old one are about.
+#[test]
+fn tokens_of_any_key_or_secret_in_the_file_are_good() {
+    let secrets = KeyMaterial::Secret(format!("{OTHER_SECRET}\r\n\n{SECRET}\n").into_bytes());
+    let names = ["ed25519.public", "rsa_pkcs1.public", "p256.public"];
+    let text = names.map(|name| [b"a comment\n".to_vec(), pem(name)].concat());
+    let public_keys = KeyMaterial::Pem(text.concat());
+    for signer in signers() {
+        let (fitting, unfitting) = match signer.algorithm {
+            Algorithm::HS256 => (&secrets, &public_keys),
+            _ => (&public_keys, &secrets),
+        };
+        let algorithm = signer.algorithm;
+        for kid in [None, Some("any")] {
+            let token = signed(algorithm, &signer.private, kid, &claims(json!({})));
+            assert!(verifier(fitting).verify(&token, NOW_MS).is_ok());
+            let refused = verifier(unfitting).verify(&token, NOW_MS);
+            assert_eq!(refused.err(), Some(TokenError::AlgorithmRefused));
+        }
+        let other = signed(algorithm, &signer.other, None, &claims(json!({})));
+        let found = verifier(fitting).verify(&other, NOW_MS).err();
+        let is_second_secret = algorithm == Algorithm::HS256;
+        assert_eq!(
+            found,
+            (!is_second_secret).then_some(TokenError::WrongSignature)
+        );
+    }
 }
 
 #[test]

@@ -90,6 +90,22 @@ fn a_reload_changes_log_limits_and_keys_and_drops_nobody() {
 }
 
 #[test]
+fn a_secret_is_changed_for_another_and_nobody_is_refused_meanwhile() {
+    let directory = TempDir::new().expect("there is room");
+    write(directory.path(), "secret", &secret('a'));
+    configuration(directory.path(), "");
+    let server = Server::spawn_in(directory.path(), &["shards.cores=2"]);
+    let accepts = |letter| greet(&mut Client::tcp(&server), 1, &token(letter)).is_ok();
+    assert_eq!(['a', 'b'].map(accepts), [true, false]);
+    let both = format!("{}\n{}\n", secret('a'), secret('b'));
+    for (secrets, expected) in [(both, [true, true]), (secret('b'), [false, true])] {
+        write(directory.path(), "secret", &secrets);
+        server.reload();
+        assert_eq!(['a', 'b'].map(accepts), expected, "{secrets}");
+    }
+}
+
+#[test]
 fn a_broken_file_changes_nothing_and_all_that_is_wrong_is_said() {
     let directory = TempDir::new().expect("there is room");
     write(directory.path(), "secret", &secret('a'));

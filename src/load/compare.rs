@@ -8,14 +8,25 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::html::{Run, page};
+use super::print;
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Arguments {
     /// Reports of `corelay load --json`: A.json, or several runs of the same as A1.json,A2.json,A3.json.
-    #[arg(value_delimiter = ',', num_args = 1, required = true)]
+    #[arg(
+        value_name = "BASE[,BASE…]",
+        value_delimiter = ',',
+        num_args = 1,
+        required = true
+    )]
     pub base: Vec<PathBuf>,
     /// The runs to compare with them. Of several, medians are compared.
-    #[arg(value_delimiter = ',', num_args = 1, required = true)]
+    #[arg(
+        value_name = "NEW[,NEW…]",
+        value_delimiter = ',',
+        num_args = 1,
+        required = true
+    )]
     pub new: Vec<PathBuf>,
     /// Write a page with the first run's plots over those of the first new one to this file.
     #[arg(long, value_name = "FILE")]
@@ -39,6 +50,8 @@ pub enum CompareError {
         path: PathBuf,
         missing: &'static str,
     },
+    #[error("standard output cannot be written: {0}")]
+    Output(std::io::Error),
     #[error("{path} is another run than {other}: {key} is {found} instead of {expected}")]
     Other {
         path: PathBuf,
@@ -50,7 +63,7 @@ pub enum CompareError {
 }
 
 /// What has to be the same for two runs to be comparable.
-const PLAN: [&str; 9] = [
+const PLAN: [&str; 13] = [
     "kind",
     "documents",
     "clients",
@@ -59,7 +72,11 @@ const PLAN: [&str; 9] = [
     "operations_per_second",
     "burst",
     "presence_rate",
+    "slow",
+    "slow_bytes_per_second",
+    "stalled",
     "joiners",
+    "duration_s",
 ];
 
 /// Which way a figure gets better.
@@ -273,7 +290,7 @@ fn compare(arguments: &Arguments) -> Result<(), CompareError> {
     };
     comparison.base.check(&comparison.base)?;
     comparison.new.check(&comparison.base)?;
-    print!("{comparison}");
+    print(&comparison.to_string()).map_err(CompareError::Output)?;
     if let Some(path) = &arguments.html {
         let (base, new) = (arguments.base[0].display(), arguments.new[0].display());
         let (base, new) = (base.to_string(), new.to_string());

@@ -67,10 +67,11 @@ fn section(out: &mut String, title: &str, content: &str) {
 
 fn about(figures: &Value) -> String {
     format!(
-        "{} documents, {} clients of whom {} write, {} bytes an operation, kind {}, {} s, acknowledged as {}",
+        "{} documents, {} clients of whom {} write{}, {} bytes an operation, kind {}, {} s, acknowledged as {}",
         figures["documents"],
         figures["clients"],
         figures["writers"],
+        readers(figures),
         figures["payload_bytes"],
         figures["kind"].as_str().unwrap_or("?"),
         figures["duration_s"],
@@ -78,25 +79,41 @@ fn about(figures: &Value) -> String {
     )
 }
 
+/// Those of whom more is to be said than that they read.
+fn readers(figures: &Value) -> String {
+    ["slow", "stalled"]
+        .into_iter()
+        .fold(String::new(), |said, pace| match figures[pace].as_u64() {
+            None | Some(0) => said,
+            Some(count) => format!("{said} and {count} are {pace}"),
+        })
+}
+
 /// A figure's path and how it is said.
 type Row = (&'static str, &'static str, fn(f64) -> String);
 
-const ROWS: [Row; 11] = [
+const ROWS: [Row; 13] = [
+    ("Operations not sent", "/operations/not_submitted", short),
     ("Delivered per second", "/per_second/delivered", short),
     ("Acknowledged per second", "/per_second/acknowledged", short),
     ("Acknowledgement, p50", "/latency_us/ack/p50", time),
     ("Acknowledgement, p99", "/latency_us/ack/p99", time),
     ("Delivery, p50", "/latency_us/delivery_healthy/p50", time),
     ("Delivery, p99", "/latency_us/delivery_healthy/p99", time),
+    (
+        "Delivery, p99.9",
+        "/latency_us/delivery_healthy/p99.9",
+        time,
+    ),
     ("Presence, p50", "/latency_us/presence/p50", time),
     ("Join, p50", "/latency_us/join/p50", time),
     (
-        "Relay's CPU per delivery",
+        "Relay's CPU per delivery or presence update",
         "/server/cpu_us_per_delivery",
         time,
     ),
     (
-        "Load's own CPU per delivery",
+        "Load's own CPU per delivery or presence update",
         "/load/cpu_us_per_delivery",
         time,
     ),

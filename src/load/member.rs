@@ -163,10 +163,7 @@ impl LoadClient {
             due_us: due.as_micros(),
         };
         self.sequence += 1;
-        context.totals.sent += 1;
-        if context.window.contains(due) {
-            context.tally.sent += 1;
-        }
+        let is_measured = context.window.contains(due);
         let written = match &self.text {
             Some(_) => self.write_text(stamp, context),
             None => {
@@ -175,9 +172,12 @@ impl LoadClient {
             }
         };
         if let Err(error) = written {
-            context.tally.overflowed += 1;
+            context.tally.overflowed += u64::from(is_measured);
             context.totals.errors += 1;
             context.tally.error(format!("not submitted: {error}"));
+        } else {
+            context.tally.sent += u64::from(is_measured);
+            context.totals.sent += 1;
         }
     }
 

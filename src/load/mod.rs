@@ -27,6 +27,7 @@ pub mod trace;
 mod verify;
 mod worker;
 
+use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -73,7 +74,7 @@ pub struct Arguments {
     /// What an operation carries, in bytes: at least 20, for kind text at least 40.
     #[arg(long, default_value_t = 64)]
     pub payload_bytes: usize,
-    /// Presence updates per second of each healthy client.
+    /// Presence updates per second of each healthy client, at most 10000.
     #[arg(long, default_value_t = 0.0, value_name = "RATE")]
     pub presence_rate: f64,
     /// The share of all clients that read slowly, in percent; they are taken from those that do not write.
@@ -160,6 +161,14 @@ impl Kind {
             Self::Log => "log",
             Self::Text => "text",
         }
+    }
+}
+
+/// Whoever has read enough of it may have closed it; otherwise it has to be there.
+fn print(text: &str) -> io::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

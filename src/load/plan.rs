@@ -12,6 +12,10 @@ use super::{Arguments, Kind};
 
 /// The kernel's receive buffer of clients that do not read: small, so that they fall behind soon.
 const SLOW_RECEIVE_BUFFER_BYTES: usize = 16 * 1024;
+/// Times are counted in microseconds, or less for many together.
+const RATE_MAX: f64 = 1e9;
+/// Of each client: more is no cursor.
+const PRESENCE_RATE_MAX: f64 = 10_000.0;
 const SLICES_MAX: u32 = 100;
 const SLICE_MIN: Duration = Duration::from_millis(100);
 
@@ -85,7 +89,7 @@ impl Pace {
 }
 
 /// A combination of arguments that makes no run.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, PartialEq, thiserror::Error)]
 pub enum PlanError {
     #[error("--documents and --clients must be at least 1")]
     Nobody,
@@ -97,8 +101,8 @@ pub enum PlanError {
     Burst,
     #[error("{wanted} clients are to be slow or stalled or late, but only {readers} do not write")]
     Readers { wanted: usize, readers: usize },
-    #[error("{argument} must be a number from 0 up, and for a share at most 100")]
-    Number { argument: &'static str },
+    #[error("{argument} must be a number from 0 to {max}")]
+    Number { argument: &'static str, max: f64 },
     #[error("a ws:// URL with a path names one document; leave the path away")]
     Path,
 }
@@ -226,9 +230,13 @@ fn check_numbers(arguments: &Arguments) -> Result<(), PlanError> {
         (
             "--operations-per-second",
             arguments.operations_per_second,
-            f64::MAX,
+            RATE_MAX,
         ),
-        ("--presence-rate", arguments.presence_rate, f64::MAX),
+        (
+            "--presence-rate",
+            arguments.presence_rate,
+            PRESENCE_RATE_MAX,
+        ),
         ("--active-percent", arguments.active_percent, 100.0),
         ("--joiners-percent", arguments.joiners_percent, 100.0),
         ("--slow-percent", arguments.slow_percent, 100.0),
@@ -236,7 +244,7 @@ fn check_numbers(arguments: &Arguments) -> Result<(), PlanError> {
         (
             "--slow-bytes-per-second",
             arguments.slow_bytes_per_second,
-            f64::MAX,
+            RATE_MAX,
         ),
         ("--warm-up", arguments.warm_up, 1e9),
         ("--duration", arguments.duration, 1e9),
@@ -246,7 +254,7 @@ fn check_numbers(arguments: &Arguments) -> Result<(), PlanError> {
         .into_iter()
         .find(|(_, number, max)| !(0.0..=*max).contains(number))
     {
-        Some((argument, ..)) => Err(PlanError::Number { argument }),
+        Some((argument, _, max)) => Err(PlanError::Number { argument, max }),
         None => Ok(()),
     }
 }
@@ -409,7 +417,8 @@ mod tests {
         assert_eq!(
             plan("--duration=-1").err(),
             Some(PlanError::Number {
-                argument: "--duration"
+                argument: "--duration",
+                max: 1e9
             })
         );
     }

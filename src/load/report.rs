@@ -96,6 +96,20 @@ impl Report<'_> {
         (received > 0).then(|| self.load.cpu.as_secs_f64() * 1e6 / received as f64)
     }
 
+    /// So many clients read like that.
+    fn count(&self, pace: Pace) -> usize {
+        let clients = self.plan.clients.iter();
+        clients.filter(|client| client.pace == pace).count()
+    }
+
+    /// What [`Self::received`] counts.
+    fn received_name(&self) -> &'static str {
+        match self.tally.presence_received {
+            0 => "delivery",
+            _ => "delivery or presence update",
+        }
+    }
+
     /// How much of its threads' time the load needs.
     fn busy_percent(&self) -> f64 {
         let available = self.plan.duration.as_secs_f64() * self.load.threads as f64;
@@ -188,9 +202,13 @@ impl Report<'_> {
             "operations_per_second": self.plan.interval.map(|interval| 1.0 / interval.as_secs_f64()),
             "burst": self.plan.burst,
             "presence_rate": self.plan.presence_period.map(|period| 1.0 / period.as_secs_f64()),
+            "slow": self.count(Pace::Slow),
+            "slow_bytes_per_second": self.plan.slow_bytes_per_second,
+            "stalled": self.count(Pace::Stalled),
             "joiners": self.plan.clients.iter().filter(|client| client.joins_late).count(),
             "durability": tally.durability.map(|durability| format!("{durability:?}").to_lowercase()),
             "duration_s": self.plan.duration.as_secs_f64(),
+            "warm_up_s": self.plan.warm_up.as_secs_f64(),
             "operations": {
                 "sent": tally.sent,
                 "acknowledged": tally.acknowledged,
@@ -256,7 +274,8 @@ impl Report<'_> {
         if let Some((micros, ceiling)) = self.load_us_per_delivery().zip(self.ceiling()) {
             write!(
                 out,
-                ", {micros:.2} µs per delivery: it could take {ceiling:.0}/s"
+                ", {micros:.2} µs per {}: it could take {ceiling:.0}/s",
+                self.received_name()
             )?;
         }
         writeln!(out)?;
@@ -301,6 +320,9 @@ impl fmt::Display for Report<'_> {
                 self.per_second(count)
             )?;
         }
+        if tally.sent == 0 {
+            writeln!(out, "no operation was written in the measured time")?;
+        }
         write!(out, "\n{:26}", "latency, ms")?;
         for (name, _) in QUANTILES {
             write!(out, " {name:>10}")?;
@@ -333,7 +355,7 @@ impl fmt::Display for Report<'_> {
             let rss = server.rss_bytes as f64 / (1024.0 * 1024.0);
             write!(out, "server: {:.2} s CPU", server.cpu.as_secs_f64())?;
             if let Some(micros) = self.cpu_us_per_delivery() {
-                write!(out, ", {micros:.2} µs per delivery")?;
+                write!(out, ", {micros:.2} µs per {}", self.received_name())?;
             }
             writeln!(out, ", {rss:.1} MiB resident")?;
         }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,6 +17,7 @@ use super::audit::{AuditError, audit};
 use super::html::{self, page};
 use super::payload;
 use super::plan::{Plan, PlanError};
+use super::print;
 use super::process::{Usage, own_cpu, raise_open_files};
 use super::replay::{TraceError, replay};
 use super::report::{LoadUsage, Report, ServerUsage};
@@ -47,6 +48,8 @@ pub enum RunError {
     },
     #[error("none of {sent} operations was acknowledged: {why}")]
     NothingAcknowledged { sent: u64, why: String },
+    #[error("--verify: nothing was written, so that nothing was checked")]
+    NothingVerified,
     #[error("--metrics {address}: {source}")]
     Metrics { address: String, source: io::Error },
     #[error("process {pid}: {source}")]
@@ -67,7 +70,8 @@ pub enum RunError {
 ///
 /// # Errors
 ///
-/// There is nothing to report, or it is of no load: all clients were refused, or all that they wrote.
+/// There is nothing to report, or it is of no load: all clients were refused, or all that they wrote. What the relay has
+/// in the end could not be read, or there was nothing to check.
 pub(super) fn run(arguments: &Arguments) -> Result<bool, RunError> {
     let prefix = arguments.document_prefix.clone().unwrap_or_else(|| {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -75,11 +79,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<bool, RunError> {
     });
     if let Some(path) = &arguments.trace {
         let replayed = replay(arguments, path, &prefix)?;
-        println!("{replayed}");
+        print(&format!("{replayed}\n"))?;
         write(arguments.json.as_ref(), || pretty(&replayed.to_json()))?;
         return Ok(true);
     }
     let plan = Plan::new(arguments, prefix, payload::bytes_min(arguments.kind))?;
+    for path in [&arguments.json, &arguments.html].into_iter().flatten() {
+        check_folder(path)?;
+    }
     let addresses = plan.endpoint.addresses()?;
     let address = *addresses
         .first()
@@ -123,12 +130,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<bool, RunError> {
         }
     })?;
 
-    let verdict = match &ledgers {
-        Some(ledgers) => {
-            audit(&plan, ledgers, &outcome)?;
-            Some(ledgers.verdict())
-        }
-        None => None,
+    let totals = Totals::of(&stage.progress);
+    // What was measured is told also where nobody can be asked any more.
+    let (verdict, unread) = match &ledgers {
+        Some(ledgers) if totals.sent > 0 => match audit(&plan, ledgers, &outcome) {
+            Ok(()) => (Some(ledgers.verdict()), None),
+            Err(error) => (None, Some(error)),
+        },
+        _ => (None, None),
     };
     let report = Report {
         plan: &plan,
@@ -139,7 +148,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<bool, RunError> {
         unfinished: &outcome.unfinished,
         verdict,
     };
-    println!("{report}");
+    print(&format!("{report}\n"))?;
     let figures = report.to_json();
     write(arguments.json.as_ref(), || pretty(&figures))?;
     write(arguments.html.as_ref(), || {
@@ -148,7 +157,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<bool, RunError> {
             figures: &figures,
         }])
     })?;
-    let totals = Totals::of(&stage.progress);
+    if let Some(error) = unread {
+        return Err(error.into());
+    }
+    if plan.verify && totals.sent == 0 {
+        return Err(RunError::NothingVerified);
+    }
     if totals.sent > 0 && totals.acknowledged == 0 {
         return Err(RunError::NothingAcknowledged {
             sent: totals.sent,
@@ -179,6 +193,25 @@ fn write(path: Option<&PathBuf>, content: impl FnOnce() -> String) -> Result<(),
         path: path.clone(),
         source,
     })
+}
+
+/// Before anything runs, what a wrong name would only say afterwards.
+fn check_folder(path: &Path) -> Result<(), RunError> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let refuse = |kind: io::ErrorKind| {
+        Err(RunError::File {
+            path: path.to_owned(),
+            source: kind.into(),
+        })
+    };
+    match (folder.is_dir(), path.is_dir()) {
+        (false, _) => refuse(io::ErrorKind::NotFound),
+        (true, true) => refuse(io::ErrorKind::IsADirectory),
+        (true, false) => Ok(()),
+    }
 }
 
 fn work(

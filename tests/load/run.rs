@@ -47,9 +47,22 @@ fn every_operation_is_acknowledged_and_reaches_everybody() {
 fn an_idle_relay_is_no_error_and_an_absent_one_is() {
     let server = Server::spawn(&[]);
     let url = format!("ws://{}", server.websocket);
-    let idle = load(&url, "--writers 0 --duration 0.2 --warm-up 0 --verify");
-    idle.expect_kept();
+    let idle = load(&url, "--writers 0 --duration 0.2 --warm-up 0");
+    assert!(idle.success, "{}", idle.output);
     assert_eq!(idle.number("operations.sent"), 0.0);
+
+    let unchecked = load(&url, "--writers 0 --duration 0.2 --warm-up 0 --verify");
+    assert!(
+        !unchecked.success && unchecked.output.contains("nothing was checked"),
+        "{}",
+        unchecked.output
+    );
+    let unwritable = load(&url, "--duration 60 --html /does/not/exist/page.html");
+    assert!(
+        !unwritable.success && unwritable.output.contains("/does/not/exist/page.html"),
+        "{}",
+        unwritable.output
+    );
 
     let wrong = load(&url, "--writers 11 --clients 10");
     assert!(

@@ -1,7 +1,8 @@
 //! Named runs, what they write, and the comparison of two of them.
 
+use std::ffi::OsStr;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use crate::common::Server;
 use crate::support::load;
@@ -115,7 +116,11 @@ fn two_runs_are_compared_and_nonsense_is_refused() {
             "operations_per_second",
             "burst",
             "presence_rate",
+            "slow",
+            "slow_bytes_per_second",
+            "stalled",
             "joiners",
+            "duration_s",
         ] {
             report[key] = json!(1);
         }
@@ -146,6 +151,20 @@ fn two_runs_are_compared_and_nonsense_is_refused() {
         "{table}"
     );
     assert!(table.contains("One run says little"), "{table}");
+    // Whoever has read enough of it may close it.
+    let mut unread = Command::new(env!("CARGO_BIN_EXE_corelay"))
+        .arg("compare")
+        .args([base.as_os_str(), OsStr::new(&runs)])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it was built");
+    drop(unread.stdout.take());
+    let unread = unread.wait_with_output().expect("it ends");
+    assert!(
+        unread.status.success() && unread.stderr.is_empty(),
+        "{unread:?}"
+    );
     assert!(std::fs::read_to_string(html).is_ok_and(|page| page.contains("</html>")));
 
     let one = [report("d", 10, 200), report("e", 10, 310)].join(",");
@@ -169,12 +188,17 @@ fn two_runs_are_compared_and_nonsense_is_refused() {
         assert!(table.contains("\n~: "), "{table}");
     }
 
+    let stalled = std::fs::read_to_string(base).expect("it was written");
+    let stalled = stalled.replace("\"stalled\":1", "\"stalled\":2");
+    let disturbed = directory.path().join("disturbed");
+    std::fs::write(&disturbed, stalled).expect("the directory is ours");
     let nonsense = directory.path().join("nonsense");
     std::fs::write(&nonsense, "not JSON").expect("the directory is ours");
     let other = directory.path().join("other");
     std::fs::write(&other, "{\"kind\": 1}").expect("the directory is ours");
     for (new, why) in [
         (report("larger", 20, 100), "clients is 20 instead of 10"),
+        (disturbed.display().to_string(), "stalled is 2 instead of 1"),
         (nonsense.display().to_string(), "is not JSON"),
         (other.display().to_string(), "is not a report"),
         ("/does/not/exist".to_owned(), "/does/not/exist"),
